@@ -1,0 +1,3 @@
+//! The two tokens of the device, result and proof, in both flavours, and the keys they name.
+
+pub mod keys;
