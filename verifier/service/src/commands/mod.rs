@@ -1,0 +1,3 @@
+//! One file for each command of the binary: its arguments, and a `run` that ends in an [`Exit`](crate::cli::Exit).
+
+pub mod settings;
