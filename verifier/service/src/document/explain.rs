@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::Problems;
 use super::formats::FORMATS;
+use super::lines::{name_of, step};
 
 /// Longest value that is quoted in a sentence, in characters.
 const LONGEST_QUOTE: usize = 60;
@@ -19,7 +20,7 @@ pub(super) fn violations(schema: &Value, json: &Value, problems: &mut Problems) 
     let validator = options.build(schema).expect("a schema that is derived from a type is valid");
     let mut explainer = Explainer { schema, json, problems, unknown: Vec::new() };
     for error in validator.iter_errors(json) {
-        explainer.explain(&error);
+        explainer.exname_of(&error);
     }
     explainer.unknown
 }
@@ -32,7 +33,7 @@ struct Explainer<'a> {
 }
 
 impl Explainer<'_> {
-    fn explain(&mut self, error: &ValidationError<'_>) {
+    fn exname_of(&mut self, error: &ValidationError<'_>) {
         use ValidationErrorKind as Kind;
         let pointer = error.instance_path().as_str();
         let found = format!("{} is {}", named(pointer), quoted(error.instance()));
@@ -88,7 +89,7 @@ impl Explainer<'_> {
             None if known.is_empty() => "remove it".to_owned(),
             None => format!("known are `{}`", known.join("`, `")),
         };
-        self.problems.at(&super::lines::step(pointer, key), format!("`{key}` is not known here; {advice}"));
+        self.problems.at(&step(pointer, key), format!("`{key}` is not known here; {advice}"));
         self.unknown.push((pointer.to_owned(), key.to_owned()));
     }
 
@@ -132,7 +133,7 @@ impl Explainer<'_> {
                         let found = format!("{} is {}", named(at), quoted(error.instance()));
                         self.problems.at(at, format!("{found}; write {}", one_of(&tags)));
                     } else {
-                        self.explain(error);
+                        self.exname_of(error);
                     }
                 }
             }
@@ -158,7 +159,7 @@ impl Explainer<'_> {
 fn known_keys(schema: &Value, pointer: &str) -> Vec<String> {
     let mut here = vec![schema];
     for name in pointer.split('/').skip(1) {
-        let name = name.replace("~1", "/").replace("~0", "~");
+        let name = name_of(name);
         here = here.into_iter().flat_map(|place| alternatives(schema, place)).collect();
         here = here
             .into_iter()
@@ -196,14 +197,10 @@ fn named(pointer: &str) -> String {
     match (names.next(), names.next()) {
         (None, _) => "the document".to_owned(),
         (Some(last), Some(outer)) if last.parse::<usize>().is_ok() => {
-            format!("an item of `{}`", plain(outer))
+            format!("an item of `{}`", name_of(outer))
         }
-        (Some(last), _) => format!("`{}`", plain(last)),
+        (Some(last), _) => format!("`{}`", name_of(last)),
     }
-}
-
-fn plain(step: &str) -> String {
-    step.replace("~1", "/").replace("~0", "~")
 }
 
 /// A value as the sentence shows it: short ones in full.

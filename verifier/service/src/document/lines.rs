@@ -53,6 +53,11 @@ pub(super) fn step(pointer: &str, name: &str) -> String {
     format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 
+/// The name that a step of a JSON pointer stands for.
+pub(super) fn name_of(step: &str) -> String {
+    step.replace("~1", "/").replace("~0", "~")
+}
+
 /// The JSON pointer of a place that deserialisation stopped at.
 pub(super) fn pointer_of(path: &serde_path_to_error::Path) -> String {
     path.iter().fold(String::new(), |pointer, segment| match segment {

@@ -19,6 +19,7 @@ use schemars::transform::RecursiveTransform;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+pub(crate) use problems::directory_of;
 pub use problems::{Problem, Problems};
 
 use lines::Source;
@@ -66,28 +67,45 @@ pub fn parse<T: Document>(name: &str, text: &str) -> Result<T, Problems> {
     }
 
     let schema = schema::<T>();
-    let unknown = explain::violations(&schema, &json, &mut problems);
-    // Without its unknown keys the document may still be read, so that its other problems are named at once.
-    for (object, key) in unknown {
-        if let Some(members) = json.pointer_mut(&object).and_then(Value::as_object_mut) {
-            members.remove(&key);
-        }
+    for (object, key) in explain::violations(&schema, &json, &mut problems) {
+        set_aside(&mut json, &object, &key);
     }
-
-    match serde_path_to_error::deserialize::<_, T>(&json) {
-        Ok(document) => {
+    match deserialize::<T>(json, &mut problems) {
+        Some(document) => {
             document.check(&mut problems);
             if problems.is_empty() { Ok(document) } else { Err(problems) }
         }
-        Err(error) => {
-            // After a violation of the schema this says the same again.
-            if problems.is_empty() {
-                let pointer = lines::pointer_of(error.path());
-                problems.at(&pointer, error.into_inner().to_string());
-            }
-            Err(problems)
-        }
+        None => Err(problems),
     }
+}
+
+/// Deserialises what the schema has judged. A member that a problem stands at already is set aside, so that the
+/// rules of the type can be checked as well and all problems are named at once.
+fn deserialize<T: Document>(mut json: Value, problems: &mut Problems) -> Option<T> {
+    loop {
+        let error = match serde_path_to_error::deserialize::<_, T>(&json) {
+            Ok(document) => return Some(document),
+            Err(error) => error,
+        };
+        let pointer = lines::pointer_of(error.path());
+        let member = pointer.rsplit_once('/').map(|(object, key)| (object.to_owned(), lines::name_of(key)));
+        let removed = member
+            .is_some_and(|(object, key)| problems.stands_at(&pointer) && set_aside(&mut json, &object, &key));
+        if removed {
+            problems.silence(pointer);
+            continue;
+        }
+        // After a violation of the schema this says the same again.
+        if problems.is_empty() {
+            problems.at(&pointer, error.into_inner().to_string());
+        }
+        return None;
+    }
+}
+
+/// Removes a member from the object at a pointer.
+fn set_aside(json: &mut Value, object: &str, key: &str) -> bool {
+    json.pointer_mut(object).and_then(Value::as_object_mut).and_then(|members| members.remove(key)).is_some()
 }
 
 /// The JSON schema (draft 2020-12) of a document, for editors and for [`load`].

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::path::Path;
 
 use super::lines::Lines;
 
@@ -20,23 +21,36 @@ pub struct Problems {
     file: String,
     lines: Lines,
     found: Vec<Problem>,
+    /// Pointers that have their problem already and about which no rule says more.
+    silent: Vec<String>,
+    reported: Vec<String>,
 }
 
 impl Problems {
     /// No problems yet, of a document whose lines are known.
     pub(super) fn new(file: &str, lines: Lines) -> Self {
-        Self { file: file.to_owned(), lines, found: Vec::new() }
+        Self { file: file.to_owned(), lines, found: Vec::new(), silent: Vec::new(), reported: Vec::new() }
     }
 
     /// One problem with a file as a whole.
     pub fn of_file(file: &str, message: impl Into<String>) -> Self {
         let found = vec![Problem { line: None, message: message.into() }];
-        Self { file: file.to_owned(), lines: Lines::default(), found }
+        Self {
+            file: file.to_owned(),
+            lines: Lines::default(),
+            found,
+            silent: Vec::new(),
+            reported: Vec::new(),
+        }
     }
 
     /// Adds a finding at a JSON pointer (RFC 6901), such as `/resource/0/identifier`. A pointer to what is not
     /// in the document stands for the nearest thing around it.
     pub fn at(&mut self, pointer: &str, message: impl Into<String>) {
+        if self.silent.iter().any(|silent| silent == pointer) {
+            return;
+        }
+        self.reported.push(pointer.to_owned());
         self.at_line(self.lines.nearest(pointer), message);
     }
 
@@ -46,6 +60,19 @@ impl Problems {
         if let Err(place) = self.found.binary_search(&problem) {
             self.found.insert(place, problem);
         }
+    }
+
+    /// Whether a finding stands at this pointer or at a part of what it names.
+    pub(super) fn stands_at(&self, pointer: &str) -> bool {
+        let part = |reported: &String| {
+            reported.strip_prefix(pointer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        self.reported.iter().any(part)
+    }
+
+    /// Takes no further findings at this pointer.
+    pub(super) fn silence(&mut self, pointer: String) {
+        self.silent.push(pointer);
     }
 
     /// Whether nothing was found.
@@ -58,9 +85,17 @@ impl Problems {
         self.found.iter()
     }
 
-    /// The file's name, as it was given.
-    pub fn file(&self) -> &str {
-        &self.file
+    /// The directory that relative paths in the document start from: the one that holds the file.
+    pub fn directory(&self) -> &Path {
+        directory_of(Path::new(&self.file))
+    }
+}
+
+/// The directory that holds `file`, never empty.
+pub(crate) fn directory_of(file: &Path) -> &Path {
+    match file.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
     }
 }
 
