@@ -6,4 +6,5 @@
 pub mod cli;
 pub mod commands;
 pub mod document;
+pub mod keys;
 pub mod settings;
