@@ -8,3 +8,4 @@ pub mod commands;
 pub mod document;
 pub mod keys;
 pub mod settings;
+pub mod store;
