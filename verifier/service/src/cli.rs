@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::settings;
+use crate::commands::{keys, serve, settings};
 
 /// Proves with each request that an API call comes from the genuine app on a genuine phone.
 #[derive(Debug, Parser)]
@@ -20,9 +20,14 @@ pub struct Arguments {
 /// The commands; each lives in a file of its name under `commands`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run the attestation service, and the edge behind a gateway if the settings name one.
+    Serve(serve::Arguments),
     /// Check a settings file, or print the JSON schema of settings.
     #[command(subcommand)]
     Settings(settings::Command),
+    /// Rotate the service's keys, or make new ones where they are lost.
+    #[command(subcommand)]
+    Keys(keys::Command),
 }
 
 const EXIT_CODES: &str = "\
@@ -64,6 +69,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let exit = match parsed.command {
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Keys(command) => keys::run(&command),
         Command::Settings(command) => settings::run(&command),
     };
     exit.into()

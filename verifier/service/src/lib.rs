@@ -4,8 +4,15 @@
 #![forbid(unsafe_code)]
 
 pub mod cli;
+pub mod clock;
 pub mod commands;
 pub mod document;
 pub mod keys;
+mod routes;
+pub mod server;
+mod service;
 pub mod settings;
 pub mod store;
+pub mod telemetry;
+
+pub use service::{RunningService, Service, StartError};

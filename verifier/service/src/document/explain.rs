@@ -1,5 +1,7 @@
 //! From violations of a JSON schema to sentences that say what to do.
 
+use std::collections::BTreeMap;
+
 use jsonschema::ValidationError;
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use serde_json::Value;
@@ -11,25 +13,34 @@ use super::lines::{name_of, step};
 /// Longest value that is quoted in a sentence, in characters.
 const LONGEST_QUOTE: usize = 60;
 
-/// Names every violation of `schema` and returns the unknown keys as (pointer of the object, key).
-pub(super) fn violations(schema: &Value, json: &Value, problems: &mut Problems) -> Vec<(String, String)> {
+/// What the rest of the document can be checked without.
+#[derive(Default)]
+pub(super) struct Violations {
+    /// Unknown keys, as (pointer of the object, key).
+    pub(super) unknown: Vec<(String, String)>,
+    /// By the pointer of a wrong value, one that would fit the schema.
+    pub(super) stand_ins: BTreeMap<String, Value>,
+}
+
+/// Names every violation of `schema`.
+pub(super) fn violations(schema: &Value, json: &Value, problems: &mut Problems) -> Violations {
     let options =
         FORMATS.iter().fold(jsonschema::options().should_validate_formats(true), |options, format| {
             options.with_format(format.name, format.accepts)
         });
     let validator = options.build(schema).expect("a schema that is derived from a type is valid");
-    let mut explainer = Explainer { schema, json, problems, unknown: Vec::new() };
+    let mut explainer = Explainer { schema, json, problems, violations: Violations::default() };
     for error in validator.iter_errors(json) {
         explainer.exname_of(&error);
     }
-    explainer.unknown
+    explainer.violations
 }
 
 struct Explainer<'a> {
     schema: &'a Value,
     json: &'a Value,
     problems: &'a mut Problems,
-    unknown: Vec<(String, String)>,
+    violations: Violations,
 }
 
 impl Explainer<'_> {
@@ -57,7 +68,10 @@ impl Explainer<'_> {
             }
             Kind::Constant { expected_value } => format!("{found}; write {expected_value}"),
             Kind::Format { format } => match FORMATS.iter().find(|known| known.name == format) {
-                Some(known) => format!("{found}; write {}", known.wanted),
+                Some(known) => {
+                    self.stand_in(pointer, Some(&known.example.into()));
+                    format!("{found}; write {}", known.wanted)
+                }
                 None => format!("{found}; write a {format}"),
             },
             Kind::Maximum { limit } => format!("{found}; the largest allowed is {limit}"),
@@ -90,7 +104,13 @@ impl Explainer<'_> {
             None => format!("known are `{}`", known.join("`, `")),
         };
         self.problems.at(&step(pointer, key), format!("`{key}` is not known here; {advice}"));
-        self.unknown.push((pointer.to_owned(), key.to_owned()));
+        self.violations.unknown.push((pointer.to_owned(), key.to_owned()));
+    }
+
+    fn stand_in(&mut self, pointer: &str, fitting: Option<&Value>) {
+        if let Some(fitting) = fitting {
+            self.violations.stand_ins.insert(pointer.to_owned(), fitting.clone());
+        }
     }
 
     /// None of several branches fits. Constants are alternatives to name; of tables, the branch that came nearest
@@ -106,6 +126,7 @@ impl Explainer<'_> {
             }
         }
         if !constants.is_empty() {
+            self.stand_in(pointer, constants.first());
             return self.problems.at(pointer, format!("{found}; write {}", one_of(&constants)));
         }
         // A branch whose tag or type does not fit is not the one that was meant.

@@ -11,6 +11,8 @@ pub(super) struct Format {
     pub(super) name: &'static str,
     pub(super) accepts: fn(&str) -> bool,
     pub(super) wanted: &'static str,
+    /// A text that follows the rule; stands in for a wrong one while the rest of the document is checked.
+    pub(super) example: &'static str,
 }
 
 /// Every format that a document may use; the constants below are their names.
@@ -19,26 +21,31 @@ pub(super) const FORMATS: &[Format] = &[
         name: WEB_URL,
         accepts: |text| web_url(text).is_some(),
         wanted: "an absolute URL such as \"https://api.example\", without user, query and fragment",
+        example: "https://api.example",
     },
     Format {
         name: ORIGIN,
         accepts: |text| origin(text).is_some(),
         wanted: "an origin such as \"https://api.example\": scheme, host and port, and nothing after them",
+        example: "https://api.example",
     },
     Format {
         name: TIME_SPAN,
         accepts: |text| time_span(text).is_some(),
         wanted: "a time span such as \"90s\", \"10m\", \"24h\" or \"30d\"",
+        example: "60s",
     },
     Format {
         name: SOCKET_ADDRESS,
         accepts: |text| text.parse::<SocketAddr>().is_ok(),
         wanted: "an address with a port such as \"127.0.0.1:8080\" or \"[::1]:8080\"",
+        example: "127.0.0.1:0",
     },
     Format {
         name: SHA256_HEX,
         accepts: |text| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()),
         wanted: "a SHA-256 value: 64 hexadecimal digits",
+        example: "0000000000000000000000000000000000000000000000000000000000000000",
     },
 ];
 

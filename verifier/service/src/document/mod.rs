@@ -67,8 +67,15 @@ pub fn parse<T: Document>(name: &str, text: &str) -> Result<T, Problems> {
     }
 
     let schema = schema::<T>();
-    for (object, key) in explain::violations(&schema, &json, &mut problems) {
-        set_aside(&mut json, &object, &key);
+    let violations = explain::violations(&schema, &json, &mut problems);
+    for (object, key) in &violations.unknown {
+        set_aside(&mut json, object, key);
+    }
+    for (pointer, fitting) in violations.stand_ins {
+        if let Some(value) = json.pointer_mut(&pointer) {
+            *value = fitting;
+            problems.silence(pointer);
+        }
     }
     match deserialize::<T>(json, &mut problems) {
         Some(document) => {
