@@ -13,9 +13,7 @@ use countersign_core::token::result::{InstanceId, Protection, Tier, VouchedBy};
 
 use crate::anchors::TrustAnchors;
 use crate::crypto::AwsLc;
-use crate::evidence::{
-    Claims, EvidenceError, VerifiedEvidence, android_key, app_attest, development_key,
-};
+use crate::evidence::{Claims, EvidenceError, VerifiedEvidence, android_key, app_attest, development_key};
 use crate::policy::{self, Appraisal, AppraisalPolicy};
 use crate::revocation::RevocationList;
 
@@ -277,7 +275,7 @@ fn verify_evidence(
                 Some(_) => renew(),
             };
             let verified = android_key::verify(&chain, &challenge, anchors, service.revocation, now)?;
-            if registered.is_none() && verified.attested_key().p256() != Some(&enrolment.instance_key) {
+            if registered.is_none() && verified.attested_key().as_p256() != Some(&enrolment.instance_key) {
                 return Err(EnrolmentError::KeyNotAttested);
             }
             Ok(verified)
@@ -355,7 +353,7 @@ fn platform_key(evidence: Option<&VerifiedEvidence>, registered: Option<&Registe
     match evidence.map(|evidence| (evidence, evidence.claims())) {
         Some((evidence, Claims::AppAttest(_))) => {
             let known = app_attest_key.map(|(key, _)| key);
-            match evidence.attested_key().p256().copied().or(known) {
+            match evidence.attested_key().as_p256().copied().or(known) {
                 Some(key) => PlatformKey::AppAttest { key, counter: evidence.counter().unwrap_or(0) },
                 None => PlatformKey::DevelopmentKey,
             }
