@@ -134,6 +134,8 @@ impl GoogleAuthority {
         let mut ca3 = intermediate(google_name("Droid CA3"), google_name("Droid CA2"), &ca3_key, &ca2_key);
         (ca3.not_before, ca3.not_after) = (now.minus(20 * DAY), now.plus(50 * DAY));
         let mut ca2 = intermediate(google_name("Droid CA2"), root_name(), &ca2_key, &self.root_key);
+        ca2.extensions[2] = Extension::basic_constraints(true, Some(2));
+        ca2.extensions[3] = Extension::key_usage(0x06);
         (ca2.not_before, ca2.not_after) = (now.minus(1000 * DAY), now.plus(4000 * DAY));
         links.push(Link { certificate: of_chip, key: ca3_key, hash: SignatureHash::Sha256 });
         links.push(Link { certificate: ca3, key: ca2_key, hash: SignatureHash::Sha384 });

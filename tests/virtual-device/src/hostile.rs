@@ -20,6 +20,8 @@ pub enum Expected {
     Unverifiable,
     /// It is authentic, and what it says is refused: application, environment, boot state, level, key parameters.
     Contraindicated,
+    /// It is authentic, and refused only by a policy that demands more: newer patches, a StrongBox.
+    BelowMinimum,
 }
 
 /// Defines an enumeration of attacks from one line each: name, verdict and description.
