@@ -157,6 +157,13 @@ impl VirtualAndroid {
         self
     }
 
+    /// A phone of the same model with the same app: genuine, and somebody else's.
+    #[must_use]
+    pub fn of_somebody_else(&self) -> Self {
+        let seed = self.seed.child("somebody else");
+        Self { instance_key: seed.p256_key("instance key 0"), keys_made: 0, seed, ..self.clone() }
+    }
+
     /// From now on the phone does not lie.
     #[must_use]
     pub const fn honest(mut self) -> Self {

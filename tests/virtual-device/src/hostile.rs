@@ -6,12 +6,14 @@
 mod android;
 mod assertion;
 mod iphone;
+mod protocol;
 
 pub use android::AndroidAttack;
 pub(crate) use android::AndroidForgery;
 pub use assertion::AssertionAttack;
 pub use iphone::IphoneAttack;
 pub(crate) use iphone::IphoneForgery;
+pub use protocol::{EnrolmentAttack, ProofAttack};
 
 /// What has to become of a piece of evidence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +99,12 @@ mod tests {
         for attack in AndroidAttack::ALL {
             assert_eq!(AndroidAttack::from_name(&attack.name()), Some(*attack));
         }
+        for attack in EnrolmentAttack::ALL {
+            assert_eq!(EnrolmentAttack::from_name(&attack.name()), Some(*attack));
+        }
+        for attack in ProofAttack::ALL {
+            assert_eq!(ProofAttack::from_name(&attack.name()), Some(*attack));
+        }
         assert_eq!(AndroidAttack::from_name("none"), None);
     }
 
@@ -105,6 +113,8 @@ mod tests {
         let described = |texts: Vec<&str>| texts.iter().collect::<BTreeSet<_>>().len() == texts.len();
         assert!(described(IphoneAttack::ALL.iter().map(|attack| attack.description()).collect()));
         assert!(described(AssertionAttack::ALL.iter().map(|attack| attack.description()).collect()));
+        assert!(described(EnrolmentAttack::ALL.iter().map(|attack| attack.description()).collect()));
+        assert!(described(ProofAttack::ALL.iter().map(|attack| attack.description()).collect()));
         assert!(described(AndroidAttack::ALL.iter().map(|attack| attack.description()).collect()));
     }
 }

@@ -142,6 +142,20 @@ impl VirtualIphone {
         self
     }
 
+    /// A phone of the same model with the same app: genuine, and somebody else's.
+    #[must_use]
+    pub fn of_somebody_else(&self) -> Self {
+        let seed = self.seed.child("somebody else");
+        Self {
+            app_attest_key: seed.p256_key("app attest key 0"),
+            instance_key: seed.p256_key("instance key"),
+            keys_made: 0,
+            counter: 0,
+            seed,
+            ..self.clone()
+        }
+    }
+
     /// From now on the phone does not lie.
     #[must_use]
     pub const fn honest(mut self) -> Self {
