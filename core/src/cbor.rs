@@ -186,7 +186,8 @@ mod tests {
 
     #[test]
     fn one_encoding_per_value() {
-        for accepted in ["00", "17", "1818", "190100", "3903e7", "a2010203f6", "8301820203f5", "a20102613103"] {
+        for accepted in ["00", "17", "1818", "190100", "3903e7", "a2010203f6", "8301820203f5", "a20102613103"]
+        {
             assert_eq!(verdict(accepted), Ok(()), "{accepted}");
         }
         let refused = [

@@ -4,7 +4,11 @@
 //! Nothing here reads a clock, draws randomness or does I/O: time, random bytes and signatures are handed in.
 #![forbid(unsafe_code)]
 
+pub mod binding;
 pub mod cbor;
+pub mod challenge;
 pub mod encoding;
+pub mod enrolment;
+pub mod request;
 pub mod time;
 pub mod token;

@@ -187,12 +187,9 @@ impl PublicKey {
     /// The key as a JWK of its required members.
     pub fn to_jwk(&self) -> Jwk {
         match &self.0 {
-            Point::P256 { x, y } => Jwk {
-                kty: "EC".to_owned(),
-                crv: "P-256".to_owned(),
-                x: base64url(x),
-                y: Some(base64url(y)),
-            },
+            Point::P256 { x, y } => {
+                Jwk { kty: "EC".to_owned(), crv: "P-256".to_owned(), x: base64url(x), y: Some(base64url(y)) }
+            }
             Point::Ed25519(x) => {
                 Jwk { kty: "OKP".to_owned(), crv: "Ed25519".to_owned(), x: base64url(x), y: None }
             }
@@ -210,8 +207,9 @@ impl PublicKey {
             return Err(KeyError::PrivateKey);
         }
         let member = |name: &str| object.get(name).and_then(serde_json::Value::as_str);
-        let coordinate =
-            |name: &str| from_base64url_array(member(name).unwrap_or_default()).map_err(|_| KeyError::Malformed);
+        let coordinate = |name: &str| {
+            from_base64url_array(member(name).unwrap_or_default()).map_err(|_| KeyError::Malformed)
+        };
         match (member("kty"), member("crv")) {
             (Some("EC"), Some("P-256")) => Self::from_p256_coordinates(coordinate("x")?, coordinate("y")?),
             (Some("OKP"), Some("Ed25519")) => Self::from_ed25519(coordinate("x")?),
