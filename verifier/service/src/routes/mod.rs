@@ -1,0 +1,30 @@
+//! What each listener answers.
+
+mod health;
+mod well_known;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::get;
+
+use crate::service::Service;
+
+/// For devices.
+pub(crate) fn public(service: &Arc<Service>) -> Router {
+    Router::new().route("/.well-known/jwks.json", get(well_known::jwks)).with_state(Arc::clone(service))
+}
+
+/// For gateways.
+pub(crate) fn edge(service: &Arc<Service>) -> Router {
+    Router::new().with_state(Arc::clone(service))
+}
+
+/// For operators.
+pub(crate) fn admin(service: &Arc<Service>) -> Router {
+    Router::new()
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(health::metrics))
+        .with_state(Arc::clone(service))
+}

@@ -1,0 +1,374 @@
+//! The one transaction of an enrolment or renewal, and what is looked up before it.
+
+use countersign_core::challenge::Challenge;
+use countersign_core::time::Timestamp;
+use countersign_core::token::keys::PublicKey;
+use countersign_core::token::result::InstanceId;
+use sha2::{Digest, Sha256};
+use sqlx::SqliteConnection;
+
+use super::record::{ConsumedChallenge, Decision, Evidenced, InstanceRecord};
+use super::{Store, StoreError, seconds};
+
+/// Everything that an enrolment or renewal changes, all or nothing.
+#[derive(Clone, Debug)]
+pub struct Commit<'a> {
+    /// The challenge that is used up.
+    pub challenge: &'a Challenge,
+    /// When the challenge would have expired.
+    pub challenge_expires: Timestamp,
+    /// SHA-256 of the request's bytes.
+    pub request: [u8; 32],
+    /// What happens to the registry.
+    pub change: InstanceChange<'a>,
+    /// What was granted, to be granted again for the same request.
+    pub verdict: &'a str,
+    /// The audit record.
+    pub decision: &'a Decision,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// What happens to the registry.
+#[derive(Clone, Debug)]
+pub enum InstanceChange<'a> {
+    /// A key enrols: as a new instance under `id`, or, if its client knows it, as the instance that it was.
+    Enrol {
+        /// Fresh random identifier, used if the key is new.
+        id: InstanceId,
+        /// The client.
+        client_id: &'a str,
+        /// Key and evidence.
+        evidenced: &'a Evidenced,
+    },
+    /// A known instance renews.
+    Renew {
+        /// The instance.
+        id: InstanceId,
+        /// Fresh platform evidence, if it sent some.
+        evidenced: Option<&'a Evidenced>,
+        /// Counter of a verified App Attest assertion; must be above the stored one.
+        assertion_counter: Option<u32>,
+        /// The app's version, as the app said.
+        app_version: &'a str,
+    },
+}
+
+/// What a commit came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Committed {
+    /// The change is on the disk, for this instance.
+    Done(InstanceId),
+    /// The same request was committed before; this is what came of it.
+    Repeated(ConsumedChallenge),
+}
+
+/// Why nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CommitError {
+    /// Another request used the challenge.
+    ChallengeUsed,
+    /// The assertion's counter is not above the stored one: a rollback, or a race that the other one won.
+    CounterNotAbove,
+    /// The instance is banned.
+    Banned,
+    /// No such instance.
+    UnknownInstance,
+    /// The database cannot be used.
+    Store(StoreError),
+}
+
+impl CommitError {
+    /// A stable name for logs and metrics.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::ChallengeUsed => "challenge_used",
+            Self::CounterNotAbove => "assertion_counter_not_above",
+            Self::Banned => "instance_banned",
+            Self::UnknownInstance => "instance_unknown",
+            Self::Store(error) => error.reason(),
+        }
+    }
+}
+
+impl Store {
+    /// The instance with this identifier.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn instance(&self, id: &InstanceId) -> Result<Option<InstanceRecord>, StoreError> {
+        let query = sqlx::query("SELECT * FROM instance WHERE id = ?").bind(id.as_bytes().as_slice());
+        let row = query.fetch_optional(&self.reader).await.map_err(|error| self.failed(&error))?;
+        row.map(|row| InstanceRecord::from_row(&row).ok_or_else(|| self.damaged())).transpose()
+    }
+
+    /// The instance of a client that holds this key.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn instance_of_key(
+        &self,
+        client_id: &str,
+        key: &PublicKey,
+    ) -> Result<Option<InstanceRecord>, StoreError> {
+        let query = sqlx::query("SELECT * FROM instance WHERE client_id = ? AND instance_key = ?")
+            .bind(client_id)
+            .bind(sec1(key));
+        let row = query.fetch_optional(&self.reader).await.map_err(|error| self.failed(&error))?;
+        row.map(|row| InstanceRecord::from_row(&row).ok_or_else(|| self.damaged())).transpose()
+    }
+
+    /// What used this challenge, if anything did.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn consumed(&self, challenge: &Challenge) -> Result<Option<ConsumedChallenge>, StoreError> {
+        let query = sqlx::query("SELECT * FROM consumed_challenge WHERE challenge = ?").bind(hash(challenge));
+        let row = query.fetch_optional(&self.reader).await.map_err(|error| self.failed(&error))?;
+        row.map(|row| ConsumedChallenge::from_row(&row).ok_or_else(|| self.damaged())).transpose()
+    }
+
+    /// Commits an enrolment or renewal: uses up the challenge, raises the counter, changes the registry and writes
+    /// the audit record, in one transaction that is on the disk when this returns.
+    ///
+    /// # Errors
+    /// Why nothing was changed.
+    pub async fn commit(&self, commit: &Commit<'_>) -> Result<Committed, CommitError> {
+        let mut transaction =
+            self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(|error| self.lost(&error))?;
+        let committed = self.apply(&mut transaction, commit).await?;
+        if matches!(committed, Committed::Done(_)) {
+            transaction.commit().await.map_err(|error| self.lost(&error))?;
+        }
+        Ok(committed)
+    }
+
+    /// Writes the audit record of a refusal; nothing is used up by one.
+    ///
+    /// # Errors
+    /// The database cannot be written.
+    pub async fn record(&self, decision: &Decision) -> Result<(), StoreError> {
+        let mut connection = self.writer.acquire().await.map_err(|error| self.failed(&error))?;
+        self.insert_decision(&mut connection, decision, decision.instance).await
+    }
+
+    /// Bans an instance or lifts its ban; whether it exists.
+    ///
+    /// # Errors
+    /// The database cannot be written.
+    pub async fn set_banned(&self, id: &InstanceId, banned: bool) -> Result<bool, StoreError> {
+        let query = sqlx::query("UPDATE instance SET banned = ? WHERE id = ?")
+            .bind(banned)
+            .bind(id.as_bytes().as_slice());
+        let done = query.execute(&self.writer).await.map_err(|error| self.failed(&error))?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Identifiers of all banned instances.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn banned(&self) -> Result<Vec<InstanceId>, StoreError> {
+        let rows = sqlx::query_scalar::<_, Vec<u8>>("SELECT id FROM instance WHERE banned = 1 ORDER BY id")
+            .fetch_all(&self.reader)
+            .await
+            .map_err(|error| self.failed(&error))?;
+        let id = |bytes: Vec<u8>| bytes.try_into().map(InstanceId::from_bytes).map_err(|_| self.damaged());
+        rows.into_iter().map(id).collect()
+    }
+
+    async fn apply(
+        &self,
+        connection: &mut SqliteConnection,
+        commit: &Commit<'_>,
+    ) -> Result<Committed, CommitError> {
+        let lost = |error: sqlx::Error| self.lost(&error);
+        let consumed = sqlx::query("SELECT * FROM consumed_challenge WHERE challenge = ?")
+            .bind(hash(commit.challenge))
+            .fetch_optional(&mut *connection)
+            .await
+            .map_err(lost)?;
+        if let Some(row) = consumed {
+            let consumed =
+                ConsumedChallenge::from_row(&row).ok_or_else(|| CommitError::Store(self.damaged()))?;
+            return if consumed.request == commit.request {
+                Ok(Committed::Repeated(consumed))
+            } else {
+                Err(CommitError::ChallengeUsed)
+            };
+        }
+        let instance = match &commit.change {
+            InstanceChange::Enrol { id, client_id, evidenced } => {
+                self.enrol(connection, *id, client_id, evidenced, commit.now).await?
+            }
+            InstanceChange::Renew { id, evidenced, assertion_counter, app_version } => {
+                self.renew(connection, *id, *evidenced, *assertion_counter, app_version, commit.now).await?
+            }
+        };
+        sqlx::query(
+            "INSERT INTO consumed_challenge (challenge, request, instance, verdict, expires) VALUES (?, ?, ?, ?, ?)",
+        )
+        .bind(hash(commit.challenge))
+        .bind(commit.request.as_slice())
+        .bind(instance.as_bytes().as_slice())
+        .bind(commit.verdict)
+        .bind(seconds(commit.challenge_expires))
+        .execute(&mut *connection)
+        .await
+        .map_err(lost)?;
+        self.insert_decision(connection, commit.decision, Some(instance))
+            .await
+            .map_err(CommitError::Store)?;
+        Ok(Committed::Done(instance))
+    }
+
+    /// Inserts the instance, or replaces the evidence of the one that holds the key; id and ban stay.
+    async fn enrol(
+        &self,
+        connection: &mut SqliteConnection,
+        id: InstanceId,
+        client_id: &str,
+        evidenced: &Evidenced,
+        now: Timestamp,
+    ) -> Result<InstanceId, CommitError> {
+        let (attest_key, attest_counter) = app_attest(evidenced);
+        let row: (Vec<u8>, bool) = sqlx::query_as(
+            "INSERT INTO instance (id, client_id, platform, instance_key, app_attest_key, app_attest_counter, \
+             protection, evidence, binding, evidence_time, app_version, created, updated) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12) \
+             ON CONFLICT (client_id, instance_key) DO UPDATE SET platform = ?3, app_attest_key = ?5, \
+             app_attest_counter = ?6, protection = ?7, evidence = ?8, binding = ?9, evidence_time = ?10, \
+             app_version = ?11, updated = ?12 RETURNING id, banned",
+        )
+        .bind(id.as_bytes().as_slice())
+        .bind(client_id)
+        .bind(&evidenced.platform)
+        .bind(sec1(&evidenced.instance_key))
+        .bind(attest_key)
+        .bind(attest_counter)
+        .bind(evidenced.protection.number())
+        .bind(&evidenced.evidence.bytes)
+        .bind(evidenced.evidence.binding.as_slice())
+        .bind(seconds(evidenced.evidence.time))
+        .bind(&evidenced.app_version)
+        .bind(seconds(now))
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(|error| self.lost(&error))?;
+        match row {
+            (_, true) => Err(CommitError::Banned),
+            (id, false) => {
+                id.try_into().map(InstanceId::from_bytes).map_err(|_| CommitError::Store(self.damaged()))
+            }
+        }
+    }
+
+    async fn renew(
+        &self,
+        connection: &mut SqliteConnection,
+        id: InstanceId,
+        evidenced: Option<&Evidenced>,
+        assertion_counter: Option<u32>,
+        app_version: &str,
+        now: Timestamp,
+    ) -> Result<InstanceId, CommitError> {
+        let lost = |error: sqlx::Error| self.lost(&error);
+        let row: Option<(bool, Option<i64>)> =
+            sqlx::query_as("SELECT banned, app_attest_counter FROM instance WHERE id = ?")
+                .bind(id.as_bytes().as_slice())
+                .fetch_optional(&mut *connection)
+                .await
+                .map_err(lost)?;
+        let stored_counter = match row {
+            None => return Err(CommitError::UnknownInstance),
+            Some((true, _)) => return Err(CommitError::Banned),
+            Some((false, counter)) => counter,
+        };
+        if let Some(counter) = assertion_counter {
+            // Compare and set under the transaction's lock: of two assertions in a race only the first passes.
+            if stored_counter.is_none_or(|stored| i64::from(counter) <= stored) {
+                return Err(CommitError::CounterNotAbove);
+            }
+        }
+        if let Some(evidenced) = evidenced {
+            let (attest_key, attest_counter) = app_attest(evidenced);
+            sqlx::query(
+                "UPDATE instance SET platform = ?2, app_attest_key = ?3, app_attest_counter = ?4, protection = ?5, \
+                 evidence = ?6, binding = ?7, evidence_time = ?8 WHERE id = ?1",
+            )
+            .bind(id.as_bytes().as_slice())
+            .bind(&evidenced.platform)
+            .bind(attest_key)
+            .bind(attest_counter)
+            .bind(evidenced.protection.number())
+            .bind(&evidenced.evidence.bytes)
+            .bind(evidenced.evidence.binding.as_slice())
+            .bind(seconds(evidenced.evidence.time))
+            .execute(&mut *connection)
+            .await
+            .map_err(lost)?;
+        }
+        sqlx::query(
+            "UPDATE instance SET app_attest_counter = coalesce(?2, app_attest_counter), app_version = ?3, \
+             updated = ?4 WHERE id = ?1",
+        )
+        .bind(id.as_bytes().as_slice())
+        .bind(assertion_counter.map(i64::from))
+        .bind(app_version)
+        .bind(seconds(now))
+        .execute(&mut *connection)
+        .await
+        .map_err(lost)?;
+        Ok(id)
+    }
+
+    async fn insert_decision(
+        &self,
+        connection: &mut SqliteConnection,
+        decision: &Decision,
+        instance: Option<InstanceId>,
+    ) -> Result<(), StoreError> {
+        let reasons = serde_json::json!(decision.reasons).to_string();
+        sqlx::query(
+            "INSERT INTO decision (reference, time, client_id, instance, verdict, reasons, claims) \
+             VALUES (?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(decision.reference.as_str())
+        .bind(seconds(decision.time))
+        .bind(&decision.client_id)
+        .bind(instance.map(|id| id.as_bytes().to_vec()))
+        .bind(&decision.verdict)
+        .bind(reasons)
+        .bind(decision.claims.to_string())
+        .execute(connection)
+        .await
+        .map(drop)
+        .map_err(|error| self.failed(&error))
+    }
+
+    fn lost(&self, error: &sqlx::Error) -> CommitError {
+        CommitError::Store(self.failed(error))
+    }
+
+    fn damaged(&self) -> StoreError {
+        StoreError::Damaged(self.path.clone())
+    }
+}
+
+/// The registry knows challenges by their hash, so that the file holds nothing that could be presented.
+fn hash(challenge: &Challenge) -> Vec<u8> {
+    Sha256::digest(challenge.as_bytes()).to_vec()
+}
+
+/// The 65 bytes of a P-256 key; empty, which the schema refuses, for a key of another kind.
+fn sec1(key: &PublicKey) -> Vec<u8> {
+    key.to_p256_sec1().map(Vec::from).unwrap_or_default()
+}
+
+fn app_attest(evidenced: &Evidenced) -> (Option<Vec<u8>>, Option<i64>) {
+    match &evidenced.app_attest {
+        Some((key, counter)) => (Some(sec1(key)), Some(i64::from(*counter))),
+        None => (None, None),
+    }
+}

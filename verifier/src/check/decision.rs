@@ -1,0 +1,726 @@
+//! The order of the decision, cheap before dear. Each step stands at its number; the order is part of the contract:
+//! it decides which reason a request with several faults is refused for.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use countersign_core::challenge::{Challenge, MacKeyRing, RANDOM_LENGTH, Scope};
+use countersign_core::encoding::{from_base64url, from_base64url_into};
+use countersign_core::request::{RequestError, TargetUri, check_method, check_path, split_query};
+use countersign_core::time::Timestamp;
+use countersign_core::token::MAX_COMPACT_FIELD;
+use countersign_core::token::cose::SIG_STRUCTURE_OVERHEAD;
+use countersign_core::token::proof::{DecodedProof, ProofClaims};
+use countersign_core::token::result::{DecodedResult, ResultClaims};
+
+use super::cache::Generations;
+use super::deny_list::DenyList;
+use super::failure_budget::FailureBudget;
+use super::first_use::FirstUse;
+use super::refusal::{Code, Reason, Refusal, Scheme};
+use super::replay::{Replay, ReplaySet};
+use super::request::{Content, Field, Fields, Request};
+use super::route::{Mode, NoncePolicy, Resource, Route, TokenBinding};
+use super::trust::{IssuerKeys, KeyOwner, ServiceKeys};
+use crate::credential::jwks::Jwks;
+use crate::credential::jwt::{AccessToken, AccessTokenError, UnverifiedAccessToken};
+use crate::crypto::{VerifyingKey, sha256, sha256_of};
+
+/// Clocks of service and edge may differ by this many seconds.
+const CLOCK_SKEW: u64 = 60;
+/// A proof without a nonce is at most this old, in seconds,
+const PROOF_MAX_AGE: u64 = 60;
+/// and at most this far ahead.
+const PROOF_MAX_AHEAD: u64 = 10;
+/// With a nonce, the nonce tells the time; the device's clock may be wrong by this much.
+const PROOF_SKEW_WITH_NONCE: u64 = 600;
+/// Life of a nonce, in seconds.
+pub const NONCE_LIFETIME: u64 = 120;
+/// Replay entries outlive every proof: nonce life, its clock allowance, and some.
+const REPLAY_WINDOW: u64 = 150;
+/// Longest compact token, in bytes.
+const MAX_TOKEN: usize = MAX_COMPACT_FIELD / 4 * 3;
+/// Longest `Authorization` value.
+const MAX_AUTHORIZATION: usize = 8192 + 8;
+
+/// Sizes of the edge's tables; each bounds memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Verified results kept, times two; about 2 KiB each.
+    pub results: usize,
+    /// Verified access tokens kept, times two; about 1 KiB each.
+    pub access_tokens: usize,
+    /// Proofs remembered per 150 seconds, times two; about 40 bytes each. More requests than that are refused.
+    pub proofs: usize,
+    /// Bearer tokens whose first instance is remembered until they expire.
+    pub first_uses: usize,
+    /// Addresses whose failures are counted.
+    pub addresses: usize,
+    /// Refused requests per address and ten seconds before it has to wait.
+    pub failures: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            results: 16_384,
+            access_tokens: 16_384,
+            proofs: 262_144,
+            first_uses: 65_536,
+            addresses: 16_384,
+            failures: 20,
+        }
+    }
+}
+
+/// Random bytes for nonces; handed in by the runtime.
+pub trait Randomness: Send + Sync {
+    /// Fresh random bytes.
+    ///
+    /// # Errors
+    /// [`RandomnessUnavailable`] when the source fails; no nonce is made then.
+    fn fresh(&self) -> Result<[u8; RANDOM_LENGTH], RandomnessUnavailable>;
+}
+
+/// The source of randomness failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RandomnessUnavailable;
+
+/// What the runtime must fetch before the decision can be made.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Lookup {
+    /// A key set; whatever comes of it, [`IssuerKeys::fetched`] is to be called before checking again.
+    Keys(KeyOwner),
+}
+
+/// The decision about one request.
+#[derive(Debug)]
+pub enum Decision {
+    /// It passes.
+    Permit(Permit),
+    /// It passes without identity, because its route only watches; `told` if the client shall know.
+    Observed {
+        /// What it would have been refused for.
+        refusal: Refusal,
+        /// Whether the client is told.
+        told: bool,
+    },
+    /// It is refused.
+    Refusal(Refusal),
+    /// Something must be fetched first.
+    Needs(Lookup),
+}
+
+/// That a request may pass, and on whose behalf. Made by [`Edge::check`] alone.
+#[derive(Clone, Debug)]
+pub struct Permit {
+    result: Arc<VerifiedResult>,
+    access_token: Option<Arc<AccessToken>>,
+    content: Option<[u8; 32]>,
+    environment: Option<u64>,
+    nonce: Option<Challenge>,
+}
+
+impl Permit {
+    /// The attested instance: the claims of its result.
+    pub fn attestation(&self) -> &ResultClaims {
+        &self.result.claims
+    }
+
+    /// The access token, where one came.
+    pub fn access_token(&self) -> Option<&AccessToken> {
+        self.access_token.as_deref()
+    }
+
+    /// SHA-256 of the body as the proof says, for whoever sees the body if it was not seen here.
+    pub const fn content(&self) -> Option<&[u8; 32]> {
+        self.content.as_ref()
+    }
+
+    /// What the device sees of its environment, as a set of bits.
+    pub const fn environment(&self) -> Option<u64> {
+        self.environment
+    }
+
+    /// A nonce for the client's next proof.
+    pub const fn nonce(&self) -> Option<&Challenge> {
+        self.nonce.as_ref()
+    }
+}
+
+/// A result whose signature has been verified.
+struct VerifiedResult {
+    claims: ResultClaims,
+    /// SHA-256 of its COSE bytes.
+    digest: [u8; 32],
+    /// The session key, parsed.
+    key: VerifyingKey,
+    key_id: Vec<u8>,
+    /// Edition of the service's keys that verified it.
+    edition: u64,
+}
+
+impl std::fmt::Debug for VerifiedResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("VerifiedResult").field(&self.claims.instance).finish()
+    }
+}
+
+struct CachedToken {
+    token: Arc<AccessToken>,
+    edition: u64,
+}
+
+/// The edge: what it protects, whom it trusts, and what it remembers.
+pub struct Edge {
+    resources: HashMap<String, (u32, Resource)>,
+    services: Vec<IssuerKeys<ServiceKeys>>,
+    servers: Vec<IssuerKeys<Jwks>>,
+    nonce_keys: ArcSwap<MacKeyRing>,
+    randomness: Box<dyn Randomness>,
+    deny_list: ArcSwapOption<DenyList>,
+    deny_list_required: bool,
+    results: Generations<Box<str>, Arc<VerifiedResult>>,
+    access_tokens: Generations<([u8; 32], u32), Arc<CachedToken>>,
+    first_uses: FirstUse,
+    replay: ReplaySet,
+    budget: FailureBudget,
+}
+
+/// How a check ended early.
+enum Stop {
+    Refuse(Reason),
+    Needs(Lookup),
+}
+
+impl From<Reason> for Stop {
+    fn from(reason: Reason) -> Self {
+        Self::Refuse(reason)
+    }
+}
+
+impl Edge {
+    /// An edge for `resources` (by the name that the gateway's configuration uses), trusting the results of
+    /// `services` (issuers) and the tokens of `servers` (issuers). With `deny_list_required`, nothing passes without
+    /// a current deny list.
+    pub fn new(
+        resources: HashMap<String, Resource>,
+        services: impl IntoIterator<Item = String>,
+        servers: impl IntoIterator<Item = String>,
+        nonce_keys: MacKeyRing,
+        randomness: Box<dyn Randomness>,
+        deny_list_required: bool,
+        limits: Limits,
+    ) -> Self {
+        let numbered = (0..).zip(resources).map(|(number, (name, resource))| (name, (number, resource)));
+        Self {
+            resources: numbered.collect(),
+            services: services.into_iter().map(IssuerKeys::new).collect(),
+            servers: servers.into_iter().map(IssuerKeys::new).collect(),
+            nonce_keys: ArcSwap::from_pointee(nonce_keys),
+            randomness,
+            deny_list: ArcSwapOption::empty(),
+            deny_list_required,
+            results: Generations::new(limits.results),
+            access_tokens: Generations::new(limits.access_tokens),
+            first_uses: FirstUse::new(limits.first_uses),
+            replay: ReplaySet::new(limits.proofs, REPLAY_WINDOW),
+            budget: FailureBudget::new(limits.addresses, limits.failures),
+        }
+    }
+
+    /// The resource of a name.
+    pub fn resource(&self, name: &str) -> Option<&Resource> {
+        self.resources.get(name).map(|(_, resource)| resource)
+    }
+
+    /// The names of all resources.
+    pub fn resources(&self) -> impl Iterator<Item = (&str, &Resource)> {
+        self.resources.iter().map(|(name, (_, resource))| (name.as_str(), resource))
+    }
+
+    /// The keys of an attestation service that this edge trusts.
+    pub fn service(&self, issuer: &str) -> Option<&IssuerKeys<ServiceKeys>> {
+        self.services.iter().find(|service| service.issuer == issuer)
+    }
+
+    /// The keys of an authorization server that this edge trusts.
+    pub fn authorization_server(&self, issuer: &str) -> Option<&IssuerKeys<Jwks>> {
+        self.servers.iter().find(|server| server.issuer == issuer)
+    }
+
+    /// Whether every issuer's keys have come.
+    pub fn is_ready(&self) -> bool {
+        self.services.iter().all(IssuerKeys::is_ready) && self.servers.iter().all(IssuerKeys::is_ready)
+    }
+
+    /// Replaces the nonce keys.
+    pub fn replace_nonce_keys(&self, keys: MacKeyRing) {
+        self.nonce_keys.store(Arc::new(keys));
+    }
+
+    /// The deny list in force.
+    pub fn deny_list(&self) -> Option<Arc<DenyList>> {
+        self.deny_list.load_full()
+    }
+
+    /// Puts a deny list in force; [`DenyList::verify`] says whether it may be.
+    pub fn replace_deny_list(&self, list: DenyList) {
+        self.deny_list.store(Some(Arc::new(list)));
+    }
+
+    /// Decides about `request` at the resource called `resource`.
+    pub fn check(&self, resource: &str, request: &Request<'_>, now: Timestamp) -> Decision {
+        let Some((number, resource)) = self.resources.get(resource) else {
+            return Decision::Refusal(Refusal::new(Reason::NoRoute));
+        };
+        let mut scheme = Scheme::Bearer;
+        let (path, query) = split_query(request.path_and_query);
+        let (route, ended) = match caps(request, path) {
+            Err(reason) => (None, Err(Stop::Refuse(reason))),
+            Ok(()) => match resource.route(request.method, path) {
+                None => (None, Err(Stop::Refuse(Reason::NoRoute))),
+                Some(route) => {
+                    let context =
+                        Context { edge: self, number: *number, resource, route, request, path, query, now };
+                    (Some(route), context.decide(&mut scheme))
+                }
+            },
+        };
+        let reason = match ended {
+            Ok(permit) => return Decision::Permit(permit),
+            Err(Stop::Needs(lookup)) => return Decision::Needs(lookup),
+            Err(Stop::Refuse(reason)) => reason,
+        };
+        if reason.is_callers_fault() {
+            self.budget.spend(request.source, now);
+        }
+        let refusal = self.refusal(reason, scheme, resource, route, now);
+        match route.map(|route| route.mode) {
+            Some(Mode::Observe) => Decision::Observed { refusal, told: false },
+            Some(Mode::Warn) => Decision::Observed { refusal, told: true },
+            Some(Mode::Require) | None => Decision::Refusal(refusal),
+        }
+    }
+
+    /// A refusal for a lookup that the runtime could not make: our own trouble.
+    pub fn lookup_failed(&self) -> Refusal {
+        Refusal { retry_after: Some(5), ..Refusal::new(Reason::KeysUnavailable) }
+    }
+
+    fn refusal(
+        &self,
+        reason: Reason,
+        scheme: Scheme,
+        resource: &Resource,
+        route: Option<&Route>,
+        now: Timestamp,
+    ) -> Refusal {
+        let code = reason.code();
+        let wants_nonce = code == Code::UseAttestationChallenge
+            || (code == Code::InvalidClientAttestation && route.is_some_and(|r| r.nonce != NoncePolicy::Off))
+            // A wrong clock is cured by a nonce, also where none is asked for.
+            || matches!(reason, Reason::ProofTime);
+        let nonce = if wants_nonce { self.issue_nonce(resource, now).ok() } else { None };
+        if code == Code::UseAttestationChallenge && nonce.is_none() {
+            return Refusal { retry_after: Some(1), ..Refusal::new(Reason::RandomnessUnavailable) };
+        }
+        Refusal {
+            reason,
+            scheme,
+            nonce,
+            retry_after: match code {
+                Code::RateLimited => Some(super::failure_budget::WINDOW),
+                Code::Unavailable => Some(5),
+                _ => None,
+            },
+            scope: match code {
+                Code::InsufficientScope => route.map(|route| route.scopes.join(" ")),
+                _ => None,
+            },
+            metadata_url: resource.metadata_url.clone(),
+        }
+    }
+
+    fn issue_nonce(&self, resource: &Resource, now: Timestamp) -> Result<Challenge, Reason> {
+        let random =
+            self.randomness.fresh().map_err(|RandomnessUnavailable| Reason::RandomnessUnavailable)?;
+        Ok(self.nonce_keys.load().issue(nonce_scope(resource), now, &random))
+    }
+}
+
+/// Step 1: caps and shape of what every later step reads.
+fn caps(request: &Request<'_>, path: &str) -> Result<(), Reason> {
+    if request.path_and_query.len() > countersign_core::request::MAX_URI {
+        return Err(Reason::Request(RequestError::TooLong));
+    }
+    check_method(request.method).map_err(Reason::Request)?;
+    check_path(path).map_err(Reason::Request)
+}
+
+const fn nonce_scope(resource: &Resource) -> Scope<'_> {
+    Scope::Nonce { resource: resource.identifier.as_str(), replay_domain: resource.replay_domain.as_str() }
+}
+
+/// One check under way.
+struct Context<'a> {
+    edge: &'a Edge,
+    number: u32,
+    resource: &'a Resource,
+    route: &'a Route,
+    request: &'a Request<'a>,
+    path: &'a str,
+    query: Option<&'a str>,
+    now: Timestamp,
+}
+
+impl Context<'_> {
+    fn decide(&self, scheme: &mut Scheme) -> Result<Permit, Stop> {
+        let now = self.now;
+        // 2. Failure budget of the source address.
+        if self.edge.budget.is_spent(self.request.source, now) {
+            return Err(Reason::FailureBudget.into());
+        }
+        // 3. Parse: one flavour, one credential, nothing twice, no token in the query.
+        let fields = &self.request.fields;
+        let credential = credential(&fields.authorization)?;
+        if let Some((presented, _)) = credential {
+            *scheme = presented;
+        }
+        if self.query.is_some_and(has_access_token) {
+            return Err(Reason::TokenInQuery.into());
+        }
+        let flavour = compact_fields(fields)?;
+        // 4. Presence.
+        if credential.is_none() && self.route.credential_required {
+            return Err(Reason::NoCredential.into());
+        }
+        let (result, proof) = flavour.ok_or(Reason::NoAttestation)?;
+        // 5. Result: its signature once, its life every time.
+        let result = self.result(result)?;
+        let claims = &result.claims;
+        if now >= claims.expires_at {
+            return Err(Reason::ResultExpired.into());
+        }
+        if claims.issued_at > now.plus(CLOCK_SKEW) {
+            return Err(Reason::ResultFromTheFuture.into());
+        }
+        // 6. Deny list.
+        self.deny_list(&result)?;
+        let mut buffer = [0; MAX_TOKEN];
+        let bytes = from_base64url_into(proof.as_bytes(), &mut buffer).map_err(|_| Reason::FieldMalformed)?;
+        let proof = DecodedProof::decode(bytes).map_err(Reason::ProofEncoding)?;
+        if proof.claims.result != result.digest {
+            return Err(Reason::ProofOfAnotherResult.into());
+        }
+        // 7. Time and 8. nonce. A nonce replaces the device's clock, so it is judged first.
+        let nonce_issued = self.nonce(&proof.claims)?;
+        self.time(&proof.claims, claims, nonce_issued.is_some())?;
+        // 9. Proof signature.
+        let mut message = [0; MAX_TOKEN + SIG_STRUCTURE_OVERHEAD];
+        let message = proof.message.to_be_signed(&mut message).ok_or(Reason::FieldMalformed)?;
+        result.key.verify(message, proof.message.signature()).map_err(|_| Reason::ProofSignature)?;
+        // 10. Request binding.
+        let ath = credential.map(|(_, token)| sha256(token.as_bytes()));
+        self.request_binding(&proof.claims, ath)?;
+        // 11. Credential and 12. token binding.
+        let access_token = match (credential, ath) {
+            (Some((scheme, token)), Some(ath)) => {
+                let access_token = self.access_token(token, ath)?;
+                self.token_binding(&access_token, scheme, ath, claims)?;
+                Some(access_token)
+            }
+            _ => None,
+        };
+        // 13. Route policy.
+        self.route_policy(claims, access_token.as_deref())?;
+        // 14. Replay: only what passed everything else is remembered.
+        let key = sha256_of(&[&result.digest, proof.claims.token_id]);
+        let mut replay_key = [0; 16];
+        replay_key.copy_from_slice(&key[..16]);
+        match self.edge.replay.insert(replay_key, now) {
+            Replay::Fresh => {}
+            Replay::Replayed => return Err(Reason::Replayed.into()),
+            Replay::Full => return Err(Reason::ReplaySetFull.into()),
+        }
+        let offers = match (self.route.nonce, nonce_issued) {
+            (NoncePolicy::Off, _) => false,
+            (_, None) => true,
+            // A nonce rides on success only past its half-life, so that it costs little.
+            (_, Some(issued)) => now.seconds_since(issued) > NONCE_LIFETIME / 2,
+        };
+        Ok(Permit {
+            content: proof.claims.content,
+            environment: proof.claims.environment,
+            nonce: if offers { self.edge.issue_nonce(self.resource, now).ok() } else { None },
+            result,
+            access_token,
+        })
+    }
+
+    fn result(&self, field: &str) -> Result<Arc<VerifiedResult>, Stop> {
+        if let Some(result) = self.edge.results.find(field) {
+            let service = self.edge.service(&result.claims.issuer);
+            if service.is_some_and(|service| service.current().edition == result.edition) {
+                return Ok(result);
+            }
+        }
+        let bytes = from_base64url(field).map_err(|_| Reason::FieldMalformed)?;
+        let DecodedResult { message, claims } =
+            DecodedResult::decode(&bytes).map_err(Reason::ResultEncoding)?;
+        let service = self.edge.service(&claims.issuer).ok_or(Reason::ResultUnknownIssuer)?;
+        let key_id = message.header().key_id.unwrap_or_default();
+        let needs = || self.needs(service, || KeyOwner::AttestationService(service.issuer.clone()));
+        let current = service.current();
+        let Some(keys) = &current.keys else {
+            return Err(needs().unwrap_or(Reason::KeysUnavailable.into()));
+        };
+        let Some(key) = keys.get(key_id) else {
+            return Err(needs().unwrap_or(Reason::ResultUnknownKey.into()));
+        };
+        let mut buffer = [0; MAX_TOKEN + SIG_STRUCTURE_OVERHEAD];
+        let signed = message.to_be_signed(&mut buffer).ok_or(Reason::FieldMalformed)?;
+        key.verify(signed, message.signature()).map_err(|_| Reason::ResultSignature)?;
+        let result = Arc::new(VerifiedResult {
+            digest: sha256(&bytes),
+            key: VerifyingKey::new(claims.confirmation),
+            key_id: key_id.to_vec(),
+            edition: current.edition,
+            claims,
+        });
+        self.edge.results.insert(field.into(), Arc::clone(&result));
+        Ok(result)
+    }
+
+    /// A fetch of keys that are missing, if it is time for one.
+    fn needs<K>(&self, keys: &IssuerKeys<K>, owner: impl FnOnce() -> KeyOwner) -> Option<Stop> {
+        keys.may_refresh(self.now).then(|| Stop::Needs(Lookup::Keys(owner())))
+    }
+
+    fn deny_list(&self, result: &VerifiedResult) -> Result<(), Reason> {
+        let list = self.edge.deny_list.load();
+        let Some(list) = list.as_deref() else {
+            return if self.edge.deny_list_required { Err(Reason::DenyListStale) } else { Ok(()) };
+        };
+        if list.instances.contains(&result.claims.instance) {
+            return Err(Reason::InstanceDenied);
+        }
+        if list.key_ids.contains(&result.key_id) {
+            return Err(Reason::KeyDenied);
+        }
+        if self.edge.deny_list_required && self.now >= list.expires_at {
+            return Err(Reason::DenyListStale);
+        }
+        Ok(())
+    }
+
+    /// When the proof's nonce was issued; `None` without one.
+    fn nonce(&self, proof: &ProofClaims<'_>) -> Result<Option<Timestamp>, Reason> {
+        let Some(bytes) = proof.nonce else {
+            return match self.route.nonce {
+                NoncePolicy::Required => Err(Reason::NonceMissing),
+                NoncePolicy::Off | NoncePolicy::Offered => Ok(None),
+            };
+        };
+        let nonce = Challenge::from_bytes(bytes).map_err(Reason::Nonce)?;
+        let keys = self.edge.nonce_keys.load();
+        let issued = keys.verify(&nonce, nonce_scope(self.resource), NONCE_LIFETIME, self.now);
+        issued.map(Some).map_err(Reason::Nonce)
+    }
+
+    fn time(&self, proof: &ProofClaims<'_>, result: &ResultClaims, has_nonce: bool) -> Result<(), Reason> {
+        let (age, ahead) = if has_nonce {
+            (PROOF_SKEW_WITH_NONCE, PROOF_SKEW_WITH_NONCE)
+        } else {
+            (PROOF_MAX_AGE, PROOF_MAX_AHEAD)
+        };
+        if proof.issued_at.plus(age) < self.now || proof.issued_at > self.now.plus(ahead) {
+            return Err(Reason::ProofTime);
+        }
+        if proof.issued_at < result.issued_at.minus(CLOCK_SKEW) || proof.issued_at >= result.expires_at {
+            return Err(Reason::ProofOutlivesResult);
+        }
+        Ok(())
+    }
+
+    fn request_binding(&self, proof: &ProofClaims<'_>, ath: Option<[u8; 32]>) -> Result<(), Reason> {
+        if proof.audience != self.resource.identifier {
+            return Err(Reason::ProofAudience);
+        }
+        if proof.method != self.request.method {
+            return Err(Reason::ProofMethod);
+        }
+        let target = TargetUri::parse(proof.target).map_err(|_| Reason::ProofTarget)?;
+        if target.query.is_some() || !target.is_at(&self.resource.origin, self.path) {
+            return Err(Reason::ProofTarget);
+        }
+        if proof.query != self.query.map(|query| sha256(query.as_bytes())) {
+            return Err(Reason::ProofQuery);
+        }
+        let content_fits = match (self.request.content, proof.content) {
+            (Content::Hash(seen), Some(proven)) => seen == proven,
+            (_, None) => !self.route.content_required,
+            (Content::Unseen, Some(_)) => !self.route.content_required,
+        };
+        if !content_fits {
+            return Err(Reason::ProofContent);
+        }
+        if proof.ath != ath {
+            return Err(Reason::ProofCredential);
+        }
+        Ok(())
+    }
+
+    fn access_token(&self, token: &str, ath: [u8; 32]) -> Result<Arc<AccessToken>, Stop> {
+        let cached = self.edge.access_tokens.find(&(ath, self.number)).filter(|cached| {
+            let server = self.edge.authorization_server(&cached.token.issuer);
+            server.is_some_and(|server| server.current().edition == cached.edition)
+        });
+        let token = match cached {
+            Some(cached) => Arc::clone(&cached.token),
+            None => self.verify_access_token(token, ath)?,
+        };
+        if !token.is_current(self.now) {
+            return Err(Reason::AccessTokenTime.into());
+        }
+        Ok(token)
+    }
+
+    fn verify_access_token(&self, token: &str, ath: [u8; 32]) -> Result<Arc<AccessToken>, Stop> {
+        let token = UnverifiedAccessToken::decode(token).map_err(Reason::AccessToken)?;
+        let accepted = |server: &&IssuerKeys<Jwks>| {
+            server.issuer == token.issuer() && self.resource.authorization_servers.contains(&server.issuer)
+        };
+        let server = self.edge.servers.iter().find(accepted);
+        let server = server.ok_or(Reason::AccessToken(AccessTokenError::UnknownIssuer))?;
+        let needs = || self.needs(server, || KeyOwner::AuthorizationServer(server.issuer.clone()));
+        let current = server.current();
+        let Some(jwks) = &current.keys else {
+            return Err(needs().unwrap_or(Reason::KeysUnavailable.into()));
+        };
+        let token = match token.verify(&server.issuer, jwks, &self.resource.identifier) {
+            Ok(token) => Arc::new(token),
+            Err(AccessTokenError::UnknownKey) => {
+                let unknown = Reason::AccessToken(AccessTokenError::UnknownKey);
+                return Err(needs().unwrap_or(unknown.into()));
+            }
+            Err(error) => return Err(Reason::AccessToken(error).into()),
+        };
+        let cached = CachedToken { token: Arc::clone(&token), edition: current.edition };
+        self.edge.access_tokens.insert((ath, self.number), Arc::new(cached));
+        Ok(token)
+    }
+
+    fn token_binding(
+        &self,
+        token: &AccessToken,
+        scheme: Scheme,
+        ath: [u8; 32],
+        result: &ResultClaims,
+    ) -> Result<(), Reason> {
+        // RFC 9449 section 7.2: a bound token never passes as a bearer token. The other way round, `DPoP` with an
+        // unbound token claims a protection that is not there.
+        if token.confirmation.jkt.is_some() != (scheme == Scheme::Dpop) {
+            return Err(Reason::SchemeMismatch);
+        }
+        let clients = self.resource.clients.get(&result.client_id).map(Vec::as_slice).unwrap_or_default();
+        let is_ours = |client: &super::route::OAuthClient| {
+            client.issuer == token.issuer && client.client_id == token.client_id
+        };
+        if !clients.iter().any(is_ours) {
+            return Err(Reason::ClientMismatch);
+        }
+        // Every member of `cnf` must hold, whatever the route's mode.
+        if token.confirmation.jkt.is_some_and(|jkt| jkt != result.instance_jkt) {
+            return Err(Reason::TokenOfAnotherInstance);
+        }
+        if token.confirmation.certificate.is_some() {
+            return Err(Reason::CertificateMissing);
+        }
+        match self.route.token_binding {
+            TokenBinding::Instance if token.confirmation.jkt.is_none() => Err(Reason::TokenUnbound),
+            TokenBinding::Instance | TokenBinding::DangerClientOnly => Ok(()),
+            TokenBinding::FirstUse => {
+                self.edge.first_uses.claim(ath, result.instance, token.expires_at, self.now)
+            }
+        }
+    }
+
+    fn route_policy(&self, result: &ResultClaims, token: Option<&AccessToken>) -> Result<(), Reason> {
+        let route = self.route;
+        if result.tier < route.tier {
+            return Err(Reason::TierTooLow);
+        }
+        if !route.protection.is_empty() && !route.protection.contains(&result.protection) {
+            return Err(Reason::ProtectionTooLow);
+        }
+        let age = self.now.seconds_since(result.evidence_time);
+        if route.max_evidence_age.is_some_and(|oldest| age > oldest) {
+            return Err(Reason::EvidenceTooOld);
+        }
+        let granted = token.map(|token| token.scopes.as_slice()).unwrap_or_default();
+        if !route.scopes.iter().all(|scope| granted.contains(scope)) {
+            return Err(Reason::ScopeMissing);
+        }
+        Ok(())
+    }
+}
+
+/// The presented access token and its scheme.
+fn credential<'a>(authorization: &Field<'a>) -> Result<Option<(Scheme, &'a str)>, Reason> {
+    let value = match authorization {
+        Field::Absent => return Ok(None),
+        Field::Malformed => return Err(Reason::AuthorizationMalformed),
+        Field::One(value) => value.expose(),
+    };
+    if value.len() > MAX_AUTHORIZATION {
+        return Err(Reason::AuthorizationMalformed);
+    }
+    let (name, token) = value.split_once(' ').ok_or(Reason::AuthorizationMalformed)?;
+    let scheme = if name.eq_ignore_ascii_case("bearer") {
+        Scheme::Bearer
+    } else if name.eq_ignore_ascii_case("dpop") {
+        Scheme::Dpop
+    } else if name.eq_ignore_ascii_case("basic") {
+        return Err(Reason::BasicRefused);
+    } else {
+        return Err(Reason::AuthorizationMalformed);
+    };
+    // token68 (RFC 9110 section 11.2), nothing before, between or after.
+    let is_token68 = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
+    if token.is_empty() || !token.bytes().all(is_token68) {
+        return Err(Reason::AuthorizationMalformed);
+    }
+    Ok(Some((scheme, token)))
+}
+
+/// Result and proof of the compact flavour; `None` if neither came.
+fn compact_fields<'a>(fields: &Fields<'a>) -> Result<Option<(&'a str, &'a str)>, Reason> {
+    let compact = [fields.attestation_result, fields.attestation_proof];
+    let oauth = [fields.client_attestation, fields.client_attestation_pop, fields.dpop];
+    let malformed = |field: &Field<'_>| match field {
+        Field::Malformed => true,
+        Field::One(value) => value.expose().len() > MAX_COMPACT_FIELD,
+        Field::Absent => false,
+    };
+    if compact.iter().any(malformed) || oauth.contains(&Field::Malformed) {
+        return Err(Reason::FieldMalformed);
+    }
+    let has_compact = !compact.iter().all(Field::is_absent);
+    let has_oauth = !oauth.iter().all(Field::is_absent);
+    match (has_compact, has_oauth) {
+        (true, true) => return Err(Reason::TwoFlavours),
+        (false, true) => return Err(Reason::FlavourNotAccepted),
+        (_, false) => {}
+    }
+    match compact {
+        [Field::One(result), Field::One(proof)] => Ok(Some((result.expose(), proof.expose()))),
+        _ => Ok(None),
+    }
+}
+
+/// Whether a query carries a token (RFC 6750 section 2.3, which RFC 9700 forbids).
+fn has_access_token(query: &str) -> bool {
+    query.split('&').any(|pair| pair.split('=').next() == Some("access_token"))
+}

@@ -1,0 +1,186 @@
+//! The deny list: instances and keys that edges refuse before their results expire.
+//!
+//! A COSE_Sign1 by the attestation service, `typ` `application/attestation-denylist+cwt`, of the claims `iss` (1),
+//! `exp` (4), `iat` (6), sequence (-66040), instances (-66041: sorted 16-byte strings) and keys (-66042: sorted byte
+//! strings).
+
+use std::collections::HashSet;
+
+use countersign_core::cbor::{self, CborError};
+use countersign_core::time::Timestamp;
+use countersign_core::token::cose::{Header, Sign1, Unsigned, typ};
+use countersign_core::token::keys::Algorithm;
+use countersign_core::token::result::InstanceId;
+use minicbor::{Decoder, Encoder};
+
+use super::trust::ServiceKeys;
+
+const SEQUENCE: i64 = -66040;
+const INSTANCES: i64 = -66041;
+const KEYS: i64 = -66042;
+
+/// Longest list, in bytes: about 240,000 instances.
+pub const MAX_DENY_LIST: usize = 4 * 1024 * 1024;
+
+/// Why a deny list is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DenyListError {
+    /// Not deterministic CBOR of its shape, or too long.
+    Encoding(CborError),
+    /// Of another issuer.
+    Issuer,
+    /// No key of its `kid`.
+    UnknownKey,
+    /// The signature does not verify.
+    Signature,
+    /// `exp` has passed.
+    Expired,
+    /// `iat` lies more than 60 seconds ahead.
+    FromTheFuture,
+    /// Its sequence is lower than one already seen: an old list, to hide a ban.
+    SequenceFell,
+}
+
+impl DenyListError {
+    /// A stable name for logs and metrics.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Encoding(error) => error.reason(),
+            Self::Issuer => "deny_list_issuer",
+            Self::UnknownKey => "deny_list_unknown_key",
+            Self::Signature => "deny_list_signature",
+            Self::Expired => "deny_list_expired",
+            Self::FromTheFuture => "deny_list_from_the_future",
+            Self::SequenceFell => "deny_list_sequence_fell",
+        }
+    }
+}
+
+impl From<CborError> for DenyListError {
+    fn from(error: CborError) -> Self {
+        Self::Encoding(error)
+    }
+}
+
+/// The content of a deny list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DenyList {
+    /// `iss`.
+    pub issuer: String,
+    /// Grows with every change; never falls.
+    pub sequence: u64,
+    /// `iat`.
+    pub issued_at: Timestamp,
+    /// `exp`.
+    pub expires_at: Timestamp,
+    /// Instances to refuse.
+    pub instances: HashSet<InstanceId>,
+    /// `kid`s to refuse.
+    pub key_ids: HashSet<Vec<u8>>,
+}
+
+impl DenyList {
+    /// The message that the service signs with the Ed25519 key `key_id`.
+    pub fn to_unsigned(&self, key_id: &str) -> Unsigned {
+        let header =
+            Header { algorithm: Algorithm::Ed25519, key_id: Some(key_id.as_bytes()), typ: typ::DENY_LIST };
+        let mut payload = Vec::with_capacity(64 + 17 * self.instances.len());
+        let written = self.encode(&mut Encoder::new(&mut payload));
+        debug_assert!(written.is_ok());
+        Unsigned::new(&header, payload)
+    }
+
+    fn encode(
+        &self,
+        e: &mut Encoder<&mut Vec<u8>>,
+    ) -> Result<(), minicbor::encode::Error<std::convert::Infallible>> {
+        e.map(6)?.u8(1)?.str(&self.issuer)?;
+        e.u8(4)?.u64(self.expires_at.as_unix_seconds())?.u8(6)?.u64(self.issued_at.as_unix_seconds())?;
+        e.i64(SEQUENCE)?.u64(self.sequence)?;
+        let mut instances: Vec<_> = self.instances.iter().collect();
+        instances.sort_unstable();
+        e.i64(INSTANCES)?.array(instances.len() as u64)?;
+        for instance in instances {
+            e.bytes(instance.as_bytes())?;
+        }
+        let mut key_ids: Vec<_> = self.key_ids.iter().collect();
+        key_ids.sort_unstable();
+        e.i64(KEYS)?.array(key_ids.len() as u64)?;
+        for key_id in key_ids {
+            e.bytes(key_id)?;
+        }
+        Ok(())
+    }
+
+    /// Takes a list from the wire: signed by a key of `keys`, of `issuer`, current, and not older than `previous`.
+    ///
+    /// # Errors
+    /// As [`DenyListError`]; the previous list then stays in force.
+    pub fn verify(
+        bytes: &[u8],
+        issuer: &str,
+        keys: &ServiceKeys,
+        previous: Option<&Self>,
+        now: Timestamp,
+    ) -> Result<Self, DenyListError> {
+        if bytes.len() > MAX_DENY_LIST {
+            return Err(CborError::Unexpected.into());
+        }
+        let message = Sign1::decode(bytes)?;
+        let header = message.header();
+        if header.typ != typ::DENY_LIST || header.algorithm != Algorithm::Ed25519 {
+            return Err(CborError::Unexpected.into());
+        }
+        let key_id = header.key_id.ok_or(CborError::Missing)?;
+        let key = keys.get(key_id).ok_or(DenyListError::UnknownKey)?;
+        message.verify(key.public_key(), &crate::crypto::AwsLc).map_err(|_| DenyListError::Signature)?;
+        let list = Self::decode(&mut Decoder::new(message.payload()))?;
+        if list.issuer != issuer {
+            return Err(DenyListError::Issuer);
+        }
+        if list.issued_at > now.plus(60) {
+            return Err(DenyListError::FromTheFuture);
+        }
+        if now >= list.expires_at {
+            return Err(DenyListError::Expired);
+        }
+        if previous.is_some_and(|previous| list.sequence < previous.sequence) {
+            return Err(DenyListError::SequenceFell);
+        }
+        Ok(list)
+    }
+
+    fn decode(d: &mut Decoder<'_>) -> Result<Self, CborError> {
+        let members = d.map()?.ok_or(CborError::Unexpected)?;
+        let (mut issuer, mut expires_at, mut issued_at, mut sequence) = (None, None, None, None);
+        let (mut instances, mut key_ids) = (HashSet::new(), HashSet::new());
+        for _ in 0..members {
+            match d.i64()? {
+                1 => issuer = Some(d.str()?.to_owned()),
+                4 => expires_at = Some(Timestamp::from_unix_seconds(d.u64()?)),
+                6 => issued_at = Some(Timestamp::from_unix_seconds(d.u64()?)),
+                SEQUENCE => sequence = Some(d.u64()?),
+                INSTANCES => {
+                    for _ in 0..d.array()?.ok_or(CborError::Unexpected)? {
+                        instances.insert(InstanceId::from_bytes(cbor::bytes_array(d)?));
+                    }
+                }
+                KEYS => {
+                    for _ in 0..d.array()?.ok_or(CborError::Unexpected)? {
+                        key_ids.insert(d.bytes()?.to_vec());
+                    }
+                }
+                _ => return Err(CborError::UnknownCritical),
+            }
+        }
+        Ok(Self {
+            issuer: issuer.ok_or(CborError::Missing)?,
+            sequence: sequence.ok_or(CborError::Missing)?,
+            issued_at: issued_at.ok_or(CborError::Missing)?,
+            expires_at: expires_at.ok_or(CborError::Missing)?,
+            instances,
+            key_ids,
+        })
+    }
+}

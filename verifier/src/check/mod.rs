@@ -1,0 +1,21 @@
+//! The edge's decision: does this request come from an attested instance, with a credential that belongs to it?
+//!
+//! [`Edge::check`] is a plain function of the request and the time. It performs no I/O: where it lacks something
+//! that only a network can give, it answers [`Decision::Needs`], and the runtime calls again.
+
+mod cache;
+pub mod decision;
+pub mod deny_list;
+mod failure_budget;
+mod first_use;
+pub mod identity;
+pub mod refusal;
+pub mod replay;
+pub mod request;
+pub mod route;
+pub mod trust;
+
+pub use decision::{Decision, Edge, Limits, Lookup, Permit};
+pub use refusal::{Code, Reason, Refusal};
+pub use request::{Content, Field, Fields, Request};
+pub use route::{Mode, NoncePolicy, Resource, Route, TokenBinding};

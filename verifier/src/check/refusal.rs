@@ -1,0 +1,366 @@
+//! Why a request is refused: precisely for the operator, and by one public code for everybody else.
+
+use countersign_core::cbor::CborError;
+use countersign_core::challenge::{Challenge, ChallengeError};
+use countersign_core::request::RequestError;
+
+use crate::credential::jwt::AccessTokenError;
+
+/// The precise reason; for logs, metrics and the audit record, never for the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The request itself is malformed or ambiguous.
+    Request(RequestError),
+    /// A header field stands twice, is joined, oversized or not of its alphabet.
+    FieldMalformed,
+    /// `Authorization` is not `Bearer` or `DPoP` and one token.
+    AuthorizationMalformed,
+    /// HTTP Basic: a password is no credential here.
+    BasicRefused,
+    /// A token in the query, where logs would keep it.
+    TokenInQuery,
+    /// Fields of both flavours in one request.
+    TwoFlavours,
+    /// The OAuth flavour, which this resource does not take.
+    FlavourNotAccepted,
+    /// No route of the resource speaks of this method and path.
+    NoRoute,
+    /// Too many refused requests from this address.
+    FailureBudget,
+    /// No access token.
+    NoCredential,
+    /// No result or no proof.
+    NoAttestation,
+    /// The result is not deterministic CBOR of its shape.
+    ResultEncoding(CborError),
+    /// The result's issuer is not one that this edge trusts.
+    ResultUnknownIssuer,
+    /// No key of the result's `kid`.
+    ResultUnknownKey,
+    /// The result's signature does not verify.
+    ResultSignature,
+    /// `exp` has passed.
+    ResultExpired,
+    /// `iat` lies more than 60 seconds ahead.
+    ResultFromTheFuture,
+    /// The instance is on the deny list.
+    InstanceDenied,
+    /// The result's key is on the deny list.
+    KeyDenied,
+    /// The deny list is older than its `exp`: bans may be missing, so nothing passes.
+    DenyListStale,
+    /// The proof is not deterministic CBOR of its shape.
+    ProofEncoding(CborError),
+    /// The proof speaks of another result.
+    ProofOfAnotherResult,
+    /// The proof's `iat` is outside its window.
+    ProofTime,
+    /// The proof's `iat` is outside the result's life.
+    ProofOutlivesResult,
+    /// The route requires a nonce and the proof has none.
+    NonceMissing,
+    /// The nonce is not one of ours for this resource, or no longer good.
+    Nonce(ChallengeError),
+    /// The proof's signature does not verify with the result's key.
+    ProofSignature,
+    /// `aud` is another resource.
+    ProofAudience,
+    /// `htm` is another method.
+    ProofMethod,
+    /// `htu` is another URI.
+    ProofTarget,
+    /// The query hash is missing, superfluous or another.
+    ProofQuery,
+    /// The body's hash is another, or the route requires one and the proof has none.
+    ProofContent,
+    /// `ath` is missing, superfluous or of another credential.
+    ProofCredential,
+    /// The access token is refused.
+    AccessToken(AccessTokenError),
+    /// The access token has expired or is not yet valid.
+    AccessTokenTime,
+    /// A token with `cnf.jkt` came as `Bearer`, or one without as `DPoP`.
+    SchemeMismatch,
+    /// The app's `client_id` maps to no client of the token's issuer, or to another.
+    ClientMismatch,
+    /// The token is not bound to a key and the route demands it.
+    TokenUnbound,
+    /// The token is bound to another key.
+    TokenOfAnotherInstance,
+    /// The token is bound to a client certificate, which was not presented.
+    CertificateMissing,
+    /// The bearer token belongs to the instance that used it first.
+    TokenUsedElsewhere,
+    /// The result's tier is worse than the route allows.
+    TierTooLow,
+    /// The instance key lives where the route does not allow.
+    ProtectionTooLow,
+    /// Platform evidence is older than the route allows.
+    EvidenceTooOld,
+    /// A scope is missing.
+    ScopeMissing,
+    /// The proof was used before.
+    Replayed,
+    /// The replay set is full: nothing can be said, so nothing passes.
+    ReplaySetFull,
+    /// The table of first uses is full.
+    FirstUsesFull,
+    /// Keys could not be fetched.
+    KeysUnavailable,
+    /// Randomness for a nonce could not be had.
+    RandomnessUnavailable,
+}
+
+/// What the client is told (`error` of `WWW-Authenticate`), with its status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Code {
+    /// 400 `invalid_request`.
+    InvalidRequest,
+    /// 401 without an error: bare challenges.
+    NoCredential,
+    /// 401 `invalid_token`.
+    InvalidToken,
+    /// 401 `invalid_client_attestation`.
+    InvalidClientAttestation,
+    /// 401 `use_attestation_challenge`, with a fresh nonce.
+    UseAttestationChallenge,
+    /// 401 `use_fresh_attestation`.
+    UseFreshAttestation,
+    /// 403 `insufficient_scope`.
+    InsufficientScope,
+    /// 404: nothing of the resource is here.
+    NotFound,
+    /// 429.
+    RateLimited,
+    /// 503: our own trouble.
+    Unavailable,
+}
+
+impl Code {
+    /// The HTTP status.
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::InvalidRequest => 400,
+            Self::NoCredential
+            | Self::InvalidToken
+            | Self::InvalidClientAttestation
+            | Self::UseAttestationChallenge
+            | Self::UseFreshAttestation => 401,
+            Self::InsufficientScope => 403,
+            Self::NotFound => 404,
+            Self::RateLimited => 429,
+            Self::Unavailable => 503,
+        }
+    }
+
+    /// The value of `error`, where there is one.
+    pub const fn error(self) -> Option<&'static str> {
+        match self {
+            Self::InvalidRequest => Some("invalid_request"),
+            Self::InvalidToken => Some("invalid_token"),
+            Self::InvalidClientAttestation => Some("invalid_client_attestation"),
+            Self::UseAttestationChallenge => Some("use_attestation_challenge"),
+            Self::UseFreshAttestation => Some("use_fresh_attestation"),
+            Self::InsufficientScope => Some("insufficient_scope"),
+            Self::NoCredential | Self::NotFound | Self::RateLimited | Self::Unavailable => None,
+        }
+    }
+}
+
+impl Reason {
+    /// The public code of this reason.
+    pub const fn code(self) -> Code {
+        match self {
+            Self::Request(_)
+            | Self::FieldMalformed
+            | Self::AuthorizationMalformed
+            | Self::TokenInQuery
+            | Self::TwoFlavours => Code::InvalidRequest,
+            Self::NoRoute => Code::NotFound,
+            Self::FailureBudget => Code::RateLimited,
+            Self::NoCredential | Self::BasicRefused => Code::NoCredential,
+            Self::NonceMissing | Self::Nonce(_) => Code::UseAttestationChallenge,
+            Self::ProofCredential
+            | Self::AccessToken(_)
+            | Self::AccessTokenTime
+            | Self::SchemeMismatch
+            | Self::ClientMismatch
+            | Self::TokenUnbound
+            | Self::TokenOfAnotherInstance
+            | Self::CertificateMissing
+            | Self::TokenUsedElsewhere => Code::InvalidToken,
+            Self::TierTooLow | Self::ProtectionTooLow | Self::EvidenceTooOld => Code::UseFreshAttestation,
+            Self::ScopeMissing => Code::InsufficientScope,
+            Self::DenyListStale
+            | Self::ReplaySetFull
+            | Self::FirstUsesFull
+            | Self::KeysUnavailable
+            | Self::RandomnessUnavailable => Code::Unavailable,
+            Self::FlavourNotAccepted
+            | Self::NoAttestation
+            | Self::ResultEncoding(_)
+            | Self::ResultUnknownIssuer
+            | Self::ResultUnknownKey
+            | Self::ResultSignature
+            | Self::ResultExpired
+            | Self::ResultFromTheFuture
+            | Self::InstanceDenied
+            | Self::KeyDenied
+            | Self::ProofEncoding(_)
+            | Self::ProofOfAnotherResult
+            | Self::ProofTime
+            | Self::ProofOutlivesResult
+            | Self::ProofSignature
+            | Self::ProofAudience
+            | Self::ProofMethod
+            | Self::ProofTarget
+            | Self::ProofQuery
+            | Self::ProofContent
+            | Self::Replayed => Code::InvalidClientAttestation,
+        }
+    }
+
+    /// A stable name for logs and metrics.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Request(error) => error.reason(),
+            Self::FieldMalformed => "field_malformed",
+            Self::AuthorizationMalformed => "authorization_malformed",
+            Self::BasicRefused => "basic_refused",
+            Self::TokenInQuery => "token_in_query",
+            Self::TwoFlavours => "two_flavours",
+            Self::FlavourNotAccepted => "flavour_not_accepted",
+            Self::NoRoute => "no_route",
+            Self::FailureBudget => "failure_budget",
+            Self::NoCredential => "no_credential",
+            Self::NoAttestation => "no_attestation",
+            Self::ResultEncoding(_) => "result_encoding",
+            Self::ResultUnknownIssuer => "result_unknown_issuer",
+            Self::ResultUnknownKey => "result_unknown_key",
+            Self::ResultSignature => "result_signature",
+            Self::ResultExpired => "result_expired",
+            Self::ResultFromTheFuture => "result_from_the_future",
+            Self::InstanceDenied => "instance_denied",
+            Self::KeyDenied => "key_denied",
+            Self::DenyListStale => "deny_list_stale",
+            Self::ProofEncoding(_) => "proof_encoding",
+            Self::ProofOfAnotherResult => "proof_of_another_result",
+            Self::ProofTime => "proof_time",
+            Self::ProofOutlivesResult => "proof_outlives_result",
+            Self::NonceMissing => "nonce_missing",
+            Self::Nonce(error) => match error {
+                ChallengeError::Malformed => "nonce_malformed",
+                ChallengeError::Expired => "nonce_expired",
+                ChallengeError::FromTheFuture => "nonce_from_the_future",
+                _ => "nonce_unrecognised",
+            },
+            Self::ProofSignature => "proof_signature",
+            Self::ProofAudience => "proof_audience",
+            Self::ProofMethod => "proof_method",
+            Self::ProofTarget => "proof_target",
+            Self::ProofQuery => "proof_query",
+            Self::ProofContent => "proof_content",
+            Self::ProofCredential => "proof_credential",
+            Self::AccessToken(error) => error.reason(),
+            Self::AccessTokenTime => "access_token_time",
+            Self::SchemeMismatch => "scheme_mismatch",
+            Self::ClientMismatch => "client_mismatch",
+            Self::TokenUnbound => "token_unbound",
+            Self::TokenOfAnotherInstance => "token_of_another_instance",
+            Self::CertificateMissing => "certificate_missing",
+            Self::TokenUsedElsewhere => "token_used_elsewhere",
+            Self::TierTooLow => "tier_too_low",
+            Self::ProtectionTooLow => "protection_too_low",
+            Self::EvidenceTooOld => "evidence_too_old",
+            Self::ScopeMissing => "scope_missing",
+            Self::Replayed => "replayed",
+            Self::ReplaySetFull => "replay_set_full",
+            Self::FirstUsesFull => "first_uses_full",
+            Self::KeysUnavailable => "keys_unavailable",
+            Self::RandomnessUnavailable => "randomness_unavailable",
+        }
+    }
+
+    /// Whether the caller is to blame, so that the refusal counts against its address.
+    pub const fn is_callers_fault(self) -> bool {
+        !matches!(self.code(), Code::Unavailable | Code::RateLimited | Code::UseAttestationChallenge)
+    }
+}
+
+/// The scheme of the credential that came; answers speak in the same one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scheme {
+    /// `Bearer` (RFC 6750), also where none came.
+    #[default]
+    Bearer,
+    /// `DPoP` (RFC 9449).
+    Dpop,
+}
+
+impl Scheme {
+    /// The scheme's name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bearer => "Bearer",
+            Self::Dpop => "DPoP",
+        }
+    }
+}
+
+/// A refusal with all that its answer needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The precise reason.
+    pub reason: Reason,
+    /// The scheme to answer in.
+    pub scheme: Scheme,
+    /// A fresh nonce for the next proof.
+    pub nonce: Option<Challenge>,
+    /// Seconds after which to come again, for 429 and 503.
+    pub retry_after: Option<u64>,
+    /// The scopes that the route asks for, for 403.
+    pub scope: Option<String>,
+    /// The resource's metadata URL, for bare challenges.
+    pub metadata_url: Option<String>,
+}
+
+impl Refusal {
+    /// A refusal for `reason` alone.
+    pub const fn new(reason: Reason) -> Self {
+        Self {
+            reason,
+            scheme: Scheme::Bearer,
+            nonce: None,
+            retry_after: None,
+            scope: None,
+            metadata_url: None,
+        }
+    }
+
+    /// The value of `WWW-Authenticate`, one line; `None` where the status takes none.
+    pub fn www_authenticate(&self) -> Option<String> {
+        let code = self.reason.code();
+        let metadata = |separator: &str| match &self.metadata_url {
+            Some(url) => format!("{separator}resource_metadata=\"{url}\""),
+            None => String::new(),
+        };
+        if code == Code::NoCredential {
+            let dpop = format!("DPoP algs=\"ES256 Ed25519\"{}", metadata(", "));
+            return Some(format!("{dpop}, Bearer{}", metadata(" ")));
+        }
+        let error = code.error()?;
+        let mut challenge = format!("{} error=\"{error}\"", self.scheme.as_str());
+        if let Some(nonce) = &self.nonce {
+            challenge.push_str(&format!(", attestation_challenge=\"{}\"", nonce.to_base64url()));
+        }
+        if self.reason == Reason::Replayed {
+            challenge.push_str(", reason=\"replayed\"");
+        }
+        if let (Code::InsufficientScope, Some(scope)) = (code, &self.scope) {
+            challenge.push_str(&format!(", scope=\"{scope}\""));
+        }
+        challenge.push_str(&metadata(", "));
+        Some(challenge)
+    }
+}

@@ -1,0 +1,118 @@
+//! The replay set: a proof passes once.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
+use countersign_core::time::Timestamp;
+
+const SHARDS: usize = 16;
+
+/// What became of an insertion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replay {
+    /// Not seen within the window; remembered now.
+    Fresh,
+    /// Seen before.
+    Replayed,
+    /// No room is left within the window: nothing can be said, so nothing may pass.
+    Full,
+}
+
+/// Remembers 16-byte keys for at least `window` seconds and at most twice that, in memory whose size is fixed when
+/// it is made. Forgets by time alone: an attacker cannot push an entry out.
+pub struct ReplaySet {
+    window: u64,
+    capacity: usize,
+    shards: Box<[Mutex<Shard>]>,
+}
+
+struct Shard {
+    current: HashSet<[u8; 16]>,
+    previous: HashSet<[u8; 16]>,
+    /// When `current` began.
+    began: Timestamp,
+}
+
+impl ReplaySet {
+    /// A set for `entries` keys per window. A key is one of [`ReplaySet::insert`]'s, about 40 bytes of memory.
+    pub fn new(entries: usize, window: u64) -> Self {
+        let capacity = (entries / SHARDS).max(1);
+        let shard = || {
+            let set = || HashSet::with_capacity(capacity);
+            Mutex::new(Shard { current: set(), previous: set(), began: Timestamp::EPOCH })
+        };
+        Self { window: window.max(1), capacity, shards: (0..SHARDS).map(|_| shard()).collect() }
+    }
+
+    /// Remembers `key`, which must be a truncated cryptographic hash: its first byte chooses the shard.
+    pub fn insert(&self, key: [u8; 16], now: Timestamp) -> Replay {
+        let Some(shard) = self.shards.get(usize::from(key[0]) % SHARDS) else {
+            return Replay::Full;
+        };
+        let shard = &mut *shard.lock().unwrap_or_else(PoisonError::into_inner);
+        shard.turn(now, self.window);
+        if shard.current.contains(&key) || shard.previous.contains(&key) {
+            return Replay::Replayed;
+        }
+        if shard.current.len() >= self.capacity {
+            return Replay::Full;
+        }
+        shard.current.insert(key);
+        Replay::Fresh
+    }
+}
+
+impl Shard {
+    /// Begins a new generation when the current one has lasted a window. A clock that steps back keeps everything.
+    fn turn(&mut self, now: Timestamp, window: u64) {
+        let age = now.seconds_since(self.began);
+        if age < window {
+            return;
+        }
+        std::mem::swap(&mut self.current, &mut self.previous);
+        self.current.clear();
+        if age >= 2 * window {
+            self.previous.clear();
+        }
+        self.began = now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
+
+    #[test]
+    fn a_key_passes_once_for_at_least_the_window() {
+        let set = ReplaySet::new(1000, 60);
+        // Inserted at every phase of a generation, asked at every second of its window.
+        for phase in 0..60u8 {
+            let inserted = NOW.plus(u64::from(phase));
+            let key = [phase; 16];
+            assert_eq!(set.insert(key, inserted), Replay::Fresh);
+            assert_eq!(set.insert(key, inserted), Replay::Replayed);
+        }
+        for phase in 0..60u8 {
+            assert_eq!(set.insert([phase; 16], NOW.plus(u64::from(phase) + 60)), Replay::Replayed, "{phase}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_steps_back_forgets_nothing() {
+        let set = ReplaySet::new(1000, 60);
+        assert_eq!(set.insert([1; 16], NOW), Replay::Fresh);
+        assert_eq!(set.insert([1; 16], NOW.minus(3600)), Replay::Replayed);
+    }
+
+    #[test]
+    fn a_full_set_says_so_and_recovers_with_time() {
+        let set = ReplaySet::new(SHARDS, 60);
+        let key = |n: u8| [16 * n; 16];
+        assert_eq!(set.insert(key(1), NOW), Replay::Fresh);
+        assert_eq!(set.insert(key(2), NOW), Replay::Full);
+        assert_eq!(set.insert(key(1), NOW), Replay::Replayed, "what is in is not pushed out");
+        assert_eq!(set.insert(key(2), NOW.plus(60)), Replay::Fresh);
+    }
+}

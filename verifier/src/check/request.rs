@@ -1,0 +1,137 @@
+//! What the edge decides about: one request, as the gateway or server in front of the API saw it.
+
+use std::net::IpAddr;
+
+use countersign_core::token::field;
+
+/// A header field that may stand once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Field<'a> {
+    /// Not sent.
+    #[default]
+    Absent,
+    /// One line of visible ASCII without a comma.
+    One(Secret<'a>),
+    /// Several lines, joined lines, or characters that these fields never have.
+    Malformed,
+}
+
+/// A header value; never printed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Secret<'a>(&'a str);
+
+impl<'a> Secret<'a> {
+    /// The value itself.
+    pub const fn expose(self) -> &'a str {
+        self.0
+    }
+}
+
+impl std::fmt::Debug for Secret<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("…")
+    }
+}
+
+impl<'a> Field<'a> {
+    /// A field from its lines, as the server received them.
+    pub fn from_lines(lines: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let mut lines = lines.into_iter();
+        match (lines.next(), lines.next()) {
+            (None, _) => Self::Absent,
+            (Some(line), None) => match std::str::from_utf8(line) {
+                // Gateways join repeated lines with a comma; no value that we read contains one.
+                Ok(text) if text.bytes().all(|b| (0x20..=0x7e).contains(&b) && b != b',') => {
+                    Self::One(Secret(text))
+                }
+                _ => Self::Malformed,
+            },
+            (Some(_), Some(_)) => Self::Malformed,
+        }
+    }
+
+    pub(crate) const fn is_absent(&self) -> bool {
+        matches!(self, Self::Absent)
+    }
+}
+
+/// The header fields that a decision reads.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Fields<'a> {
+    /// `Authorization`.
+    pub authorization: Field<'a>,
+    /// `Attestation-Result`.
+    pub attestation_result: Field<'a>,
+    /// `Attestation-Proof`.
+    pub attestation_proof: Field<'a>,
+    /// `OAuth-Client-Attestation`.
+    pub client_attestation: Field<'a>,
+    /// `OAuth-Client-Attestation-PoP`.
+    pub client_attestation_pop: Field<'a>,
+    /// `DPoP`.
+    pub dpop: Field<'a>,
+}
+
+impl<'a> Fields<'a> {
+    /// Collects the fields from whatever holds the request's headers: `lines` gives all lines of a field, asked for
+    /// in lower case.
+    pub fn collect<I>(lines: impl Fn(&'static str) -> I) -> Self
+    where
+        I: IntoIterator<Item = &'a [u8]>,
+    {
+        let field = |name| Field::from_lines(lines(name));
+        Self {
+            authorization: field("authorization"),
+            attestation_result: field(field::ATTESTATION_RESULT),
+            attestation_proof: field(field::ATTESTATION_PROOF),
+            client_attestation: field(field::CLIENT_ATTESTATION),
+            client_attestation_pop: field(field::CLIENT_ATTESTATION_POP),
+            dpop: field(field::DPOP),
+        }
+    }
+}
+
+/// What is known of the request's body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Content {
+    /// The body was not seen here: what the proof says of it goes upstream as `X-Attested-Content`.
+    #[default]
+    Unseen,
+    /// SHA-256 of the whole body, before content decoding.
+    Hash([u8; 32]),
+}
+
+/// One request to decide about.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The method, case-sensitive.
+    pub method: &'a str,
+    /// Path and query as the upstream will see them, in origin form.
+    pub path_and_query: &'a str,
+    /// The client's address, where the gateway tells it.
+    pub source: Option<IpAddr>,
+    /// The header fields.
+    pub fields: Fields<'a>,
+    /// The body.
+    pub content: Content,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_without_a_comma_or_nothing() {
+        assert_eq!(Field::from_lines([]), Field::Absent);
+        assert_eq!(Field::from_lines([&b"abc"[..]]), Field::One(Secret("abc")));
+        for lines in [&[&b"a"[..], b"b"][..], &[b"a,b"], &[b"a\tb"], &[b"\xff"], &[b"a\x7f"]] {
+            assert_eq!(Field::from_lines(lines.iter().copied()), Field::Malformed, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn values_are_never_printed() {
+        let field = Field::from_lines([&b"secret"[..]]);
+        assert!(!format!("{field:?}").contains("secret"));
+    }
+}

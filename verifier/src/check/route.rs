@@ -1,0 +1,177 @@
+//! What a resource demands: where it is, whose tokens it takes, and what each of its routes asks for.
+
+use std::collections::HashMap;
+
+use countersign_core::request::Origin;
+use countersign_core::token::result::{Protection, Tier};
+
+/// A protected API.
+#[derive(Clone, Debug)]
+pub struct Resource {
+    /// The RFC 9728 resource identifier: `aud` of proofs and access tokens.
+    pub identifier: String,
+    /// Where clients reach it; `htu` is this followed by the path. Never taken from `Host`.
+    pub origin: Origin,
+    /// URL of its RFC 9728 metadata, for challenges.
+    pub metadata_url: Option<String>,
+    /// Which client of an authorization server each attested app is: `sub` of results to (issuer, `client_id`).
+    /// An app that is absent is refused.
+    pub clients: HashMap<String, Vec<OAuthClient>>,
+    /// Issuers whose access tokens it takes.
+    pub authorization_servers: Vec<String>,
+    /// The edges that share one replay store; enters the nonce's scope.
+    pub replay_domain: String,
+    /// Its routes; the longest matching path prefix decides. A request that matches none is refused.
+    pub routes: Vec<Route>,
+}
+
+/// A client as one authorization server knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OAuthClient {
+    /// `iss` of its access tokens.
+    pub issuer: String,
+    /// `client_id` in its access tokens.
+    pub client_id: String,
+}
+
+/// What requests below one path need.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// Path prefix, matched at segment borders: `/v1` matches `/v1` and `/v1/a`, not `/v10`.
+    pub path: String,
+    /// Methods it speaks of; empty for all.
+    pub methods: Vec<String>,
+    /// What a refusal does.
+    pub mode: Mode,
+    /// Whether a request needs an access token; one that comes is checked either way.
+    pub credential_required: bool,
+    /// How access token and instance belong together.
+    pub token_binding: TokenBinding,
+    /// Whether proofs carry a nonce of ours.
+    pub nonce: NoncePolicy,
+    /// The worst tier that passes.
+    pub tier: Tier,
+    /// Where the instance key must live; empty for anywhere.
+    pub protection: Vec<Protection>,
+    /// Oldest platform evidence that passes, in seconds.
+    pub max_evidence_age: Option<u64>,
+    /// Whether the proof must cover the body.
+    pub content_required: bool,
+    /// Scopes that the access token must all have.
+    pub scopes: Vec<String>,
+}
+
+impl Route {
+    /// A route for everything below `path` with the safe defaults: enforced, token bound to the instance, no nonce,
+    /// tier affirming.
+    pub fn new(path: impl Into<String>) -> Self {
+        Self {
+            path: path.into(),
+            methods: Vec::new(),
+            mode: Mode::Require,
+            credential_required: true,
+            token_binding: TokenBinding::Instance,
+            nonce: NoncePolicy::Off,
+            tier: Tier::Affirming,
+            protection: Vec::new(),
+            max_evidence_age: None,
+            content_required: false,
+            scopes: Vec::new(),
+        }
+    }
+}
+
+/// What a refusal does to the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It is recorded; the request passes without identity.
+    Observe,
+    /// As observe, and the client is told.
+    Warn,
+    /// The request is refused.
+    Require,
+}
+
+/// How an access token and an instance belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenBinding {
+    /// The token's `cnf.jkt` is the instance key: stolen, it is of no use anywhere else.
+    Instance,
+    /// A bearer token belongs to the first instance that used it, until its `exp`: stolen before that, it serves
+    /// the thief.
+    FirstUse,
+    /// The token need only be of the app's client: stolen, it works on any genuine install.
+    DangerClientOnly,
+}
+
+/// Whether proofs carry a nonce of this edge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoncePolicy {
+    /// None is given out; one that comes is checked.
+    Off,
+    /// One rides on answers, so that clients with wrong clocks have one.
+    Offered,
+    /// A proof without one is refused with a fresh one.
+    Required,
+}
+
+impl Resource {
+    /// The route of a request: the longest matching prefix whose methods include `method`.
+    pub fn route(&self, method: &str, path: &str) -> Option<&Route> {
+        let matches = |route: &&Route| {
+            (route.methods.is_empty() || route.methods.iter().any(|name| name == method))
+                && is_below(path, &route.path)
+        };
+        self.routes.iter().filter(matches).max_by_key(|route| route.path.len())
+    }
+}
+
+/// Whether `path` is `prefix` or below it, both normalised as the canonical request is.
+fn is_below(path: &str, prefix: &str) -> bool {
+    use countersign_core::request::normalised;
+    let mut path = normalised(path).peekable();
+    let mut last = b'/';
+    for byte in normalised(prefix) {
+        if path.next() != Some(byte) {
+            return false;
+        }
+        last = byte;
+    }
+    last == b'/' || matches!(path.peek(), None | Some(b'/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_match_at_segment_borders_after_normalisation() {
+        for (path, prefix) in
+            [("/v1", "/v1"), ("/v1/a", "/v1"), ("/v1/", "/v1/"), ("/%761/a", "/v1"), ("/a", "/")]
+        {
+            assert!(is_below(path, prefix), "{path} {prefix}");
+        }
+        for (path, prefix) in [("/v10", "/v1"), ("/V1", "/v1"), ("/v", "/v1"), ("/v1", "/v1/"), ("/", "/v1")]
+        {
+            assert!(!is_below(path, prefix), "{path} {prefix}");
+        }
+    }
+
+    #[test]
+    fn the_longest_prefix_of_the_method_decides() {
+        let resource = Resource {
+            identifier: "https://api.example".into(),
+            origin: Origin::parse("https://api.example").unwrap(),
+            metadata_url: None,
+            clients: HashMap::new(),
+            authorization_servers: Vec::new(),
+            replay_domain: String::new(),
+            routes: vec![Route::new("/v1"), Route { methods: vec!["POST".into()], ..Route::new("/v1/pay") }],
+        };
+        let route = |method, path| resource.route(method, path).map(|route| route.path.as_str());
+        assert_eq!(route("POST", "/v1/pay/1"), Some("/v1/pay"));
+        assert_eq!(route("GET", "/v1/pay/1"), Some("/v1"));
+        assert_eq!(route("post", "/v1/pay"), Some("/v1"), "methods are case-sensitive");
+        assert_eq!(route("GET", "/v2"), None);
+    }
+}

@@ -1,0 +1,113 @@
+//! The keys that an edge trusts: of attestation services, and of authorization servers. Sets are replaced whole.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use countersign_core::time::Timestamp;
+
+use crate::credential::jwks::Jwks;
+use crate::crypto::VerifyingKey;
+
+/// Whose keys to fetch.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum KeyOwner {
+    /// An attestation service, by issuer.
+    AttestationService(String),
+    /// An authorization server, by issuer.
+    AuthorizationServer(String),
+}
+
+/// Seconds between two fetches of a set that lacks a wanted key, so that made-up `kid`s cause no flood.
+const REFRESH_INTERVAL: u64 = 30;
+
+/// One issuer's current keys. Readers never wait; a new set replaces the old one at once, and what was verified
+/// with a key that is gone is verified again.
+pub struct IssuerKeys<K> {
+    /// The issuer.
+    pub issuer: String,
+    current: ArcSwap<Set<K>>,
+    /// Earliest next fetch for a missing key, seconds since the epoch.
+    next_refresh: AtomicU64,
+}
+
+/// A set of keys with the number of its edition.
+pub struct Set<K> {
+    /// Grows with each replacement: what was verified under another edition is verified again.
+    pub(crate) edition: u64,
+    /// The keys; `None` before the first set has come.
+    pub(crate) keys: Option<K>,
+}
+
+/// Keys of an attestation service by the bytes of their `kid`.
+pub type ServiceKeys = HashMap<Vec<u8>, Arc<VerifyingKey>>;
+
+impl<K> IssuerKeys<K> {
+    /// An issuer whose keys are still to come.
+    pub fn new(issuer: impl Into<String>) -> Self {
+        Self {
+            issuer: issuer.into(),
+            current: ArcSwap::from_pointee(Set { edition: 0, keys: None }),
+            next_refresh: AtomicU64::new(0),
+        }
+    }
+
+    /// Replaces the set.
+    pub fn replace(&self, keys: K) {
+        let edition = self.current.load().edition + 1;
+        self.current.store(Arc::new(Set { edition, keys: Some(keys) }));
+    }
+
+    /// Notes that a fetch was made, whatever became of it: the next one for a missing key waits its turn.
+    pub fn fetched(&self, now: Timestamp) {
+        self.next_refresh.store(now.plus(REFRESH_INTERVAL).as_unix_seconds(), Ordering::Relaxed);
+    }
+
+    /// Whether there are keys at all.
+    pub fn is_ready(&self) -> bool {
+        self.current.load().keys.is_some()
+    }
+
+    pub(crate) fn current(&self) -> arc_swap::Guard<Arc<Set<K>>> {
+        self.current.load()
+    }
+
+    /// Whether a key that is missing may be fetched now.
+    pub(crate) fn may_refresh(&self, now: Timestamp) -> bool {
+        now.as_unix_seconds() >= self.next_refresh.load(Ordering::Relaxed)
+    }
+}
+
+/// The Ed25519 keys of an attestation service's key set, ready to verify results.
+pub fn service_keys(jwks: &Jwks) -> ServiceKeys {
+    let keys = jwks.keys().iter().filter_map(|key| {
+        let public_key = key.public_key.filter(|key| key.as_ed25519().is_some())?;
+        Some((key.key_id.clone()?.into_bytes(), Arc::new(VerifyingKey::new(public_key))))
+    });
+    keys.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn made_up_key_ids_cause_one_fetch_per_interval() {
+        let keys = IssuerKeys::<()>::new("https://as.example");
+        let now = Timestamp::from_unix_seconds(1_800_000_000);
+        assert!(keys.may_refresh(now) && !keys.is_ready());
+        keys.fetched(now);
+        assert!(!keys.may_refresh(now.plus(REFRESH_INTERVAL - 1)));
+        assert!(keys.may_refresh(now.plus(REFRESH_INTERVAL)));
+    }
+
+    #[test]
+    fn a_new_set_is_a_new_edition() {
+        let keys = IssuerKeys::new("https://as.example");
+        keys.replace(1);
+        let first = keys.current().edition;
+        keys.replace(1);
+        assert_ne!(keys.current().edition, first);
+    }
+}

@@ -1,0 +1,4 @@
+//! OAuth credentials as an edge accepts them, and the key sets that verify them.
+
+pub mod jwks;
+pub mod jwt;

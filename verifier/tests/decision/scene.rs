@@ -1,0 +1,336 @@
+//! A resource, the two issuers it trusts, and devices that speak to it; time stands still.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use countersign_core::challenge::{MacKey, MacKeyRing, RANDOM_LENGTH};
+use countersign_core::encoding::{base64url, from_base64url};
+use countersign_core::request::{Origin, sha256};
+use countersign_core::time::Timestamp;
+use countersign_core::token::cose::Unsigned;
+use countersign_core::token::keys::{PublicKey, Thumbprint};
+use countersign_core::token::proof::ProofClaims;
+use countersign_core::token::result::{InstanceId, Protection, ResultClaims, Tier, VouchedBy};
+use countersign_verifier::check::decision::{Randomness, RandomnessUnavailable};
+use countersign_verifier::check::deny_list::DenyList;
+use countersign_verifier::check::route::OAuthClient;
+use countersign_verifier::check::trust::{ServiceKeys, service_keys};
+use countersign_verifier::check::{
+    Content, Decision, Edge, Field, Fields, Limits, Reason, Request, Resource, Route,
+};
+use countersign_verifier::credential::jwks::Jwks;
+use serde_json::{Map, Value, json};
+
+pub(crate) const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
+pub(crate) const SERVICE: &str = "https://attest.example";
+pub(crate) const SERVICE_SEED: [u8; 32] = [1; 32];
+pub(crate) const AUTHORIZATION_SERVER: &str = "https://as.example";
+const AUTHORIZATION_SERVER_SEED: [u8; 32] = [2; 32];
+const RESOURCE: &str = "https://api.example";
+
+/// The edge under attack.
+pub(crate) struct Scene {
+    pub(crate) edge: Edge,
+    proofs: AtomicU64,
+}
+
+/// A device by its session key; its instance key's thumbprint follows from the seed.
+pub(crate) struct Device {
+    seed: [u8; 32],
+}
+
+/// A request as it is sent.
+#[derive(Clone)]
+pub(crate) struct Sent {
+    pub(crate) method: &'static str,
+    pub(crate) path_and_query: String,
+    pub(crate) authorization: Option<String>,
+    pub(crate) result: Option<String>,
+    pub(crate) proof: Option<String>,
+    pub(crate) content: Content,
+    pub(crate) source: Option<IpAddr>,
+}
+
+struct Counting;
+
+impl Randomness for Counting {
+    fn fresh(&self) -> Result<[u8; RANDOM_LENGTH], RandomnessUnavailable> {
+        Ok([7; RANDOM_LENGTH])
+    }
+}
+
+impl Device {
+    fn pair(&self) -> Ed25519KeyPair {
+        Ed25519KeyPair::from_seed_unchecked(&self.seed).unwrap()
+    }
+
+    pub(crate) fn key(&self) -> PublicKey {
+        public(&self.pair())
+    }
+
+    fn instance_jkt(&self) -> Thumbprint {
+        Thumbprint::from_bytes(sha256(&self.seed))
+    }
+}
+
+impl Sent {
+    pub(crate) fn request(&self) -> Request<'_> {
+        Request {
+            method: self.method,
+            path_and_query: &self.path_and_query,
+            source: self.source,
+            fields: Fields {
+                authorization: Field::from_lines(self.authorization.as_deref().map(str::as_bytes)),
+                attestation_result: Field::from_lines(self.result.as_deref().map(str::as_bytes)),
+                attestation_proof: Field::from_lines(self.proof.as_deref().map(str::as_bytes)),
+                ..Fields::default()
+            },
+            content: self.content,
+        }
+    }
+}
+
+impl Scene {
+    pub(crate) fn new() -> Self {
+        Self::with_route(Route::new("/"))
+    }
+
+    pub(crate) fn with_route(route: Route) -> Self {
+        Self::build(route, false)
+    }
+
+    pub(crate) fn with_required_deny_list() -> Self {
+        Self::build(Route::new("/"), true)
+    }
+
+    fn build(route: Route, deny_list_required: bool) -> Self {
+        let client = OAuthClient { issuer: AUTHORIZATION_SERVER.to_owned(), client_id: "client".to_owned() };
+        let resource = Resource {
+            identifier: RESOURCE.to_owned(),
+            origin: Origin::parse(RESOURCE).unwrap(),
+            metadata_url: Some("https://api.example/m".to_owned()),
+            authorization_servers: vec![AUTHORIZATION_SERVER.to_owned()],
+            clients: HashMap::from([("app".to_owned(), vec![client])]),
+            replay_domain: String::new(),
+            routes: vec![route],
+        };
+        let edge = Edge::new(
+            HashMap::from([("api".to_owned(), resource)]),
+            [SERVICE.to_owned()],
+            [AUTHORIZATION_SERVER.to_owned()],
+            MacKeyRing::new(MacKey::new(1, [3; 32]), vec![]),
+            Box::new(Counting),
+            deny_list_required,
+            Limits { proofs: 4096, ..Limits::default() },
+        );
+        let scene = Self { edge, proofs: AtomicU64::new(0) };
+        scene.edge.service(SERVICE).unwrap().replace(scene.service_keys());
+        let server = scene.edge.authorization_server(AUTHORIZATION_SERVER).unwrap();
+        server.replace(jwks("server-1", AUTHORIZATION_SERVER_SEED));
+        scene
+    }
+
+    pub(crate) fn service_keys(&self) -> ServiceKeys {
+        service_keys(&jwks("service-1", SERVICE_SEED))
+    }
+
+    pub(crate) fn device(&self, seed: [u8; 32]) -> Device {
+        Device { seed }
+    }
+
+    pub(crate) fn result(&self, device: &Device, change: impl FnOnce(&mut ResultClaims)) -> String {
+        self.result_signed(device, "service-1", SERVICE_SEED, change)
+    }
+
+    pub(crate) fn result_signed(
+        &self,
+        device: &Device,
+        key_id: &str,
+        seed: [u8; 32],
+        change: impl FnOnce(&mut ResultClaims),
+    ) -> String {
+        let mut claims = ResultClaims {
+            issuer: SERVICE.to_owned(),
+            client_id: "app".to_owned(),
+            issued_at: NOW.minus(300),
+            expires_at: NOW.plus(300),
+            confirmation: device.key(),
+            tier: Tier::Affirming,
+            instance: InstanceId::from_bytes([5; 16]),
+            instance_jkt: device.instance_jkt(),
+            protection: Protection::Tee,
+            vouched_by: VouchedBy::Platform,
+            evidence_time: NOW.minus(300),
+            app_version: Some("1.0".to_owned()),
+            policy: "test/1".to_owned(),
+            labels: Vec::new(),
+        };
+        change(&mut claims);
+        sign(&claims.to_unsigned(key_id), &seed)
+    }
+
+    pub(crate) fn proof(
+        &self,
+        device: &Device,
+        result: &str,
+        change: impl FnOnce(&mut ProofClaims<'_>),
+    ) -> String {
+        self.proof_for(device, result, &self.token(device, |_| {}), change)
+    }
+
+    fn proof_for(
+        &self,
+        device: &Device,
+        result: &str,
+        token: &str,
+        change: impl FnOnce(&mut ProofClaims<'_>),
+    ) -> String {
+        let mut token_id = [0; 12];
+        token_id[..8].copy_from_slice(&self.proofs.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+        let mut claims = ProofClaims {
+            audience: RESOURCE,
+            issued_at: NOW,
+            token_id: &token_id,
+            nonce: None,
+            result: sha256(&from_base64url(result).unwrap()),
+            ath: Some(sha256(token.as_bytes())),
+            method: "GET",
+            target: "https://api.example/v1/accounts/1",
+            query: Some(sha256(b"page=1")),
+            content: None,
+            environment: None,
+        };
+        change(&mut claims);
+        sign(&claims.to_unsigned(), &device.seed)
+    }
+
+    /// A token bound to the device's instance key.
+    pub(crate) fn token(&self, device: &Device, change: impl FnOnce(&mut Map<String, Value>)) -> String {
+        self.token_signed(device, "server-1", change)
+    }
+
+    pub(crate) fn token_signed(
+        &self,
+        device: &Device,
+        key_id: &str,
+        change: impl FnOnce(&mut Map<String, Value>),
+    ) -> String {
+        let header = json!({"alg": "Ed25519", "typ": "at+jwt", "kid": key_id});
+        let mut claims = json!({
+            "iss": AUTHORIZATION_SERVER, "sub": "user", "client_id": "client", "aud": RESOURCE, "jti": "1",
+            "iat": NOW.minus(10).as_unix_seconds(), "exp": NOW.plus(600).as_unix_seconds(), "scope": "read",
+            "cnf": {"jkt": device.instance_jkt().to_base64url()},
+        });
+        change(claims.as_object_mut().unwrap());
+        let segment = |value: &Value| base64url(value.to_string().as_bytes());
+        let input = format!("{}.{}", segment(&header), segment(&claims));
+        let pair = Ed25519KeyPair::from_seed_unchecked(&AUTHORIZATION_SERVER_SEED).unwrap();
+        format!("{input}.{}", base64url(pair.sign(input.as_bytes()).as_ref()))
+    }
+
+    /// The honest request of the device that most tests begin with.
+    pub(crate) fn sent(&self) -> Sent {
+        self.sent_by(&self.device([4; 32]), |_| {}, |_| {})
+    }
+
+    /// The honest device's request with another credential.
+    pub(crate) fn sent_with(&self, scheme: &str, token: &str) -> Sent {
+        self.sent_by_with(&self.device([4; 32]), scheme, token, |_| {}, |_| {})
+    }
+
+    /// A device's request with the honest device's token.
+    pub(crate) fn sent_by(
+        &self,
+        device: &Device,
+        result: impl FnOnce(&mut ResultClaims),
+        proof: impl FnOnce(&mut ProofClaims<'_>),
+    ) -> Sent {
+        let token = self.token(&self.device([4; 32]), |_| {});
+        self.sent_by_with(device, "DPoP", &token, result, proof)
+    }
+
+    pub(crate) fn sent_by_with(
+        &self,
+        device: &Device,
+        scheme: &str,
+        token: &str,
+        change_result: impl FnOnce(&mut ResultClaims),
+        change_proof: impl FnOnce(&mut ProofClaims<'_>),
+    ) -> Sent {
+        let result = self.result(device, change_result);
+        let proof = self.proof_for(device, &result, token, change_proof);
+        Sent {
+            method: "GET",
+            path_and_query: "/v1/accounts/1?page=1".to_owned(),
+            authorization: Some(format!("{scheme} {token}")),
+            result: Some(result),
+            proof: Some(proof),
+            content: Content::Unseen,
+            source: None,
+        }
+    }
+
+    pub(crate) fn deny_list(&self, sequence: u64, change: impl FnOnce(&mut DenyList)) -> DenyList {
+        let mut list = DenyList {
+            issuer: SERVICE.to_owned(),
+            sequence,
+            issued_at: NOW,
+            expires_at: NOW.plus(600),
+            instances: Default::default(),
+            key_ids: Default::default(),
+        };
+        change(&mut list);
+        list
+    }
+
+    pub(crate) fn signed_deny_list(&self, list: &DenyList, seed: [u8; 32]) -> Vec<u8> {
+        from_base64url(&sign(&list.to_unsigned("service-1"), &seed)).unwrap()
+    }
+
+    pub(crate) fn check(&self, sent: &Sent) -> Decision {
+        self.edge.check("api", &sent.request(), NOW)
+    }
+
+    /// Why a request is refused; `None` if it passes.
+    pub(crate) fn verdict(&self, sent: &Sent) -> Option<Reason> {
+        self.verdict_at(sent, NOW)
+    }
+
+    pub(crate) fn verdict_at(&self, sent: &Sent, now: Timestamp) -> Option<Reason> {
+        reason(self.edge.check("api", &sent.request(), now))
+    }
+
+    pub(crate) fn verdict_of(&self, request: &Request<'_>) -> Option<Reason> {
+        reason(self.edge.check("api", request, NOW))
+    }
+
+    pub(crate) fn refused(&self, sent: &Sent) -> Reason {
+        self.verdict(sent).expect("refused")
+    }
+}
+
+fn reason(decision: Decision) -> Option<Reason> {
+    match decision {
+        Decision::Permit(_) => None,
+        Decision::Refusal(refusal) | Decision::Observed { refusal, .. } => Some(refusal.reason),
+        Decision::Needs(lookup) => panic!("needs {lookup:?}"),
+    }
+}
+
+fn sign(message: &Unsigned, seed: &[u8; 32]) -> String {
+    let pair = Ed25519KeyPair::from_seed_unchecked(seed).unwrap();
+    let signature = pair.sign(&message.to_be_signed());
+    base64url(&message.with_signature(signature.as_ref().try_into().unwrap()))
+}
+
+fn public(pair: &Ed25519KeyPair) -> PublicKey {
+    PublicKey::from_ed25519(pair.public_key().as_ref().try_into().unwrap()).unwrap()
+}
+
+fn jwks(key_id: &str, seed: [u8; 32]) -> Jwks {
+    let key = public(&Ed25519KeyPair::from_seed_unchecked(&seed).unwrap()).to_jwk();
+    let set = json!({"keys": [{"kty": key.kty, "crv": key.crv, "x": key.x, "kid": key_id, "use": "sig"}]});
+    Jwks::decode(set.to_string().as_bytes()).unwrap()
+}
