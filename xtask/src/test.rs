@@ -91,9 +91,14 @@ pub(crate) fn test(request: &Request) -> Result<Report, Stop> {
 
 /// One `cargo test` over the workspace, whose features are then the same for every group: nothing is built twice.
 fn cargo_test(request: &Request) -> Result<Counts, Stop> {
-    let arguments = ["test", "--workspace", "--locked", "--no-fail-fast"];
-    let mut command =
-        workspace::cargo(arguments.into_iter().chain(request.for_cargo.iter().map(String::as_str)));
+    let mut arguments = vec!["test", "--locked", "--no-fail-fast"];
+    // Cargo prefers `--workspace` to any package that is named beside it.
+    let names_a_package = |argument: &String| argument.starts_with("-p") || argument.starts_with("--package");
+    if !request.for_cargo.iter().any(names_a_package) {
+        arguments.push("--workspace");
+    }
+    arguments.extend(request.for_cargo.iter().map(String::as_str));
+    let mut command = workspace::cargo(arguments);
     let required: Vec<_> = request.required.iter().map(|group| group.name()).collect();
     command.env(REQUIRE, required.join(",")).env("COUNTERSIGN_VECTORS", groups::vectors());
     if io::stdout().is_terminal() {
