@@ -141,25 +141,21 @@ enum Outcome {
 
 /// The order matters: a failed test is never hidden behind a skip, and a skip never counts its tests as passed.
 fn judge(presence: Presence, count: Count, required: bool, everything: bool) -> Outcome {
-    if count.failed > 0 {
-        let why = format!("{} failed", count.failed);
-        return Outcome::Failed { count, why };
-    }
     let missing = match presence {
         Presence::Missing(why) => Some(why),
         Presence::Here => count.skipped_because.clone(),
     };
+    let failed = |why| Outcome::Failed { count: Count { failed: 1, ..Count::default() }, why };
     match missing {
-        Some(why) if required => Outcome::Failed {
-            count: Count { failed: 1, ..Count::default() },
-            why: format!("required: {why}"),
-        },
+        Some(why) if required => failed(format!("required: {why}")),
+        _ if count.failed > 0 => {
+            let why = format!("{} failed", count.failed);
+            Outcome::Failed { count, why }
+        }
         Some(why) => Outcome::Skipped(why),
         None if count.passed > 0 => Outcome::Ran(count),
         None if !everything && !required => Outcome::Skipped("not selected".to_owned()),
-        None => {
-            Outcome::Failed { count: Count { failed: 1, ..Count::default() }, why: "no test ran".to_owned() }
-        }
+        None => failed("no test ran".to_owned()),
     }
 }
 
