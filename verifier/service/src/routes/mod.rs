@@ -4,6 +4,8 @@ mod challenge;
 mod health;
 mod instances;
 mod problem;
+#[cfg(test)]
+mod tests;
 mod well_known;
 
 use std::sync::Arc;

@@ -145,29 +145,50 @@ impl Store {
         self.insert_decision(&mut connection, decision, decision.instance).await
     }
 
-    /// Bans an instance or lifts its ban; whether it exists.
+    /// Bans an instance or lifts its ban; whether it exists. The number of the deny list rises with each change.
     ///
     /// # Errors
     /// The database cannot be written.
     pub async fn set_banned(&self, id: &InstanceId, banned: bool) -> Result<bool, StoreError> {
-        let query = sqlx::query("UPDATE instance SET banned = ? WHERE id = ?")
+        let failed = |error: sqlx::Error| self.failed(&error);
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+        let done = sqlx::query("UPDATE instance SET banned = ? WHERE id = ?")
             .bind(banned)
-            .bind(id.as_bytes().as_slice());
-        let done = query.execute(&self.writer).await.map_err(|error| self.failed(&error))?;
+            .bind(id.as_bytes().as_slice())
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed)?;
+        sqlx::query(
+            "INSERT INTO service_fact (name, value) VALUES ('ban_sequence', '1') \
+             ON CONFLICT (name) DO UPDATE SET value = CAST(CAST(value AS INTEGER) + 1 AS TEXT)",
+        )
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed)?;
+        transaction.commit().await.map_err(failed)?;
         Ok(done.rows_affected() == 1)
     }
 
-    /// Identifiers of all banned instances.
+    /// The number of the deny list, and all banned instances, as they were at one moment.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub async fn banned(&self) -> Result<Vec<InstanceId>, StoreError> {
-        let rows = sqlx::query_scalar::<_, Vec<u8>>("SELECT id FROM instance WHERE banned = 1 ORDER BY id")
-            .fetch_all(&self.reader)
+    pub async fn bans(&self) -> Result<(u64, Vec<InstanceId>), StoreError> {
+        let failed = |error: sqlx::Error| self.failed(&error);
+        let mut transaction = self.reader.begin().await.map_err(failed)?;
+        let sequence =
+            sqlx::query_scalar::<_, String>("SELECT value FROM service_fact WHERE name = 'ban_sequence'")
+                .fetch_optional(&mut *transaction)
+                .await
+                .map_err(failed)?;
+        let rows = sqlx::query_scalar::<_, Vec<u8>>("SELECT id FROM instance WHERE banned = 1")
+            .fetch_all(&mut *transaction)
             .await
-            .map_err(|error| self.failed(&error))?;
+            .map_err(failed)?;
         let id = |bytes: Vec<u8>| bytes.try_into().map(InstanceId::from_bytes).map_err(|_| self.damaged());
-        rows.into_iter().map(id).collect()
+        let instances = rows.into_iter().map(id).collect::<Result<_, _>>()?;
+        let sequence = sequence.map_or(Ok(0), |text| text.parse().map_err(|_| self.damaged()))?;
+        Ok((sequence, instances))
     }
 
     /// The decision that a reference names, for whoever explains it to a person.

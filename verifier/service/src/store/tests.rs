@@ -198,7 +198,7 @@ async fn a_ban_outlives_a_new_enrolment_of_the_key() {
     assert_eq!(bench.renew(3, &mut phone.clone(), &before).await, Err(CommitError::Banned));
     assert_eq!(bench.enrol(2, 2, &mut phone).await, Err(CommitError::Banned));
     assert_eq!(bench.registered(1).await, before);
-    assert_eq!(bench.store.banned().await, Ok(vec![id_of(1)]));
+    assert_eq!(bench.store.bans().await, Ok((1, vec![id_of(1)])));
     assert_eq!(bench.store.set_banned(&id_of(9), true).await, Ok(false));
 }
 
