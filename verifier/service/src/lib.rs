@@ -8,6 +8,7 @@ pub mod clock;
 pub mod commands;
 pub mod document;
 pub mod keys;
+pub mod policy_file;
 mod routes;
 pub mod server;
 mod service;
