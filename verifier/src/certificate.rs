@@ -64,6 +64,10 @@ impl<'a> Certificate<'a> {
         let mut inner = Members::of_sequence(tbs)?;
         inner.optional(context(0))?; // version
         let serial = inner.content(Tag::Integer)?;
+        // A padded number would be another name for the same certificate.
+        if !asn1::is_shortest_integer(serial) {
+            return Err(NotDer);
+        }
         if inner.encoding(Tag::Sequence)? != signature_algorithm {
             return Err(NotDer);
         }

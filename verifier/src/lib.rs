@@ -14,6 +14,8 @@ pub mod chain;
 pub mod check;
 pub mod credential;
 pub mod crypto;
+pub mod enrolment;
 pub mod evidence;
+pub mod issue;
 pub mod policy;
 pub mod revocation;

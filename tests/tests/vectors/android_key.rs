@@ -1,7 +1,8 @@
 //! Android key attestation cases.
 
+use countersign_core::token::result::Protection;
 use countersign_verifier::certificate_file;
-use countersign_verifier::evidence::{KeyProtection, android_key};
+use countersign_verifier::evidence::android_key;
 use countersign_verifier::policy::{AndroidApp, AppPolicy, AppraisalPolicy, Constraint, Danger, Enforcement};
 use countersign_verifier::revocation::RevocationList;
 use serde_json::Value;
@@ -36,7 +37,7 @@ fn policy(case: &Case) -> AppraisalPolicy {
     let mut app = AppPolicy::new(CLIENT);
     app.android.push(application(case));
     if case.member("required_level").as_str() == Some("STRONGBOX") {
-        app.minimum_protection = KeyProtection::StrongBox;
+        app.minimum_protection = Protection::Strongbox;
     }
     for constraint in NOT_JUDGED {
         app.enforcements.set(constraint, None, Enforcement::Ignore);

@@ -3,9 +3,10 @@
 
 use countersign_core::time::Timestamp;
 use countersign_core::token::keys::{PublicKey, VerifySignature};
+use countersign_core::token::result::Protection;
 use serde::Serialize;
 
-use super::{AttestedKey, Claims, EvidenceError, EvidenceKind, KeyProtection, VerifiedEvidence};
+use super::{AttestedKey, Claims, EvidenceError, EvidenceKind, VerifiedEvidence};
 use crate::crypto::AwsLc;
 
 /// What a development key says.
@@ -34,7 +35,7 @@ pub fn verify(
         kind: EvidenceKind::DevelopmentKey,
         evidence_time: now,
         attested_key: AttestedKey::P256(*registered_key),
-        protection: KeyProtection::Software,
+        protection: Protection::Software,
         counter: None,
         claims: Claims::DevelopmentKey(DevelopmentKeyClaims { key_id: key_id.to_owned() }),
     })

@@ -11,6 +11,7 @@ mod error;
 mod key;
 
 use countersign_core::time::Timestamp;
+use countersign_core::token::result::Protection;
 use serde::{Serialize, Serializer};
 
 pub use self::error::EvidenceError;
@@ -65,33 +66,6 @@ pub enum Platform {
     Development,
 }
 
-/// How the attested key is protected: the result's claim `protection`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum KeyProtection {
-    /// In software; anybody on the device may have it.
-    Software,
-    /// In a trusted execution environment.
-    Tee,
-    /// In an Android StrongBox.
-    StrongBox,
-    /// In Apple's Secure Enclave.
-    SecureEnclave,
-}
-
-impl KeyProtection {
-    /// The value of the claim.
-    pub const fn code(self) -> u8 {
-        match self {
-            Self::Software => 0,
-            Self::Tee => 1,
-            Self::StrongBox => 2,
-            Self::SecureEnclave => 3,
-        }
-    }
-}
-
 /// Evidence whose encoding, signatures, chain, anchor and freshness have been verified. Made only by the
 /// `verify…` functions of this module's children. What it says has yet to be appraised.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -100,7 +74,7 @@ pub struct VerifiedEvidence {
     #[serde(serialize_with = "unix_seconds")]
     evidence_time: Timestamp,
     attested_key: AttestedKey,
-    protection: KeyProtection,
+    protection: Protection,
     #[serde(skip_serializing_if = "Option::is_none")]
     counter: Option<u32>,
     claims: Claims,
@@ -141,7 +115,7 @@ impl VerifiedEvidence {
     }
 
     /// How [`Self::attested_key`] is protected, the weakest of what evidence and chain say.
-    pub const fn protection(&self) -> KeyProtection {
+    pub const fn protection(&self) -> Protection {
         self.protection
     }
 

@@ -1,6 +1,8 @@
 //! How the constraints read Android key attestation. Only what secure hardware enforces counts, except for the
 //! application's identity, which Android itself asserts.
 
+use countersign_core::token::result::Protection;
+
 use super::Finding;
 use super::app::{AndroidApp, AppPolicy};
 use super::constraint::Constraint;
@@ -9,7 +11,7 @@ use crate::evidence::android_key::{
     AndroidKeyClaims, ApplicationId, AuthorizationList, BootState, Digest, EcCurve, KeyAlgorithm, KeyOrigin,
     KeyPurpose, Provisioning, SecurityLevel,
 };
-use crate::evidence::{AttestedKey, KeyProtection, VerifiedEvidence};
+use crate::evidence::{AttestedKey, VerifiedEvidence};
 
 pub(super) fn findings(
     claims: &AndroidKeyClaims,
@@ -65,11 +67,11 @@ fn has_package(application: &ApplicationId, android: &AndroidApp) -> bool {
     application.packages.iter().any(|package| package.name == android.package)
 }
 
-fn security_level(claims: &AndroidKeyClaims, protection: KeyProtection, app: &AppPolicy) -> Finding {
+fn security_level(claims: &AndroidKeyClaims, protection: Protection, app: &AppPolicy) -> Finding {
     let (attestation, key) = (claims.attestation_security_level, claims.keymint_security_level);
     let enough = match app.minimum_protection {
-        KeyProtection::StrongBox => protection == KeyProtection::StrongBox,
-        _ => matches!(protection, KeyProtection::Tee | KeyProtection::StrongBox),
+        Protection::Strongbox => protection == Protection::Strongbox,
+        _ => matches!(protection, Protection::Tee | Protection::Strongbox),
     };
     Finding::new(
         Constraint::SecurityLevel,

@@ -1,8 +1,9 @@
 //! An app: its identities on the platforms, and what is asked of its devices.
 
+use countersign_core::token::result::Protection;
+
 use super::constraint::Enforcements;
 use crate::crypto::sha256;
-use crate::evidence::KeyProtection;
 use crate::evidence::android_key::PatchLevel;
 use crate::evidence::app_attest::ValidationCategory;
 
@@ -30,7 +31,7 @@ pub struct AppPolicy {
     /// Enforcement where it differs from the defaults.
     pub enforcements: Enforcements,
     /// Least protection of an Android key: TEE or StrongBox.
-    pub minimum_protection: KeyProtection,
+    pub minimum_protection: Protection,
     /// Oldest patch level of Android; None: any.
     pub minimum_os_patch: Option<PatchLevel>,
     /// Accepted sources of the app on Apple's platforms, where the system tells.
@@ -46,7 +47,7 @@ impl AppPolicy {
             apple: Vec::new(),
             android: Vec::new(),
             enforcements: Enforcements::default(),
-            minimum_protection: KeyProtection::Tee,
+            minimum_protection: Protection::Tee,
             minimum_os_patch: None,
             validation_categories: vec![ValidationCategory::APP_STORE, ValidationCategory::TEST_FLIGHT],
         }

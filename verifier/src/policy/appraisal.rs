@@ -1,12 +1,13 @@
 //! The verdict.
 
 use countersign_core::time::Timestamp;
+use countersign_core::token::result::Protection;
 use serde::{Serialize, Serializer};
 
 use super::Finding;
 use super::app::AppPolicy;
 use super::constraint::{Constraint, Enforcement};
-use crate::evidence::{EvidenceKind, KeyProtection, VerifiedEvidence, unix_seconds};
+use crate::evidence::{EvidenceKind, VerifiedEvidence, unix_seconds};
 
 /// Trustworthiness tier (AR4SI section 2.3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,7 +74,7 @@ pub struct Appraisal {
     client_id: String,
     tier: Tier,
     kind: EvidenceKind,
-    protection: KeyProtection,
+    protection: Protection,
     #[serde(serialize_with = "unix_seconds")]
     evidence_time: Timestamp,
     #[serde(serialize_with = "unix_seconds")]
@@ -146,7 +147,7 @@ impl Appraisal {
     }
 
     /// How the attested key is protected.
-    pub const fn protection(&self) -> KeyProtection {
+    pub const fn protection(&self) -> Protection {
         self.protection
     }
 

@@ -8,9 +8,10 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use countersign_core::token::result::Protection;
 use countersign_verifier::anchors::{AnchorError, TrustAnchors};
+use countersign_verifier::evidence::Platform;
 use countersign_verifier::evidence::app_attest::{AppAttestEnvironment, ValidationCategory};
-use countersign_verifier::evidence::{KeyProtection, Platform};
 use countersign_verifier::policy::{AndroidApp, AppMode, AppPolicy, AppleApp, AppraisalPolicy, Danger};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -65,7 +66,7 @@ pub struct AndroidSection {
     /// Oldest accepted patch level of the system. Default: any.
     pub minimum_os_patch: Option<MinimumPatch>,
     /// Least protection of the key. Default: tee.
-    pub minimum_protection: Option<Protection>,
+    pub minimum_protection: Option<MinimumProtection>,
     /// Enforcement on Android devices.
     pub constraints: ConstraintTable,
 }
@@ -91,7 +92,7 @@ pub struct AppSection {
     pub minimum_os_patch: Option<MinimumPatch>,
     /// Least protection of an Android key, instead of the one for every app.
     #[serde(default)]
-    pub minimum_protection: Option<Protection>,
+    pub minimum_protection: Option<MinimumProtection>,
     /// Where the app may come from on Apple's platforms, instead of what holds for every app.
     #[serde(default)]
     pub validation_categories: Option<Vec<Category>>,
@@ -138,7 +139,7 @@ pub enum Mode {
 /// Least protection of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum Protection {
+pub enum MinimumProtection {
     /// A trusted execution environment.
     Tee,
     /// A StrongBox.
@@ -275,7 +276,7 @@ impl AppSection {
 fn ask(
     app: &mut AppPolicy,
     minimum_os_patch: Option<MinimumPatch>,
-    minimum_protection: Option<Protection>,
+    minimum_protection: Option<MinimumProtection>,
     categories: &Option<Vec<Category>>,
 ) {
     if let Some(MinimumPatch(level)) = minimum_os_patch {
@@ -283,8 +284,8 @@ fn ask(
     }
     if let Some(protection) = minimum_protection {
         app.minimum_protection = match protection {
-            Protection::Tee => KeyProtection::Tee,
-            Protection::Strongbox => KeyProtection::StrongBox,
+            MinimumProtection::Tee => Protection::Tee,
+            MinimumProtection::Strongbox => Protection::Strongbox,
         };
     }
     if let Some(categories) = categories {
@@ -388,7 +389,7 @@ mod tests {
         assert_eq!(shop.apple, [AppleApp::from_app_id("TEAM.com.example")]);
         assert_eq!(shop.android[0].signing_digests[0][..2], [0xa5, 0xcc]);
         assert_eq!(shop.minimum_os_patch, "2025-01".parse().ok());
-        assert_eq!(shop.minimum_protection, KeyProtection::StrongBox);
+        assert_eq!(shop.minimum_protection, Protection::Strongbox);
         assert_eq!(shop.validation_categories, [ValidationCategory::APP_STORE]);
         let of = |constraint| shop.enforcements.of(constraint, Platform::Android);
         assert_eq!(of(Constraint::AppIdentity), Enforcement::Warn);

@@ -7,11 +7,12 @@ mod patch_level;
 mod provisioning;
 
 use countersign_core::time::Timestamp;
+use countersign_core::token::result::Protection;
 use der::asn1::ObjectIdentifier;
 use serde::Serialize;
 use subtle::ConstantTimeEq;
 
-use super::{AttestedKey, Claims, EvidenceError, EvidenceKind, KeyProtection, VerifiedEvidence};
+use super::{AttestedKey, Claims, EvidenceError, EvidenceKind, VerifiedEvidence};
 use crate::anchors::TrustAnchors;
 use crate::chain::{Authorities, Dates, Path, Rules};
 use crate::revocation::{RevocationList, serial_hex};
@@ -141,15 +142,15 @@ pub fn verify(
 }
 
 /// The weaker of both levels; a StrongBox only if the chain says so too, because a broken TEE can claim anything.
-fn protection(claims: &AndroidKeyClaims) -> KeyProtection {
+fn protection(claims: &AndroidKeyClaims) -> Protection {
     match (claims.attestation_security_level, claims.keymint_security_level) {
         (SecurityLevel::StrongBox, SecurityLevel::StrongBox) if claims.strongbox_in_chain => {
-            KeyProtection::StrongBox
+            Protection::Strongbox
         }
         (
             SecurityLevel::StrongBox | SecurityLevel::TrustedEnvironment,
             SecurityLevel::StrongBox | SecurityLevel::TrustedEnvironment,
-        ) => KeyProtection::Tee,
-        _ => KeyProtection::Software,
+        ) => Protection::Tee,
+        _ => Protection::Software,
     }
 }

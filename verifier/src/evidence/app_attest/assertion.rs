@@ -2,12 +2,13 @@
 
 use countersign_core::time::Timestamp;
 use countersign_core::token::keys::PublicKey;
+use countersign_core::token::result::Protection;
 
 use super::authenticator_data::{AuthenticatorData, Extensions};
 use super::statement::Assertion;
 use super::{AppAttestClaims, key_id_of};
 use crate::crypto::{sha256_of, verify_p256_der};
-use crate::evidence::{AttestedKey, Claims, EvidenceError, EvidenceKind, KeyProtection, VerifiedEvidence};
+use crate::evidence::{AttestedKey, Claims, EvidenceError, EvidenceKind, VerifiedEvidence};
 
 /// Verifies an assertion by the key that was attested before. `previous_counter` is the counter stored for that
 /// key: 0 after its attestation. Whoever stores [`VerifiedEvidence::counter`] does so by compare-and-set.
@@ -45,7 +46,7 @@ pub fn verify_assertion(
         kind: EvidenceKind::AppAttestAssertion,
         evidence_time: now,
         attested_key: AttestedKey::P256(*public_key),
-        protection: KeyProtection::SecureEnclave,
+        protection: Protection::SecureEnclave,
         counter: Some(data.counter),
         claims: Claims::AppAttest(Box::new(AppAttestClaims {
             rp_id_hash: data.rp_id_hash,

@@ -8,11 +8,12 @@ mod statement;
 
 use countersign_core::time::Timestamp;
 use countersign_core::token::keys::PublicKey;
+use countersign_core::token::result::Protection;
 use der::asn1::ObjectIdentifier;
 use der::{Tag, TagNumber};
 use serde::{Serialize, Serializer};
 
-use super::{AttestedKey, Claims, EvidenceError, EvidenceKind, Hex, KeyProtection, VerifiedEvidence};
+use super::{AttestedKey, Claims, EvidenceError, EvidenceKind, Hex, VerifiedEvidence};
 use crate::anchors::TrustAnchors;
 use crate::asn1::{Members, NotDer};
 use crate::certificate::Certificate;
@@ -122,7 +123,7 @@ pub fn verify_attestation(
         kind: EvidenceKind::AppAttest,
         evidence_time: now,
         attested_key: AttestedKey::P256(key),
-        protection: KeyProtection::SecureEnclave,
+        protection: Protection::SecureEnclave,
         counter: Some(0),
         claims: Claims::AppAttest(Box::new(AppAttestClaims {
             rp_id_hash: data.rp_id_hash,
