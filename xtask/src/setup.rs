@@ -65,8 +65,8 @@ fn gateways() -> Result<(), Stop> {
 }
 
 fn debian_packages(group: &str, packages: &[&str]) -> Result<(), Stop> {
-    let update = ["apt-get", "update"];
-    let install = [&["apt-get", "install", "-y", "--no-install-recommends"], packages].concat();
+    let update = ["apt-get", "update", "-qq"];
+    let install = [&["apt-get", "install", "-qq", "-y", "--no-install-recommends"], packages].concat();
     if workspace::program("apt-get").is_none() {
         return Err(Stop::Failed(format!(
             "{group}: this is no Debian; install {} with this system's own packages",

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything whose parts are present, and a table that says what ran and what did not.
 
 use std::{
-    fmt,
+    env, fmt,
     io::{self, IsTerminal},
 };
 
@@ -21,7 +21,9 @@ const REQUIRE: &str = "COUNTERSIGN_REQUIRE";
 /// # Errors
 /// When a test failed, or a required group could not run.
 pub(crate) fn run(arguments: &[String]) -> Result<(), Stop> {
-    let report = test(&Request::read(arguments)?)?;
+    let mut request = Request::read(arguments)?;
+    request.require(&env::var(REQUIRE).unwrap_or_default())?;
+    let report = test(&request)?;
     println!("\n{report}");
     println!("{}", report.closing_line());
     if report.succeeded() { Ok(()) } else { Err(Stop::Failed("not everything passed".to_owned())) }
@@ -57,6 +59,14 @@ impl Request {
             }
         }
         Ok(request)
+    }
+
+    /// Adds the groups of a comma-separated list.
+    fn require(&mut self, list: &str) -> Result<(), Stop> {
+        for name in list.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+            self.required.push(Group::named(name)?);
+        }
+        Ok(())
     }
 }
 
@@ -217,6 +227,14 @@ mod tests {
                 .unwrap();
         assert_eq!(request.required, [Group::Vectors, Group::Rust]);
         assert_eq!(request.for_cargo, ["--test", "vectors", "--require"]);
+    }
+
+    #[test]
+    fn groups_required_by_the_environment_are_required_too() {
+        let mut request = Request::read(&arguments("--require rust")).unwrap();
+        request.require("vectors, gateways,").unwrap();
+        assert_eq!(request.required, [Group::Rust, Group::Vectors, Group::Gateways]);
+        assert!(matches!(request.require("vector"), Err(Stop::Usage(_))));
     }
 
     #[test]

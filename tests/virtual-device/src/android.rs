@@ -171,6 +171,11 @@ impl VirtualAndroid {
         self
     }
 
+    /// Where keys really live.
+    pub const fn level(&self) -> SecurityLevel {
+        self.security_level
+    }
+
     /// The app on the phone.
     pub const fn application(&self) -> &ApplicationId {
         &self.application

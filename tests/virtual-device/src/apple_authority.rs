@@ -9,7 +9,7 @@ use countersign_core::time::Timestamp;
 
 use crate::{
     asn1,
-    certificate::{Certificate, DAY, Extension, IssuerKey, Link, NameString, SignatureHash, name, pem},
+    certificate::{Certificate, DAY, Extension, IssuerKey, Link, SignatureHash, name, pem},
     seed::Seed,
 };
 
@@ -95,15 +95,12 @@ impl AppleAuthority {
         let leaf = Certificate {
             serial: asn1::unsigned(&(now.as_unix_seconds() * 1000).to_be_bytes()),
             issuer: intermediate_name(),
-            subject: name(
-                NameString::Utf8,
-                &[
-                    (COMMON_NAME, &key_id_hex),
-                    (ORGANIZATIONAL_UNIT_NAME, "AAA Certification"),
-                    (ORGANIZATION_NAME, "Apple Inc."),
-                    (ST, "California"),
-                ],
-            ),
+            subject: name(&[
+                (COMMON_NAME, asn1::utf8(&key_id_hex)),
+                (ORGANIZATIONAL_UNIT_NAME, asn1::utf8("AAA Certification")),
+                (ORGANIZATION_NAME, asn1::utf8("Apple Inc.")),
+                (ST, asn1::utf8("California")),
+            ]),
             not_before: now.minus(DAY),
             not_after: now.plus(2 * DAY),
             subject_public_key_info: leaf.subject_public_key_info.clone(),
@@ -144,20 +141,17 @@ pub fn nonce_extension(nonce: &[u8]) -> Vec<u8> {
 }
 
 fn root_name() -> Vec<u8> {
-    name(
-        NameString::Utf8,
-        &[
-            (COMMON_NAME, "Countersign Virtual App Attestation Test Root, never trust"),
-            (ORGANIZATION_NAME, "Countersign"),
-        ],
-    )
+    name(&[
+        (COMMON_NAME, asn1::utf8("Countersign Virtual App Attestation Test Root, never trust")),
+        (ORGANIZATION_NAME, asn1::utf8("Countersign")),
+    ])
 }
 
 fn intermediate_name() -> Vec<u8> {
-    name(
-        NameString::Utf8,
-        &[(COMMON_NAME, "Countersign Virtual App Attestation CA 1"), (ORGANIZATION_NAME, "Countersign")],
-    )
+    name(&[
+        (COMMON_NAME, asn1::utf8("Countersign Virtual App Attestation CA 1")),
+        (ORGANIZATION_NAME, asn1::utf8("Countersign")),
+    ])
 }
 
 /// Attributes of the key; only the App ID (tag 1204) is of interest.

@@ -199,24 +199,12 @@ pub fn sign_chain(links: &[Link]) -> Vec<Vec<u8>> {
     links.iter().map(|link| link.certificate.sign(&link.key, link.hash)).collect()
 }
 
-/// How a text in a name is written: Apple writes UTF8String, Google PrintableString.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NameString {
-    /// UTF8String.
-    Utf8,
-    /// PrintableString.
-    Printable,
-}
-
-/// A Name of one attribute per RDN, in the order given.
-pub fn name(form: NameString, attributes: &[(ObjectIdentifier, &str)]) -> Vec<u8> {
-    asn1::sequence(attributes.iter().map(|(id, text)| {
-        let text = match form {
-            NameString::Utf8 => asn1::utf8(text),
-            NameString::Printable => asn1::printable(text),
-        };
-        asn1::set_of([asn1::sequence([asn1::oid(*id), text])])
-    }))
+/// A Name of one attribute per RDN, in the order given. Values are encoded already: Apple writes UTF8String, Google
+/// mostly PrintableString.
+pub fn name(attributes: &[(ObjectIdentifier, Vec<u8>)]) -> Vec<u8> {
+    asn1::sequence(
+        attributes.iter().map(|(id, value)| asn1::set_of([asn1::sequence([asn1::oid(*id), value.clone()])])),
+    )
 }
 
 /// The SubjectPublicKeyInfo of a P-256 key from its uncompressed point.

@@ -10,7 +10,7 @@ use countersign_core::time::Timestamp;
 
 use crate::{
     asn1,
-    certificate::{Certificate, DAY, Extension, IssuerKey, Link, NameString, SignatureHash, name, pem},
+    certificate::{Certificate, DAY, Extension, IssuerKey, Link, SignatureHash, name, pem},
     key_description::SecurityLevel,
     seed::Seed,
 };
@@ -105,7 +105,7 @@ impl GoogleAuthority {
         let leaf = Certificate {
             serial: vec![1],
             issuer: chip.name(),
-            subject: name(NameString::Printable, &[(COMMON_NAME, "Android Keystore Key")]),
+            subject: name(&[(COMMON_NAME, asn1::printable("Android Keystore Key"))]),
             not_before: Timestamp::EPOCH,
             not_after: LEAF_NOT_AFTER,
             subject_public_key_info,
@@ -132,6 +132,9 @@ impl GoogleAuthority {
         let info = [&[0xa2, 0x01, 0x08, 0x03, 0x6b], b"Countersign".as_slice()].concat();
         of_chip.extensions.push(Extension::new(PROVISIONING_INFO, info));
         let mut ca3 = intermediate(google_name("Droid CA3"), google_name("Droid CA2"), &ca3_key, &ca2_key);
+        // As genuine ones have them: key usage and constraints first.
+        ca3.extensions.reverse();
+        ca3.extensions[2..].reverse();
         (ca3.not_before, ca3.not_after) = (now.minus(20 * DAY), now.plus(50 * DAY));
         let mut ca2 = intermediate(google_name("Droid CA2"), root_name(), &ca2_key, &self.root_key);
         ca2.extensions[2] = Extension::basic_constraints(true, Some(2));
@@ -172,7 +175,7 @@ impl AttestingChip {
         let (number, title) = (hex(&self.number()), self.security_level.title());
         match self.provisioning {
             Provisioning::Remote => {
-                name(NameString::Printable, &[(COMMON_NAME, &number), (ORGANIZATION_NAME, title)])
+                name(&[(COMMON_NAME, asn1::printable(&number)), (ORGANIZATION_NAME, asn1::printable(title))])
             }
             Provisioning::Factory => factory_name(title, &number),
         }
@@ -208,21 +211,18 @@ fn intermediate(subject: Vec<u8>, issuer: Vec<u8>, key: &IssuerKey, issuer_key: 
 }
 
 fn root_name() -> Vec<u8> {
-    name(
-        NameString::Printable,
-        &[
-            (COMMON_NAME, "Countersign Virtual Key Attestation Test Root, never trust"),
-            (ORGANIZATION_NAME, "Countersign"),
-        ],
-    )
+    name(&[
+        (COMMON_NAME, asn1::printable("Countersign Virtual Key Attestation Test Root, never trust")),
+        (ORGANIZATION_NAME, asn1::printable("Countersign")),
+    ])
 }
 
 fn google_name(common_name: &str) -> Vec<u8> {
-    name(NameString::Printable, &[(ORGANIZATION_NAME, "Google LLC"), (COMMON_NAME, common_name)])
+    name(&[(ORGANIZATION_NAME, asn1::printable("Google LLC")), (COMMON_NAME, asn1::printable(common_name))])
 }
 
 fn factory_name(title: &str, number: &str) -> Vec<u8> {
-    name(NameString::Printable, &[(TITLE, title), (SERIAL_NUMBER, number)])
+    name(&[(TITLE, asn1::utf8(title)), (SERIAL_NUMBER, asn1::printable(number))])
 }
 
 fn hex(bytes: &[u8]) -> String {

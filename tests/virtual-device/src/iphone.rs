@@ -246,6 +246,17 @@ impl VirtualIphone {
         }
     }
 
+    /// The environment of the app's App Attest keys.
+    pub const fn environment_of_app(&self) -> Environment {
+        self.environment
+    }
+
+    /// Makes the instance key anew, in the Secure Enclave.
+    pub fn make_instance_key(&mut self) {
+        self.keys_made += 1;
+        self.instance_key = self.seed.p256_key(&format!("instance key {}", self.keys_made));
+    }
+
     /// The public instance key, which App Attest does not attest but vouch for.
     pub fn instance_key(&self) -> PublicKey {
         public_key(&self.instance_key)

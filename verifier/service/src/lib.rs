@@ -7,6 +7,7 @@ pub mod cli;
 pub mod clock;
 pub mod commands;
 pub mod document;
+mod gateways;
 pub mod keys;
 mod routes;
 pub mod server;

@@ -11,7 +11,7 @@ use countersign_core::time::Timestamp;
 use crate::{
     android::VirtualAndroid,
     asn1,
-    certificate::{DAY, Extension, IssuerKey, Link, NameString, SignatureHash, name, p256_public_key_info},
+    certificate::{DAY, Extension, IssuerKey, Link, SignatureHash, name, p256_public_key_info},
     google_authority::{GoogleAuthority, KEY_DESCRIPTION},
     hostile::{attacks, iphone::flip_last_bit},
     key_description::{ApplicationId, BootState, KeyDescription, RootOfTrust, SecurityLevel, tag},
@@ -336,15 +336,12 @@ impl AndroidForgery<'_> {
 
 /// The subject of Google's root of 2025.
 fn google_root_name() -> Vec<u8> {
-    name(
-        NameString::Printable,
-        &[
-            (COMMON_NAME, "Key Attestation CA1"),
-            (ORGANIZATIONAL_UNIT_NAME, "Android"),
-            (ORGANIZATION_NAME, "Google LLC"),
-            (C, "US"),
-        ],
-    )
+    name(&[
+        (COMMON_NAME, asn1::printable("Key Attestation CA1")),
+        (ORGANIZATIONAL_UNIT_NAME, asn1::printable("Android")),
+        (ORGANIZATION_NAME, asn1::printable("Google LLC")),
+        (C, asn1::printable("US")),
+    ])
 }
 
 /// Gives the last certificate another name, and the one below it that name as its issuer.

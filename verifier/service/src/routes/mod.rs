@@ -1,18 +1,25 @@
 //! What each listener answers.
 
+mod challenge;
 mod health;
+mod problem;
 mod well_known;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{get, post};
 
 use crate::service::Service;
 
 /// For devices.
 pub(crate) fn public(service: &Arc<Service>) -> Router {
-    Router::new().route("/.well-known/jwks.json", get(well_known::jwks)).with_state(Arc::clone(service))
+    Router::new()
+        .route("/v1/challenge", post(challenge::issue))
+        .route("/.well-known/jwks.json", get(well_known::jwks))
+        .route("/.well-known/oauth-protected-resource", get(well_known::only_resource))
+        .route("/.well-known/oauth-protected-resource/{*path}", get(well_known::resource))
+        .with_state(Arc::clone(service))
 }
 
 /// For gateways.

@@ -12,8 +12,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use resource::{
-    AuthorizationServerSettings, BodyBinding, CredentialKind, Mode, NonceDemand, ResourceSettings,
-    RouteSettings, Tier, TokenBinding,
+    AuthorizationServerSettings, BodyBinding, CredentialKind, KeyProtection, Mode, NonceDemand,
+    ResourceSettings, RouteSettings, Tier, TokenBinding,
 };
 pub use values::{InvalidText, Origin, TimeSpan, WebUrl};
 
@@ -395,7 +395,7 @@ path = "/"
         let route = &settings.resources[0].routes[0];
         assert_eq!(
             (route.mode, route.token_binding, route.tier, route.nonce),
-            (Mode::Require, TokenBinding::Instance, Tier::Affirming, NonceDemand::Offered)
+            (Mode::Require, TokenBinding::Instance, Tier::Affirming, NonceDemand::Off)
         );
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::values::{Origin, WebUrl};
+use super::values::{Origin, TimeSpan, WebUrl};
 use super::{Gateway, private_url};
 use crate::document::Problems;
 
@@ -18,9 +18,9 @@ pub struct ResourceSettings {
     pub name: String,
     /// The resource identifier: `aud` of every proof and access token.
     pub identifier: WebUrl,
-    /// The origins that clients call it under. Default: the origin of the identifier.
+    /// The origin that clients call it under, such as `https://api.example`. Default: that of the identifier.
     #[serde(default)]
-    pub origins: Vec<Origin>,
+    pub origin: Option<Origin>,
     /// The authorization servers whose access tokens are accepted.
     #[serde(rename = "authorization_server")]
     #[schemars(length(min = 1))]
@@ -60,9 +60,9 @@ pub struct RouteSettings {
     /// How the access token must be tied to the device.
     #[serde(default)]
     pub token_binding: TokenBinding,
-    /// The kinds of credential that are accepted.
+    /// The kinds of credential of which a request must carry one. An empty list is for requests before a login:
+    /// the app and device are proven, the user is not.
     #[serde(default = "default_credentials")]
-    #[schemars(length(min = 1))]
     pub credentials: Vec<CredentialKind>,
     /// Whether a proof must carry a nonce of this edge.
     #[serde(default)]
@@ -70,6 +70,12 @@ pub struct RouteSettings {
     /// The lowest tier of a result that is let through.
     #[serde(default)]
     pub tier: Tier,
+    /// Where the instance key must live. Default: anywhere that the policy accepts.
+    #[serde(default)]
+    pub protection: Vec<KeyProtection>,
+    /// The oldest platform evidence that is let through. Default: as old as the service lets it become.
+    #[serde(default)]
+    pub max_evidence_age: Option<TimeSpan>,
     /// Whether the proof must cover the body.
     #[serde(default)]
     pub body: BodyBinding,
@@ -116,10 +122,10 @@ pub enum CredentialKind {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NonceDemand {
-    /// None is given.
-    Off,
-    /// One is given and checked when it comes back, but not demanded of compact proofs.
+    /// None is given out; one that comes is checked.
     #[default]
+    Off,
+    /// One rides on answers, so that devices with wrong clocks have one.
     Offered,
     /// A proof without one is refused.
     Required,
@@ -134,6 +140,18 @@ pub enum Tier {
     Affirming,
     /// Also devices that the policy warns about.
     Warning,
+}
+
+/// Where the durable key of an installation lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyProtection {
+    /// In a trusted execution environment.
+    Tee,
+    /// In a StrongBox secure element.
+    Strongbox,
+    /// In Apple's Secure Enclave.
+    SecureEnclave,
 }
 
 /// Whether the proof must cover the body.
