@@ -375,6 +375,7 @@ impl Attester {
             evidence: core::mem::take(&mut attempt.evidence),
             environment: self.environment,
             app_version: self.config.app_version.clone(),
+            protection: key.protection,
         });
         enrolment.possession = attempt.session_key.sign(&enrolment.possession_hash()).to_bytes();
         let message = enrolment.to_unsigned().to_be_signed();

@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+mod attestation;
 pub mod cli;
 pub mod clock;
 pub mod commands;
@@ -16,5 +17,8 @@ mod service;
 pub mod settings;
 pub mod store;
 pub mod telemetry;
+pub mod trust;
+#[cfg(test)]
+mod virtual_world;
 
 pub use service::{RunningService, Service, StartError};

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -16,9 +17,12 @@ use crate::server::{self, ListenError, Listener, Running};
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
 use crate::telemetry::Metrics;
+use crate::trust::{FileState, Trust, TrustError};
 
 /// How often what is over is deleted from the store.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(3600);
+/// How often the files that trust comes from are looked at.
+const RELOAD_INTERVAL: Duration = Duration::from_secs(30);
 
 /// What all routes share.
 #[derive(Debug)]
@@ -27,11 +31,12 @@ pub struct Service {
     pub(crate) clock: Clock,
     pub(crate) store: Store,
     pub(crate) keys: ServiceKeys,
+    pub(crate) trust: ArcSwap<Trust>,
     pub(crate) metrics: Arc<Metrics>,
 }
 
 /// Why the service does not start. Displayed as a sentence that says what to do.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum StartError {
     /// A listener.
@@ -40,6 +45,8 @@ pub enum StartError {
     Keys(KeysError),
     /// The database.
     Store(StoreError),
+    /// The policy, its roots or the revocation list.
+    Trust(TrustError),
 }
 
 /// A service that answers. Dropping it ends it at once; [`RunningService::shut_down`] is the graceful way.
@@ -47,7 +54,7 @@ pub enum StartError {
 pub struct RunningService {
     service: Arc<Service>,
     listeners: BTreeMap<&'static str, Running>,
-    pruner: JoinHandle<()>,
+    tasks: Vec<JoinHandle<()>>,
     stop: watch::Sender<bool>,
 }
 
@@ -57,14 +64,27 @@ impl Service {
     /// # Errors
     /// The first thing that is in the way, as a sentence that says what to do; nothing keeps running then.
     pub async fn start(settings: Settings) -> Result<RunningService, StartError> {
-        Self::start_with_clock(settings, Clock::system()).await
+        let files = FileState::of(&settings);
+        let trust = Trust::load(&settings)?;
+        let mut running = Self::start_with(settings, trust, Clock::system()).await?;
+        running.tasks.push(tokio::spawn(reload(
+            Arc::clone(&running.service),
+            files,
+            running.stop.subscribe(),
+        )));
+        Ok(running)
     }
 
-    /// As [`Service::start`], with another clock; for tests.
+    /// As [`Service::start`], with trust that does not come from files, and with another clock; for tests and
+    /// demonstrations.
     ///
     /// # Errors
     /// As [`Service::start`].
-    pub async fn start_with_clock(settings: Settings, clock: Clock) -> Result<RunningService, StartError> {
+    pub async fn start_with(
+        settings: Settings,
+        trust: Trust,
+        clock: Clock,
+    ) -> Result<RunningService, StartError> {
         let listen = settings.listen.clone();
         let tls = listen.tls.as_ref().map(server::tls).transpose()?;
         let mut bound = Vec::new();
@@ -76,13 +96,23 @@ impl Service {
             }
         }
 
+        if trust.revocation.is_none() && trust.policy.apps().any(|app| !app.android.is_empty()) {
+            tracing::warn!("no revocation list in [trust]: Android devices get the tier `warning` at best");
+        }
         let store = Store::open(&settings.store.path).await?;
         let had_keys = store.had_keys().await?;
         let keys = ServiceKeys::open(&settings.keys.directory, had_keys, clock.now())?;
         if !had_keys {
             store.remember_keys().await?;
         }
-        let service = Arc::new(Self { settings, clock, store, keys, metrics: Arc::default() });
+        let service = Arc::new(Self {
+            settings,
+            clock,
+            store,
+            keys,
+            trust: ArcSwap::from_pointee(trust),
+            metrics: Arc::default(),
+        });
 
         let mut listeners = BTreeMap::new();
         for (name, address, socket) in bound {
@@ -100,8 +130,8 @@ impl Service {
             listeners.insert(name, running);
         }
         let (stop, stopped) = watch::channel(false);
-        let pruner = tokio::spawn(prune(Arc::clone(&service), stopped));
-        Ok(RunningService { service, listeners, pruner, stop })
+        let tasks = vec![tokio::spawn(prune(Arc::clone(&service), stopped))];
+        Ok(RunningService { service, listeners, tasks, stop })
     }
 }
 
@@ -126,7 +156,9 @@ impl RunningService {
         for running in self.listeners.into_values() {
             running.ended().await;
         }
-        let _ = self.pruner.await;
+        for task in self.tasks {
+            let _ = task.await;
+        }
         self.service.store.close().await;
     }
 }
@@ -145,6 +177,36 @@ async fn prune(service: Arc<Service>, mut stopped: watch::Receiver<bool>) {
             () = tokio::time::sleep(PRUNE_INTERVAL) => {}
             _ = stopped.changed() => return,
         }
+    }
+}
+
+/// Reads policy and revocation list again when their files change. A file that cannot be used changes nothing.
+async fn reload(service: Arc<Service>, mut files: FileState, mut stopped: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(RELOAD_INTERVAL) => {}
+            _ = stopped.changed() => return,
+        }
+        let current = FileState::of(&service.settings);
+        if current == files {
+            continue;
+        }
+        files = current;
+        match Trust::load(&service.settings) {
+            Ok(trust) => {
+                tracing::info!(policy = trust.policy.id(), "policy and revocation list read again");
+                service.trust.store(Arc::new(trust));
+            }
+            Err(error) => {
+                tracing::error!(%error, "the changed files cannot be used; the old ones stay in force")
+            }
+        }
+    }
+}
+
+impl From<TrustError> for StartError {
+    fn from(error: TrustError) -> Self {
+        Self::Trust(error)
     }
 }
 
@@ -172,6 +234,7 @@ impl fmt::Display for StartError {
             Self::Listen(error) => error.fmt(f),
             Self::Keys(error) => error.fmt(f),
             Self::Store(error) => error.fmt(f),
+            Self::Trust(error) => error.fmt(f),
         }
     }
 }

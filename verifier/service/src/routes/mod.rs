@@ -2,7 +2,10 @@
 
 mod challenge;
 mod health;
+mod instances;
 mod problem;
+#[cfg(test)]
+mod tests;
 mod well_known;
 
 use std::sync::Arc;
@@ -16,6 +19,8 @@ use crate::service::Service;
 pub(crate) fn public(service: &Arc<Service>) -> Router {
     Router::new()
         .route("/v1/challenge", post(challenge::issue))
+        .route("/v1/instances", post(instances::enrol))
+        .route("/v1/instances/{id}/results", post(instances::renew))
         .route("/.well-known/jwks.json", get(well_known::jwks))
         .route("/.well-known/oauth-protected-resource", get(well_known::only_resource))
         .route("/.well-known/oauth-protected-resource/{*path}", get(well_known::resource))
