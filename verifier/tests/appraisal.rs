@@ -1,4 +1,5 @@
 //! What a policy changes: the same genuine evidence, appraised by different policies.
+#![allow(clippy::unwrap_used)]
 
 use countersign_core::time::Timestamp;
 use countersign_core::token::result::Protection;

@@ -1,4 +1,5 @@
 //! `countersign appraise` as a person uses it: what it prints, how it ends, and what it refuses to do.
+#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
