@@ -121,10 +121,8 @@ impl Attester {
 
     /// Goes on with what is under way, or starts anew.
     pub(super) fn begin(&mut self, turn: &mut Turn<'_>) {
-        if matches!(self.config.result_keys, ResultKeys::Fetched)
-            && self.keys.known.is_empty()
-            && self.keys.fetching.is_none()
-        {
+        // One that was asked for before may have been dropped by the host; a late answer to it is ignored.
+        if matches!(self.config.result_keys, ResultKeys::Fetched) && self.keys.known.is_empty() {
             self.fetch_key_set(turn);
         }
         let server_now = self.clock.at(turn.now);
