@@ -80,7 +80,10 @@ impl Attester {
 
     fn wanted(&mut self, turn: &mut Turn<'_>) {
         match self.phase {
-            Phase::Busy { .. } | Phase::Paused { quiet: true, .. } => {}
+            // Whoever asks learns until when to wait: the host may have lost what it was doing.
+            Phase::Busy { deadline: until, .. } | Phase::Paused { until, quiet: true, .. } => {
+                turn.effects.push(Effect::WaitUntil(until));
+            }
             _ if self.currency(turn.now) == Currency::Current => turn.effects.push(Effect::Ready),
             Phase::Paused { until, error, .. } if turn.now.uptime < until => {
                 turn.effects.push(Effect::Failed { error, retry_at: until });
