@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+#[cfg(feature = "virtual-device")]
+use crate::commands::virtual_device;
 use crate::commands::{appraise, keys, serve, settings};
 
 /// Proves with each request that an API call comes from the genuine app on a genuine phone.
@@ -30,6 +32,10 @@ pub enum Command {
     /// Rotate the service's keys, or make new ones where they are lost.
     #[command(subcommand)]
     Keys(keys::Command),
+    /// Play a phone against a running service, to try a request with curl. Not in release builds.
+    #[cfg(feature = "virtual-device")]
+    #[command(subcommand)]
+    VirtualDevice(virtual_device::Command),
 }
 
 const EXIT_CODES: &str = "\
@@ -74,6 +80,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Appraise(arguments) => appraise::run(&arguments),
         Command::Keys(command) => keys::run(&command),
+        #[cfg(feature = "virtual-device")]
+        Command::VirtualDevice(command) => virtual_device::run(&command),
         Command::Settings(command) => settings::run(&command),
     };
     exit.into()

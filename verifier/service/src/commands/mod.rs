@@ -4,3 +4,5 @@ pub mod appraise;
 pub mod keys;
 pub mod serve;
 pub mod settings;
+#[cfg(feature = "virtual-device")]
+pub mod virtual_device;
