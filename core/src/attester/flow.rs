@@ -80,7 +80,10 @@ impl Attester {
 
     fn wanted(&mut self, turn: &mut Turn<'_>) {
         match self.phase {
-            Phase::Busy { .. } | Phase::Paused { quiet: true, .. } => {}
+            // Whoever asks learns until when to wait: the host may have lost what it was doing.
+            Phase::Busy { deadline: until, .. } | Phase::Paused { until, quiet: true, .. } => {
+                turn.effects.push(Effect::WaitUntil(until));
+            }
             _ if self.currency(turn.now) == Currency::Current => turn.effects.push(Effect::Ready),
             Phase::Paused { until, error, .. } if turn.now.uptime < until => {
                 turn.effects.push(Effect::Failed { error, retry_at: until });
@@ -121,10 +124,8 @@ impl Attester {
 
     /// Goes on with what is under way, or starts anew.
     pub(super) fn begin(&mut self, turn: &mut Turn<'_>) {
-        if matches!(self.config.result_keys, ResultKeys::Fetched)
-            && self.keys.known.is_empty()
-            && self.keys.fetching.is_none()
-        {
+        // One that was asked for before may have been dropped by the host; a late answer to it is ignored.
+        if matches!(self.config.result_keys, ResultKeys::Fetched) && self.keys.known.is_empty() {
             self.fetch_key_set(turn);
         }
         let server_now = self.clock.at(turn.now);

@@ -202,6 +202,16 @@ impl Attester {
         }
     }
 
+    /// Continues from what [`Effect::Store`] last kept, for hosts that read it after [`Attester::new`]. Does nothing
+    /// after the first step.
+    pub fn restore(&mut self, stored: &[u8]) {
+        if self.next_id == 0 {
+            self.state = State::restore(Some(stored), &self.config);
+            self.stored = self.state.clone();
+            self.clock = ServerClock::new(self.state.clock_offset);
+        }
+    }
+
     /// Takes in what happened and says what to do. `entropy` must be fresh for each step.
     pub fn step(&mut self, event: Event, now: Now, entropy: &Entropy) -> Vec<Effect> {
         let mut turn = flow::Turn { now, entropy, effects: Vec::new() };
