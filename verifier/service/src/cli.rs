@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 
 #[cfg(feature = "virtual-device")]
 use crate::commands::virtual_device;
-use crate::commands::{appraise, keys, serve, settings};
+use crate::commands::{appraise, inspect, keys, serve, settings};
 
 /// Proves with each request that an API call comes from the genuine app on a genuine phone.
 #[derive(Debug, Parser)]
@@ -26,6 +26,8 @@ pub enum Command {
     Serve(serve::Arguments),
     /// Judge one piece of evidence, offline.
     Appraise(Box<appraise::Arguments>),
+    /// Explain a token, message or evidence file to a person, or as JSON.
+    Inspect(inspect::Arguments),
     /// Check a settings file, or print the JSON schema of settings.
     #[command(subcommand)]
     Settings(settings::Command),
@@ -82,6 +84,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Keys(command) => keys::run(&command),
         #[cfg(feature = "virtual-device")]
         Command::VirtualDevice(command) => virtual_device::run(&command),
+        Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Settings(command) => settings::run(&command),
     };
     exit.into()
