@@ -1,4 +1,5 @@
 //! Envelopes of virtual phones, honest and lying, from the wire to a result.
+#![allow(clippy::unwrap_used)]
 
 use countersign_core::challenge::{ChallengeError, MacKey, MacKeyRing, Scope};
 use countersign_core::encoding::from_base64url;
@@ -293,10 +294,12 @@ fn what_is_issued_reads_as_it_was_admitted() {
     assert_eq!(PublicKey::from_jwk(jwk), Ok(android.instance_key()));
 }
 
+type Sign = Box<dyn Fn(&[u8]) -> [u8; SIGNATURE_LENGTH] + Send + Sync>;
+
 /// A signing key of the service, in memory.
 struct TestSigner {
     key: PublicKey,
-    sign: Box<dyn Fn(&[u8]) -> [u8; SIGNATURE_LENGTH] + Send + Sync>,
+    sign: Sign,
 }
 
 impl TestSigner {

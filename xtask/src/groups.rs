@@ -64,7 +64,7 @@ impl Group {
 
     /// Whether tests of this group have been written.
     pub(crate) fn exists(self) -> bool {
-        self.test_target().is_none_or(|target| test_source(target).is_file())
+        self.test_target().is_none_or(|target| test_sources(target).iter().any(|source| source.is_file()))
     }
 
     /// Looks for the parts of this group.
@@ -101,8 +101,10 @@ fn vectors_at(named: Option<&Path>) -> PathBuf {
     }
 }
 
-fn test_source(target: &str) -> PathBuf {
-    workspace::root().join("tests").join("tests").join(format!("{target}.rs"))
+/// The two places where cargo looks for the start of a test program.
+fn test_sources(target: &str) -> [PathBuf; 2] {
+    let folder = workspace::root().join("tests").join("tests");
+    [folder.join(format!("{target}.rs")), folder.join(target).join("main.rs")]
 }
 
 #[cfg(test)]

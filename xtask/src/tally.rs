@@ -36,7 +36,9 @@ impl Tally {
             self.starts(group_of(source));
         } else if trimmed.starts_with("Doc-tests ") {
             self.starts(Group::Rust);
-        } else if let Some([passed, failed, ignored]) = line.strip_prefix("test result: ").and_then(numbers) {
+        } else if let Some([passed, failed, ignored]) =
+            libtest(line).or_else(|| self.running.and_then(|_| closing_line(line)))
+        {
             // More than one result may follow one start: documentation tests come in several parts.
             let group = self.running.take().unwrap_or(Group::Rust);
             let count = self.of_mut(group);
@@ -90,21 +92,40 @@ fn source_of_program(line: &str) -> Option<&str> {
     program.ends_with(')').then_some(source)
 }
 
+/// A test program starts in `tests/NAME.rs` or `tests/NAME/main.rs`.
 fn group_of(source: &str) -> Group {
-    let target = source.strip_prefix("tests/").and_then(|file| file.strip_suffix(".rs"));
+    let target = source
+        .strip_prefix("tests/")
+        .and_then(|file| file.strip_suffix("/main.rs").or_else(|| file.strip_suffix(".rs")));
     Group::ALL
         .into_iter()
         .find(|group| target.is_some() && group.test_target() == target)
         .unwrap_or(Group::Rust)
 }
 
-/// Passed, failed and ignored of `ok. 3 passed; 0 failed; 1 ignored; 0 measured; …`.
-fn numbers(line: &str) -> Option<[usize; 3]> {
-    let (_, counts) = line.split_once(". ")?;
-    let number = |word: &str| {
-        counts.split("; ").find_map(|part| part.strip_suffix(word)?.strip_suffix(' ')?.parse().ok())
+/// Passed, failed and ignored of `test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; …`.
+fn libtest(line: &str) -> Option<[usize; 3]> {
+    let (_, counts) = line.strip_prefix("test result: ")?.split_once(". ")?;
+    Some([number(counts, "; ", "passed")?, number(counts, "; ", "failed")?, number(counts, "; ", "ignored")?])
+}
+
+/// Passed, failed and skipped of `vectors: 3 passed, 0 failed, 1 skipped`: the closing line of a test program that
+/// brings its own main. The word in front and the last part may be missing.
+fn closing_line(line: &str) -> Option<[usize; 3]> {
+    let counts = match line.split_once(": ") {
+        Some((word, counts)) if !word.contains(' ') => counts,
+        Some(_) => return None,
+        None => line,
     };
-    Some([number("passed")?, number("failed")?, number("ignored")?])
+    let [passed, failed] = [number(counts, ", ", "passed")?, number(counts, ", ", "failed")?];
+    let skipped = number(counts, ", ", "skipped").unwrap_or(0);
+    // Nothing else may stand on the line.
+    let whole = format!("{passed} passed, {failed} failed, {skipped} skipped");
+    whole.starts_with(counts).then_some([passed, failed, skipped])
+}
+
+fn number(counts: &str, separator: &str, word: &str) -> Option<usize> {
+    counts.split(separator).find_map(|part| part.strip_suffix(word)?.strip_suffix(' ')?.parse().ok())
 }
 
 /// Group and reason of `SKIPPED group: why`, which may stand behind the name of the test that prints it.
@@ -152,6 +173,16 @@ all doctests ran in 0.41s; merged doctests compilation took 0.37s
     }
 
     #[test]
+    fn a_test_program_may_be_a_file_or_a_folder() {
+        for source in ["tests/vectors.rs", "tests/vectors/main.rs"] {
+            assert_eq!(group_of(source), Group::Vectors, "{source}");
+        }
+        for source in ["tests/vectors/exceptions.rs", "unittests src/vectors.rs", "unittests src/main.rs"] {
+            assert_eq!(group_of(source), Group::Rust, "{source}");
+        }
+    }
+
+    #[test]
     fn a_program_that_crashes_counts_as_a_failure_of_its_group() {
         let crash = "     Running tests/gateways.rs (target/debug/deps/gateways-0a1b)\nrunning 4 tests\n";
         let counts = read(&format!("{crash}{PROGRAMS}"), false);
@@ -179,6 +210,22 @@ all doctests ran in 0.41s; merged doctests compilation took 0.37s
             true,
         );
         assert_eq!(counts.take(Group::Gateways).skipped_because.as_deref(), Some("nginx is too old: 1.2"));
+    }
+
+    #[test]
+    fn a_program_with_its_own_main_is_counted_by_its_closing_line() {
+        for line in ["vectors: 9 passed, 2 failed, 1 skipped", "9 passed, 2 failed, 1 skipped"] {
+            assert_eq!(closing_line(line), Some([9, 2, 1]), "{line}");
+        }
+        assert_eq!(closing_line("vectors: 9 passed, 0 failed"), Some([9, 0, 0]));
+        for line in [
+            "9 passed",
+            "so far: 9 passed, 0 failed",
+            "so far 9 passed, 0 failed",
+            "9 passed, 0 failed, later",
+        ] {
+            assert_eq!(closing_line(line), None, "{line}");
+        }
     }
 
     #[test]

@@ -91,9 +91,14 @@ pub(crate) fn test(request: &Request) -> Result<Report, Stop> {
 
 /// One `cargo test` over the workspace, whose features are then the same for every group: nothing is built twice.
 fn cargo_test(request: &Request) -> Result<Counts, Stop> {
-    let arguments = ["test", "--workspace", "--locked", "--no-fail-fast"];
-    let mut command =
-        workspace::cargo(arguments.into_iter().chain(request.for_cargo.iter().map(String::as_str)));
+    let mut arguments = vec!["test", "--locked", "--no-fail-fast"];
+    // Cargo prefers `--workspace` to any package that is named beside it.
+    let names_a_package = |argument: &String| argument.starts_with("-p") || argument.starts_with("--package");
+    if !request.for_cargo.iter().any(names_a_package) {
+        arguments.push("--workspace");
+    }
+    arguments.extend(request.for_cargo.iter().map(String::as_str));
+    let mut command = workspace::cargo(arguments);
     let required: Vec<_> = request.required.iter().map(|group| group.name()).collect();
     command.env(REQUIRE, required.join(",")).env("COUNTERSIGN_VECTORS", groups::vectors());
     if io::stdout().is_terminal() {
@@ -136,25 +141,21 @@ enum Outcome {
 
 /// The order matters: a failed test is never hidden behind a skip, and a skip never counts its tests as passed.
 fn judge(presence: Presence, count: Count, required: bool, everything: bool) -> Outcome {
-    if count.failed > 0 {
-        let why = format!("{} failed", count.failed);
-        return Outcome::Failed { count, why };
-    }
     let missing = match presence {
         Presence::Missing(why) => Some(why),
         Presence::Here => count.skipped_because.clone(),
     };
+    let failed = |why| Outcome::Failed { count: Count { failed: 1, ..Count::default() }, why };
     match missing {
-        Some(why) if required => Outcome::Failed {
-            count: Count { failed: 1, ..Count::default() },
-            why: format!("required: {why}"),
-        },
+        Some(why) if required => failed(format!("required: {why}")),
+        _ if count.failed > 0 => {
+            let why = format!("{} failed", count.failed);
+            Outcome::Failed { count, why }
+        }
         Some(why) => Outcome::Skipped(why),
         None if count.passed > 0 => Outcome::Ran(count),
         None if !everything && !required => Outcome::Skipped("not selected".to_owned()),
-        None => {
-            Outcome::Failed { count: Count { failed: 1, ..Count::default() }, why: "no test ran".to_owned() }
-        }
+        None => failed("no test ran".to_owned()),
     }
 }
 

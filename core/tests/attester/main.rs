@@ -82,8 +82,7 @@ fn however_many_ask_one_enrolment_is_under_way() {
     let mut phone = Phone::new(IPHONE);
     let first = phone.step(Event::ResultWanted);
     assert_eq!(first.len(), 3, "key set, challenge and a deadline: {first:?}");
-    let is_deadline = |effect: &&Effect| matches!(effect, Effect::WaitUntil(_));
-    let deadline = first.iter().find(is_deadline).cloned().unwrap();
+    let deadline = first.iter().find(|effect| matches!(effect, Effect::WaitUntil(_))).cloned().unwrap();
     for _ in 0..1_000 {
         assert_eq!(phone.step(Event::ResultWanted), [deadline.clone()]);
     }

@@ -46,6 +46,11 @@ impl Case {
         variants.into_iter().flatten().map(variant).collect()
     }
 
+    /// Whether the case is of the family in the folder of this name.
+    pub(crate) fn is_of(&self, family: &str) -> bool {
+        self.folder.ends_with(family)
+    }
+
     pub(crate) fn id(&self) -> &str {
         self.text("id")
     }

@@ -18,6 +18,8 @@ struct Exception {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Group {
+    /// The folder that the cases are from; identifiers are unique within one.
+    family: String,
     /// `accept` or `refuse`.
     we: String,
     why: String,
@@ -33,6 +35,7 @@ struct Named {
 }
 
 struct Entry {
+    family: String,
     case: String,
     change: Option<Value>,
     accepted: bool,
@@ -50,7 +53,12 @@ impl Exceptions {
                 other => panic!("we accept or refuse, not {other}"),
             };
             exceptions.extend(group.cases.into_iter().map(|Named { case, change }| Exception {
-                entry: Entry { case, change: (!change.is_null()).then_some(change), accepted },
+                entry: Entry {
+                    family: group.family.clone(),
+                    case,
+                    change: (!change.is_null()).then_some(change),
+                    accepted,
+                },
                 used: false,
             }));
         }
@@ -64,8 +72,8 @@ impl Exceptions {
     /// Whether we may differ here in this way.
     pub(crate) fn allow(&mut self, case: &Case, accepted: bool) -> bool {
         let found = self.0.iter_mut().find(|exception| {
-            let Entry { case: id, change, accepted: expected } = &exception.entry;
-            id == case.id() && *change == case.change && *expected == accepted
+            let Entry { family, case: id, change, accepted: expected } = &exception.entry;
+            case.is_of(family) && id == case.id() && *change == case.change && *expected == accepted
         });
         found.map(|exception| exception.used = true).is_some()
     }

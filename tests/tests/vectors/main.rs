@@ -48,6 +48,8 @@ fn main() -> ExitCode {
     }
     println!("vectors: {} App Attest receipts not in scope", run.out_of_scope);
     println!("vectors: {} cases, {} variants, {} exceptions", run.cases, run.variants, exceptions.len());
+    let judged = run.cases + run.variants;
+    println!("vectors: {} passed, {} failed", judged.saturating_sub(run.failures.len()), run.failures.len());
     if run.failures.is_empty() && run.cases > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

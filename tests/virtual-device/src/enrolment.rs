@@ -6,7 +6,7 @@ use countersign_core::{
     challenge::Challenge,
     enrolment::{Enrolment, Evidence},
     time::Timestamp,
-    token::result::{InstanceId, Protection},
+    token::result::InstanceId,
 };
 
 use crate::{hostile::EnrolmentAttack, phone::VirtualPhone, session::SessionKey};
@@ -94,10 +94,7 @@ impl VirtualPhone {
             evidence,
             environment: call.environment,
             app_version: call.app_version.to_owned(),
-            protection: match self {
-                Self::Iphone(_) => Protection::SecureEnclave,
-                Self::Android(_) => Protection::Tee,
-            },
+            protection: self.protection(),
         };
         if attack == Some(A::KeyOfSomebodyElse) {
             enrolment.instance_key = self.of_somebody_else().instance_key();

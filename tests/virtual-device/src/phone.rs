@@ -1,10 +1,13 @@
 //! Either phone behind one face: the evidence that it gives for a binding hash, and its instance key.
 
 use countersign_core::{
-    binding::Binding, binding::Purpose, enrolment::Evidence, time::Timestamp, token::keys::PublicKey,
+    binding::{Binding, Purpose},
+    enrolment::Evidence,
+    time::Timestamp,
+    token::{keys::PublicKey, result::Protection},
 };
 
-use crate::{android::VirtualAndroid, iphone::VirtualIphone};
+use crate::{android::VirtualAndroid, iphone::VirtualIphone, key_description::SecurityLevel};
 
 /// A virtual phone of either platform.
 #[derive(Clone)]
@@ -33,6 +36,18 @@ impl VirtualPhone {
         match self {
             Self::Iphone(phone) => phone.instance_key(),
             Self::Android(phone) => phone.instance_key(),
+        }
+    }
+
+    /// Where the instance key lives.
+    pub const fn protection(&self) -> Protection {
+        match self {
+            Self::Iphone(_) => Protection::SecureEnclave,
+            Self::Android(phone) => match phone.level() {
+                SecurityLevel::Software => Protection::Software,
+                SecurityLevel::TrustedEnvironment => Protection::Tee,
+                SecurityLevel::StrongBox => Protection::Strongbox,
+            },
         }
     }
 

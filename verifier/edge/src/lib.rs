@@ -1,1 +1,68 @@
-//! Placeholder head.
+//! The API edge for Rust: a tower layer that lets a request through only if a genuine app on a genuine phone proves
+//! that it made it, with an access token that belongs to that very install.
+//!
+//! ```
+//! use axum::{Router, body::Body, routing::get};
+//! use countersign_edge::{Attested, CountersignLayer, JwksSource, Route};
+//! use http::{Request, StatusCode, header::WWW_AUTHENTICATE};
+//! use tower::ServiceExt;
+//!
+//! // Runs only for requests that passed: the user is the access token's, the instance the attestation's.
+//! async fn account(attested: Attested) -> String {
+//!     format!("{} on {}", attested.subject().unwrap_or_default(), attested.instance().to_base64url())
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let keys = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"1","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+//! let layer = CountersignLayer::builder("https://api.example")
+//!     .attestation_service("https://attest.example", JwksSource::fixed(keys))
+//!     .authorization_server("https://login.example", JwksSource::fixed(keys))
+//!     .client("com.example.bank", "https://login.example", "mobile-bank")
+//!     .route(Route::new("/"))
+//!     .start()
+//!     .await?;
+//! // After the last route: what is added later is not protected.
+//! let app = Router::new().route("/account", get(account)).layer(layer);
+//!
+//! // A request with nothing in its hands is told what to bring.
+//! let refused = app.oneshot(Request::get("/account").body(Body::empty())?).await?;
+//! assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
+//! assert_eq!(refused.headers()[WWW_AUTHENTICATE], r#"DPoP algs="ES256 Ed25519", Bearer"#);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A handler that asks for [`Attested`] and is not below the layer answers 500: it fails closed. `Router::layer` also
+//! covers paths that no route matches, so strangers cannot tell 404 from a path that exists; `Router::route_layer`
+//! does not.
+//!
+//! [`EdgeRuntime`] and [`answer`] are the same decision for servers that are not tower services.
+#![forbid(unsafe_code)]
+
+mod attested;
+mod body;
+mod builder;
+mod deny_list;
+mod extract;
+mod layer;
+mod respond;
+mod runtime;
+mod service;
+mod source;
+mod system;
+
+pub use attested::{Attested, Verdict};
+pub use builder::{BuildError, CountersignBuilder};
+pub use deny_list::DenyListSource;
+pub use extract::NotAttested;
+pub use layer::{CountersignLayer, DEFAULT_MAX_CONTENT, UnknownResource, peer_address};
+pub use respond::{Answer, STATUS_FIELD, answer, strip_identity};
+pub use runtime::{EdgeRuntime, SetupError};
+pub use service::CountersignService;
+pub use source::{FetchError, JwksSource, SourceError};
+pub use system::{OsRandomness, system_time};
+
+pub use countersign_core::token::result::{InstanceId, Protection, Tier};
+pub use countersign_verifier::check::{Limits, Mode, NoncePolicy, Reason, Route, TokenBinding};
+pub use countersign_verifier::credential::jwt::AccessToken;

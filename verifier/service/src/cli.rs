@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{keys, serve, settings};
+use crate::commands::{appraise, keys, serve, settings};
 
 /// Proves with each request that an API call comes from the genuine app on a genuine phone.
 #[derive(Debug, Parser)]
@@ -22,6 +22,8 @@ pub struct Arguments {
 pub enum Command {
     /// Run the attestation service, and the edge behind a gateway if the settings name one.
     Serve(serve::Arguments),
+    /// Judge one piece of evidence, offline.
+    Appraise(Box<appraise::Arguments>),
     /// Check a settings file, or print the JSON schema of settings.
     #[command(subcommand)]
     Settings(settings::Command),
@@ -70,6 +72,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let exit = match parsed.command {
         Command::Serve(arguments) => serve::run(&arguments),
+        Command::Appraise(arguments) => appraise::run(&arguments),
         Command::Keys(command) => keys::run(&command),
         Command::Settings(command) => settings::run(&command),
     };

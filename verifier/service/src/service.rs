@@ -6,19 +6,25 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+use countersign_edge::{EdgeRuntime, SetupError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
+use crate::edge;
 use crate::keys::{KeysError, ServiceKeys};
-use crate::routes;
+use crate::routes::{self, EdgeListener};
 use crate::server::{self, ListenError, Listener, Running};
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
 use crate::telemetry::Metrics;
+use crate::trust::{FileState, Trust, TrustError};
 
 /// How often what is over is deleted from the store.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(3600);
+/// How often the files that trust comes from are looked at.
+const RELOAD_INTERVAL: Duration = Duration::from_secs(30);
 
 /// What all routes share.
 #[derive(Debug)]
@@ -27,11 +33,13 @@ pub struct Service {
     pub(crate) clock: Clock,
     pub(crate) store: Store,
     pub(crate) keys: ServiceKeys,
+    pub(crate) trust: ArcSwap<Trust>,
+    pub(crate) edge: Option<Arc<EdgeRuntime>>,
     pub(crate) metrics: Arc<Metrics>,
 }
 
 /// Why the service does not start. Displayed as a sentence that says what to do.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum StartError {
     /// A listener.
@@ -40,6 +48,10 @@ pub enum StartError {
     Keys(KeysError),
     /// The database.
     Store(StoreError),
+    /// The policy, its roots or the revocation list.
+    Trust(TrustError),
+    /// The edge.
+    Edge(SetupError),
 }
 
 /// A service that answers. Dropping it ends it at once; [`RunningService::shut_down`] is the graceful way.
@@ -47,7 +59,7 @@ pub enum StartError {
 pub struct RunningService {
     service: Arc<Service>,
     listeners: BTreeMap<&'static str, Running>,
-    pruner: JoinHandle<()>,
+    tasks: Vec<JoinHandle<()>>,
     stop: watch::Sender<bool>,
 }
 
@@ -57,14 +69,27 @@ impl Service {
     /// # Errors
     /// The first thing that is in the way, as a sentence that says what to do; nothing keeps running then.
     pub async fn start(settings: Settings) -> Result<RunningService, StartError> {
-        Self::start_with_clock(settings, Clock::system()).await
+        let files = FileState::of(&settings);
+        let trust = Trust::load(&settings)?;
+        let mut running = Self::start_with(settings, trust, Clock::system()).await?;
+        running.tasks.push(tokio::spawn(reload(
+            Arc::clone(&running.service),
+            files,
+            running.stop.subscribe(),
+        )));
+        Ok(running)
     }
 
-    /// As [`Service::start`], with another clock; for tests.
+    /// As [`Service::start`], with trust that does not come from files, and with another clock; for tests and
+    /// demonstrations.
     ///
     /// # Errors
     /// As [`Service::start`].
-    pub async fn start_with_clock(settings: Settings, clock: Clock) -> Result<RunningService, StartError> {
+    pub async fn start_with(
+        settings: Settings,
+        trust: Trust,
+        clock: Clock,
+    ) -> Result<RunningService, StartError> {
         let listen = settings.listen.clone();
         let tls = listen.tls.as_ref().map(server::tls).transpose()?;
         let mut bound = Vec::new();
@@ -76,19 +101,27 @@ impl Service {
             }
         }
 
+        if trust.revocation.is_none() && trust.policy.apps().any(|app| !app.android.is_empty()) {
+            tracing::warn!("no revocation list in [trust]: Android devices get the tier `warning` at best");
+        }
         let store = Store::open(&settings.store.path).await?;
         let had_keys = store.had_keys().await?;
         let keys = ServiceKeys::open(&settings.keys.directory, had_keys, clock.now())?;
         if !had_keys {
             store.remember_keys().await?;
         }
-        let service = Arc::new(Self { settings, clock, store, keys, metrics: Arc::default() });
+        let edge = match listen.edge {
+            Some(_) => Some(edge::start(&settings, &keys, &clock).await?),
+            None => None,
+        };
+        let trust = ArcSwap::from_pointee(trust);
+        let service = Arc::new(Self { settings, clock, store, keys, trust, edge, metrics: Arc::default() });
 
         let mut listeners = BTreeMap::new();
         for (name, address, socket) in bound {
-            let router = match name {
-                "public" => routes::public(&service),
-                "edge" => routes::edge(&service),
+            let router = match (name, service.edge_listener()) {
+                ("public", _) => routes::public(&service),
+                ("edge", Some(listener)) => routes::edge(listener),
                 _ => routes::admin(&service),
             };
             let concurrency = service.settings.limits.concurrency;
@@ -100,8 +133,18 @@ impl Service {
             listeners.insert(name, running);
         }
         let (stop, stopped) = watch::channel(false);
-        let pruner = tokio::spawn(prune(Arc::clone(&service), stopped));
-        Ok(RunningService { service, listeners, pruner, stop })
+        let mut tasks = vec![tokio::spawn(prune(Arc::clone(&service), stopped.clone()))];
+        if let Some(edge) = &service.edge {
+            tasks.push(tokio::spawn(edge::watch_bans(Arc::clone(&service), Arc::clone(edge), stopped)));
+        }
+        Ok(RunningService { service, listeners, tasks, stop })
+    }
+}
+
+impl Service {
+    fn edge_listener(self: &Arc<Self>) -> Option<EdgeListener> {
+        let (edge, gateway) = (self.edge.clone()?, self.settings.listen.gateway?);
+        Some(EdgeListener { service: Arc::clone(self), edge, gateway })
     }
 }
 
@@ -126,7 +169,9 @@ impl RunningService {
         for running in self.listeners.into_values() {
             running.ended().await;
         }
-        let _ = self.pruner.await;
+        for task in self.tasks {
+            let _ = task.await;
+        }
         self.service.store.close().await;
     }
 }
@@ -145,6 +190,42 @@ async fn prune(service: Arc<Service>, mut stopped: watch::Receiver<bool>) {
             () = tokio::time::sleep(PRUNE_INTERVAL) => {}
             _ = stopped.changed() => return,
         }
+    }
+}
+
+/// Reads policy and revocation list again when their files change. A file that cannot be used changes nothing.
+async fn reload(service: Arc<Service>, mut files: FileState, mut stopped: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(RELOAD_INTERVAL) => {}
+            _ = stopped.changed() => return,
+        }
+        let current = FileState::of(&service.settings);
+        if current == files {
+            continue;
+        }
+        files = current;
+        match Trust::load(&service.settings) {
+            Ok(trust) => {
+                tracing::info!(policy = trust.policy.id(), "policy and revocation list read again");
+                service.trust.store(Arc::new(trust));
+            }
+            Err(error) => {
+                tracing::error!(%error, "the changed files cannot be used; the old ones stay in force")
+            }
+        }
+    }
+}
+
+impl From<SetupError> for StartError {
+    fn from(error: SetupError) -> Self {
+        Self::Edge(error)
+    }
+}
+
+impl From<TrustError> for StartError {
+    fn from(error: TrustError) -> Self {
+        Self::Trust(error)
     }
 }
 
@@ -172,6 +253,8 @@ impl fmt::Display for StartError {
             Self::Listen(error) => error.fmt(f),
             Self::Keys(error) => error.fmt(f),
             Self::Store(error) => error.fmt(f),
+            Self::Trust(error) => error.fmt(f),
+            Self::Edge(error) => error.fmt(f),
         }
     }
 }

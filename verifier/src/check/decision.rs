@@ -41,6 +41,11 @@ pub const NONCE_LIFETIME: u64 = 120;
 const REPLAY_WINDOW: u64 = 150;
 /// Longest compact token, in bytes.
 const MAX_TOKEN: usize = MAX_COMPACT_FIELD / 4 * 3;
+/// SHA-256 of no bytes.
+const EMPTY: [u8; 32] = [
+    0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24, 0x27,
+    0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
+];
 /// Longest `Authorization` value.
 const MAX_AUTHORIZATION: usize = 8192 + 8;
 
@@ -92,6 +97,8 @@ pub struct RandomnessUnavailable;
 pub enum Lookup {
     /// A key set; whatever comes of it, [`IssuerKeys::fetched`] is to be called before checking again.
     Keys(KeyOwner),
+    /// The body of a request that came with [`Content::Deferred`]: everything else about it has passed.
+    Content,
 }
 
 /// The decision about one request.
@@ -250,6 +257,13 @@ impl Edge {
         self.servers.iter().find(|server| server.issuer == issuer)
     }
 
+    /// Everybody whose keys this edge needs.
+    pub fn key_owners(&self) -> impl Iterator<Item = KeyOwner> + '_ {
+        let services = self.services.iter().map(|keys| KeyOwner::AttestationService(keys.issuer.clone()));
+        let servers = self.servers.iter().map(|keys| KeyOwner::AuthorizationServer(keys.issuer.clone()));
+        services.chain(servers)
+    }
+
     /// Whether every issuer's keys have come.
     pub fn is_ready(&self) -> bool {
         self.services.iter().all(IssuerKeys::is_ready) && self.servers.iter().all(IssuerKeys::is_ready)
@@ -296,17 +310,16 @@ impl Edge {
         if reason.is_callers_fault() {
             self.budget.spend(request.source, now);
         }
-        let refusal = self.refusal(reason, scheme, resource, route, now);
-        match route.map(|route| route.mode) {
-            Some(Mode::Observe) => Decision::Observed { refusal, told: false },
-            Some(Mode::Warn) => Decision::Observed { refusal, told: true },
-            Some(Mode::Require) | None => Decision::Refusal(refusal),
-        }
+        by_mode(route, self.refusal(reason, scheme, resource, route, now))
     }
 
-    /// A refusal for a lookup that the runtime could not make: our own trouble.
-    pub fn lookup_failed(&self) -> Refusal {
-        Refusal { retry_after: Some(5), ..Refusal::new(Reason::KeysUnavailable) }
+    /// The decision about a request whose lookup the runtime could not make: our own trouble, so nothing passes but
+    /// what its route only watches.
+    pub fn lookup_failed(&self, resource: &str, request: &Request<'_>) -> Decision {
+        let refusal = Refusal { retry_after: Some(5), ..Refusal::new(Reason::KeysUnavailable) };
+        let (path, _) = split_query(request.path_and_query);
+        let resource = self.resource(resource).filter(|_| caps(request, path).is_ok());
+        by_mode(resource.and_then(|resource| resource.route(request.method, path)), refusal)
     }
 
     fn refusal(
@@ -347,6 +360,15 @@ impl Edge {
         let random =
             self.randomness.fresh().map_err(|RandomnessUnavailable| Reason::RandomnessUnavailable)?;
         Ok(self.nonce_keys.load().issue(nonce_scope(resource), now, &random))
+    }
+}
+
+/// What a refusal does to the request, as its route says.
+fn by_mode(route: Option<&Route>, refusal: Refusal) -> Decision {
+    match route.map(|route| route.mode) {
+        Some(Mode::Observe) => Decision::Observed { refusal, told: false },
+        Some(Mode::Warn) => Decision::Observed { refusal, told: true },
+        Some(Mode::Require) | None => Decision::Refusal(refusal),
     }
 }
 
@@ -435,6 +457,9 @@ impl Context<'_> {
         };
         // 13. Route policy.
         self.route_policy(claims, access_token.as_deref())?;
+        if self.request.content == Content::Deferred && self.route.content_required {
+            return Err(Stop::Needs(Lookup::Content));
+        }
         // 14. Replay: only what passed everything else is remembered.
         let key = sha256_of(&[&result.digest, proof.claims.token_id]);
         let mut replay_key = [0; 16];
@@ -558,13 +583,17 @@ impl Context<'_> {
         if proof.query != self.query.map(|query| sha256(query.as_bytes())) {
             return Err(Reason::ProofQuery);
         }
-        let content_fits = match (self.request.content, proof.content) {
-            (Content::Hash(seen), Some(proven)) => seen == proven,
-            (_, None) => !self.route.content_required,
-            (Content::Unseen, Some(_)) => !self.route.content_required,
-        };
-        if !content_fits {
-            return Err(Reason::ProofContent);
+        let required = self.route.content_required;
+        match (self.request.content, proof.content) {
+            (Content::Hash(seen), Some(proven)) if seen == proven => {}
+            // An empty body leaves nothing to cover.
+            (Content::Hash(EMPTY), None) => {}
+            // Step 13 asks for the body.
+            (Content::Deferred, Some(_)) => {}
+            (Content::Unseen | Content::Deferred | Content::TooLarge, _) if !required => {}
+            (Content::Hash(_), None) if !required => {}
+            (Content::TooLarge, _) => return Err(Reason::ContentTooLarge),
+            _ => return Err(Reason::ProofContent),
         }
         if proof.ath != ath {
             return Err(Reason::ProofCredential);

@@ -74,6 +74,8 @@ pub enum Reason {
     ProofQuery,
     /// The body's hash is another, or the route requires one and the proof has none.
     ProofContent,
+    /// The route requires the body's hash, and the body is longer than this edge reads.
+    ContentTooLarge,
     /// `ath` is missing, superfluous or of another credential.
     ProofCredential,
     /// The access token is refused.
@@ -131,6 +133,8 @@ pub enum Code {
     InsufficientScope,
     /// 404: nothing of the resource is here.
     NotFound,
+    /// 413.
+    ContentTooLarge,
     /// 429.
     RateLimited,
     /// 503: our own trouble.
@@ -149,6 +153,7 @@ impl Code {
             | Self::UseFreshAttestation => 401,
             Self::InsufficientScope => 403,
             Self::NotFound => 404,
+            Self::ContentTooLarge => 413,
             Self::RateLimited => 429,
             Self::Unavailable => 503,
         }
@@ -163,7 +168,11 @@ impl Code {
             Self::UseAttestationChallenge => Some("use_attestation_challenge"),
             Self::UseFreshAttestation => Some("use_fresh_attestation"),
             Self::InsufficientScope => Some("insufficient_scope"),
-            Self::NoCredential | Self::NotFound | Self::RateLimited | Self::Unavailable => None,
+            Self::NoCredential
+            | Self::NotFound
+            | Self::ContentTooLarge
+            | Self::RateLimited
+            | Self::Unavailable => None,
         }
     }
 }
@@ -178,6 +187,7 @@ impl Reason {
             | Self::TokenInQuery
             | Self::TwoFlavours => Code::InvalidRequest,
             Self::NoRoute => Code::NotFound,
+            Self::ContentTooLarge => Code::ContentTooLarge,
             Self::FailureBudget => Code::RateLimited,
             Self::NoCredential | Self::BasicRefused => Code::NoCredential,
             Self::NonceMissing | Self::Nonce(_) => Code::UseAttestationChallenge,
@@ -261,6 +271,7 @@ impl Reason {
             Self::ProofTarget => "proof_target",
             Self::ProofQuery => "proof_query",
             Self::ProofContent => "proof_content",
+            Self::ContentTooLarge => "content_too_large",
             Self::ProofCredential => "proof_credential",
             Self::AccessToken(error) => error.reason(),
             Self::AccessTokenTime => "access_token_time",

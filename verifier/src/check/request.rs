@@ -97,6 +97,13 @@ pub enum Content {
     /// The body was not seen here: what the proof says of it goes upstream as `X-Attested-Content`.
     #[default]
     Unseen,
+    /// The body can still be read: a route that needs it asks for it with [`Lookup::Content`], once everything else
+    /// has passed, so that strangers make nobody read bodies.
+    ///
+    /// [`Lookup::Content`]: super::Lookup::Content
+    Deferred,
+    /// The body is longer than this edge reads.
+    TooLarge,
     /// SHA-256 of the whole body, before content decoding.
     Hash([u8; 32]),
 }

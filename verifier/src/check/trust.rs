@@ -69,12 +69,20 @@ impl<K> IssuerKeys<K> {
         self.current.load().keys.is_some()
     }
 
+    /// A copy of the set in force.
+    pub fn keys(&self) -> Option<K>
+    where
+        K: Clone,
+    {
+        self.current.load().keys.clone()
+    }
+
     pub(crate) fn current(&self) -> arc_swap::Guard<Arc<Set<K>>> {
         self.current.load()
     }
 
     /// Whether a key that is missing may be fetched now.
-    pub(crate) fn may_refresh(&self, now: Timestamp) -> bool {
+    pub fn may_refresh(&self, now: Timestamp) -> bool {
         now.as_unix_seconds() >= self.next_refresh.load(Ordering::Relaxed)
     }
 }

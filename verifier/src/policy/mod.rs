@@ -39,13 +39,14 @@ impl Finding {
 pub struct AppraisalPolicy {
     id: String,
     apps: BTreeMap<String, AppPolicy>,
+    template: AppPolicy,
     danger: Danger,
 }
 
 impl AppraisalPolicy {
     /// A policy without apps: it refuses everything. `id` names it, with its version, in results.
     pub fn new(id: impl Into<String>) -> Self {
-        Self { id: id.into(), apps: BTreeMap::new(), danger: Danger::default() }
+        Self { id: id.into(), apps: BTreeMap::new(), template: AppPolicy::new(""), danger: Danger::default() }
     }
 
     /// Adds an app, or replaces the one with the same client identifier.
@@ -53,6 +54,18 @@ impl AppraisalPolicy {
     pub fn with_app(mut self, app: AppPolicy) -> Self {
         self.apps.insert(app.client_id.clone(), app);
         self
+    }
+
+    /// Sets what [`Self::new_app`] starts from: the rules that hold for every app.
+    #[must_use]
+    pub fn with_template(mut self, template: AppPolicy) -> Self {
+        self.template = template;
+        self
+    }
+
+    /// An app under the rules that hold for every app, not yet added and without identities of its own.
+    pub fn new_app(&self, client_id: impl Into<String>) -> AppPolicy {
+        AppPolicy { client_id: client_id.into(), ..self.template.clone() }
     }
 
     /// Replaces all opt-outs.

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use countersign_verifier::evidence::android_key::PatchLevel;
 use reqwest::Url;
 
 /// A text format: its name in the schema, its rule, and how a sentence asks for it.
@@ -47,6 +48,12 @@ pub(super) const FORMATS: &[Format] = &[
         wanted: "a SHA-256 value: 64 hexadecimal digits",
         example: "0000000000000000000000000000000000000000000000000000000000000000",
     },
+    Format {
+        name: PATCH_LEVEL,
+        accepts: |text| text.parse::<PatchLevel>().is_ok(),
+        wanted: "a patch level: year and month such as \"2025-01\", or a day such as \"2025-01-05\"",
+        example: "2025-01",
+    },
 ];
 
 /// Format name: an absolute `http` or `https` URL without user, query and fragment.
@@ -59,6 +66,9 @@ pub const TIME_SPAN: &str = "time-span";
 pub const SOCKET_ADDRESS: &str = "socket-address";
 /// Format name: 32 bytes as 64 hexadecimal digits.
 pub const SHA256_HEX: &str = "sha256-hex";
+
+/// Format name: a month, or a day, of a security patch level.
+pub const PATCH_LEVEL: &str = "patch-level";
 
 /// Reads an absolute `http` or `https` URL without user, query and fragment.
 pub fn web_url(text: &str) -> Option<Url> {

@@ -3,8 +3,6 @@
 //! A gateway names the original method and target in header fields that it overwrites itself; only it reaches this
 //! listener. What the client sent under those names never arrives.
 
-mod answer;
 mod original;
 
-pub(crate) use answer::answer;
 pub(crate) use original::{Misconfigured, Original};

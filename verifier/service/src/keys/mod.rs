@@ -15,6 +15,7 @@ use countersign_core::challenge::{MacKey, MacKeyRing};
 use countersign_core::encoding::{base64url, from_base64url_array};
 use countersign_core::time::Timestamp;
 use countersign_core::token::keys::{Algorithm, PublicKey, SIGNATURE_LENGTH};
+use countersign_verifier::issue::{Signer, SigningFailed};
 use ed25519_dalek::Signer as _;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
@@ -141,14 +142,8 @@ impl ServiceKeys {
 
     /// The public JWK Set: current, next and previous keys of both algorithms.
     pub fn public_jwks(&self) -> serde_json::Value {
-        let keys = [&self.results, &self.jwts].into_iter().flat_map(SigningKeys::all).map(|key| {
-            let mut jwk = serde_json::json!(key.public.to_jwk());
-            jwk["kid"] = key.id.clone().into();
-            jwk["alg"] = key.public.algorithm().jose().into();
-            jwk["use"] = "sig".into();
-            jwk
-        });
-        serde_json::json!({ "keys": keys.collect::<Vec<_>>() })
+        let keys = [&self.results, &self.jwts].into_iter().flat_map(SigningKeys::all);
+        countersign_verifier::issue::jwks(keys.map(|key| (key.id.as_str(), &key.public)))
     }
 }
 
@@ -165,27 +160,6 @@ impl SigningKeys {
 }
 
 impl SigningKey {
-    /// The key id (`kid`): 8 characters.
-    pub fn id(&self) -> &str {
-        &self.id
-    }
-
-    /// The public key.
-    pub const fn public(&self) -> &PublicKey {
-        &self.public
-    }
-
-    /// Signs; 64 bytes, `R || S` or `r || s`. ECDSA nonces are deterministic (RFC 6979).
-    pub fn sign(&self, message: &[u8]) -> [u8; SIGNATURE_LENGTH] {
-        match &self.secret {
-            Secret::Ed25519(key) => key.sign(message).to_bytes(),
-            Secret::P256(key) => {
-                let signature: p256::ecdsa::Signature = key.sign(message);
-                signature.to_bytes().into()
-            }
-        }
-    }
-
     fn from_secret(algorithm: Algorithm, secret: &[u8; 32]) -> Option<Self> {
         let (public, secret) = match algorithm {
             Algorithm::Ed25519 => {
@@ -201,6 +175,27 @@ impl SigningKey {
         };
         let id = public.thumbprint().to_base64url().get(..8)?.to_owned();
         Some(Self { id, public, secret })
+    }
+}
+
+impl Signer for SigningKey {
+    fn key_id(&self) -> &str {
+        &self.id
+    }
+
+    fn public_key(&self) -> &PublicKey {
+        &self.public
+    }
+
+    /// ECDSA nonces are deterministic (RFC 6979).
+    fn sign(&self, message: &[u8]) -> Result<[u8; SIGNATURE_LENGTH], SigningFailed> {
+        match &self.secret {
+            Secret::Ed25519(key) => Ok(key.sign(message).to_bytes()),
+            Secret::P256(key) => {
+                let signature: p256::ecdsa::Signature = key.try_sign(message).map_err(|_| SigningFailed)?;
+                Ok(signature.to_bytes().into())
+            }
+        }
     }
 }
 
@@ -477,7 +472,7 @@ mod tests {
     }
 
     fn ids(keys: &SigningKeys) -> Vec<String> {
-        keys.all().map(|key| key.id().to_owned()).collect()
+        keys.all().map(|key| key.key_id().to_owned()).collect()
     }
 
     #[test]
@@ -496,9 +491,9 @@ mod tests {
         let keys = ServiceKeys::open(&directory, false, NOW).unwrap();
         for signing in [&keys.results, &keys.jwts] {
             let key = signing.current();
-            let signature = key.sign(b"message");
-            assert!(PureRust.verify(key.public(), b"message", &signature).is_ok());
-            assert!(PureRust.verify(key.public(), b"other", &signature).is_err());
+            let signature = key.sign(b"message").unwrap();
+            assert!(PureRust.verify(key.public_key(), b"message", &signature).is_ok());
+            assert!(PureRust.verify(key.public_key(), b"other", &signature).is_err());
         }
     }
 
@@ -568,9 +563,9 @@ mod tests {
         let before = ServiceKeys::open(&directory, false, NOW).unwrap();
         ServiceKeys::rotate(&directory, NOW.plus(60)).unwrap();
         let after = ServiceKeys::open(&directory, true, NOW.plus(60)).unwrap();
-        assert_ne!(before.results.current().id(), after.results.current().id());
-        assert!(ids(&before.results).contains(&after.results.current().id().to_owned()));
-        assert!(ids(&after.results).contains(&before.results.current().id().to_owned()));
+        assert_ne!(before.results.current().key_id(), after.results.current().key_id());
+        assert!(ids(&before.results).contains(&after.results.current().key_id().to_owned()));
+        assert!(ids(&after.results).contains(&before.results.current().key_id().to_owned()));
     }
 
     #[test]
@@ -582,11 +577,11 @@ mod tests {
         ServiceKeys::rotate(&directory, rotated).unwrap();
 
         let after = ServiceKeys::open(&directory, true, rotated.plus(PREVIOUS_KEY_LIFETIME)).unwrap();
-        assert!(ids(&after.results).contains(&before.results.current().id().to_owned()));
+        assert!(ids(&after.results).contains(&before.results.current().key_id().to_owned()));
         assert!(after.challenges.verify(&challenge, SCOPE, 60, rotated).is_ok());
 
         let later = ServiceKeys::open(&directory, true, rotated.plus(PREVIOUS_KEY_LIFETIME + 1)).unwrap();
-        assert!(!ids(&later.results).contains(&before.results.current().id().to_owned()));
+        assert!(!ids(&later.results).contains(&before.results.current().key_id().to_owned()));
         assert!(later.challenges.verify(&challenge, SCOPE, 60, rotated).is_err());
     }
 

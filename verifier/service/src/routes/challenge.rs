@@ -7,8 +7,9 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use countersign_core::challenge::{Challenge, RANDOM_LENGTH, Scope};
-use countersign_core::enrolment::ChallengeAnswer;
+use countersign_core::enrolment::{ChallengeAnswer, Cure};
 use countersign_core::time::Timestamp;
+use countersign_verifier::enrolment::CHALLENGE_LIFETIME;
 
 use super::problem::{PublicCode, problem};
 use crate::service::Service;
@@ -17,11 +18,11 @@ use crate::service::Service;
 pub(super) async fn issue(State(service): State<Arc<Service>>) -> Response {
     let now = service.clock.now();
     let Some(challenge) = service.fresh_challenge(now) else {
-        return problem(PublicCode::Unavailable, None);
+        return problem(PublicCode::Unavailable, Some(Cure::Retry), None);
     };
     let answer = ChallengeAnswer {
         attestation_challenge: challenge.to_base64url(),
-        expires_in: service.settings.lifetime.challenge.as_seconds(),
+        expires_in: CHALLENGE_LIFETIME,
         server_time: now.as_unix_seconds(),
     };
     ([(header::CACHE_CONTROL, "no-store")], Json(answer)).into_response()

@@ -19,8 +19,6 @@ pub(crate) enum PublicCode {
     UnknownInstance,
     /// The evidence could not be verified.
     EvidenceNotVerified,
-    /// Fresh evidence is due.
-    EvidenceDue,
     /// The evidence is genuine, and the policy refuses what it says.
     Refused,
     /// The service cannot answer now.
@@ -36,7 +34,6 @@ impl PublicCode {
             Self::ChallengeNotUsable => "challenge-not-usable",
             Self::UnknownInstance => "unknown-instance",
             Self::EvidenceNotVerified => "evidence-not-verified",
-            Self::EvidenceDue => "evidence-due",
             Self::Refused => "refused",
             Self::Unavailable => "unavailable",
         }
@@ -47,7 +44,7 @@ impl PublicCode {
             Self::InvalidMessage | Self::ChallengeNotUsable => StatusCode::BAD_REQUEST,
             Self::MessageTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnknownInstance => StatusCode::NOT_FOUND,
-            Self::EvidenceNotVerified | Self::EvidenceDue | Self::Refused => StatusCode::FORBIDDEN,
+            Self::EvidenceNotVerified | Self::Refused => StatusCode::FORBIDDEN,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -59,29 +56,20 @@ impl PublicCode {
             Self::ChallengeNotUsable => "The challenge is unknown, expired or used.",
             Self::UnknownInstance => "The instance is not known here.",
             Self::EvidenceNotVerified => "The evidence could not be verified.",
-            Self::EvidenceDue => "Fresh platform evidence is due.",
             Self::Refused => "The app or device is not accepted.",
             Self::Unavailable => "The service cannot answer now.",
-        }
-    }
-
-    const fn cure(self) -> Option<Cure> {
-        match self {
-            Self::ChallengeNotUsable | Self::Unavailable => Some(Cure::Retry),
-            Self::UnknownInstance | Self::EvidenceDue => Some(Cure::ReEnrol),
-            Self::InvalidMessage | Self::MessageTooLarge | Self::EvidenceNotVerified | Self::Refused => None,
         }
     }
 }
 
 /// The answer to a refused call.
-pub(crate) fn problem(code: PublicCode, reference: Option<Reference>) -> Response {
+pub(crate) fn problem(code: PublicCode, cure: Option<Cure>, reference: Option<Reference>) -> Response {
     let body = Problem {
         kind: format!("urn:countersign:problem:{}", code.name()),
         status: code.status().as_u16(),
         title: code.title().to_owned(),
         reference: reference.map(|reference| reference.to_string()),
-        cure: code.cure(),
+        cure,
     };
     let text = serde_json::to_string(&body).unwrap_or_default();
     let headers = [(header::CONTENT_TYPE, "application/problem+json"), (header::CACHE_CONTROL, "no-store")];
@@ -98,7 +86,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_problem_has_code_reference_and_cure_and_nothing_else() {
-        let response = problem(PublicCode::UnknownInstance, Some(Reference::from_random([0; 5])));
+        let response =
+            problem(PublicCode::UnknownInstance, Some(Cure::ReEnrol), Some(Reference::from_random([0; 5])));
         assert_eq!(response.status(), 404);
         assert_eq!(response.headers()["content-type"], "application/problem+json");
         let body = axum::body::to_bytes(response.into_body(), 4096).await.unwrap();

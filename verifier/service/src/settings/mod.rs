@@ -131,7 +131,7 @@ pub struct TrustSettings {
     pub revocation: Option<PathBuf>,
 }
 
-/// How long things are valid (protocol section 9). Each has a ceiling.
+/// How long things are valid (protocol section 9), each with a ceiling. The lives of challenges and nonces are fixed.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LifetimeSettings {
@@ -139,12 +139,6 @@ pub struct LifetimeSettings {
     pub result: TimeSpan,
     /// JWTs for the authorization server; at most 24h.
     pub client_attestation: TimeSpan,
-    /// Challenges for evidence; at most 1h.
-    pub challenge: TimeSpan,
-    /// Nonces of the edge; at most 10m.
-    pub nonce: TimeSpan,
-    /// Evidence of an Android device before it is due again; at most 30d.
-    pub android_evidence: TimeSpan,
     /// Records of what was decided and why; at most 400d.
     pub audit: TimeSpan,
 }
@@ -258,9 +252,6 @@ impl LifetimeSettings {
         let ceilings = [
             ("result", self.result, 600),
             ("client_attestation", self.client_attestation, 86_400),
-            ("challenge", self.challenge, 3600),
-            ("nonce", self.nonce, 600),
-            ("android_evidence", self.android_evidence, 30 * 86_400),
             ("audit", self.audit, 400 * 86_400),
         ];
         for (name, span, ceiling) in ceilings {
@@ -310,9 +301,6 @@ impl Default for LifetimeSettings {
         Self {
             result: TimeSpan::from_seconds(600),
             client_attestation: TimeSpan::from_seconds(3600),
-            challenge: TimeSpan::from_seconds(1200),
-            nonce: TimeSpan::from_seconds(120),
-            android_evidence: TimeSpan::from_seconds(86_400),
             audit: TimeSpan::from_seconds(30 * 86_400),
         }
     }
@@ -382,8 +370,7 @@ path = "/"
     fn one_line_is_enough_and_every_default_is_the_documented_one() {
         let settings = read("issuer = 'https://attest.example'").unwrap();
         assert_eq!(settings.lifetime.result.as_seconds(), 600);
-        assert_eq!(settings.lifetime.challenge.as_seconds(), 1200);
-        assert_eq!(settings.lifetime.nonce.as_seconds(), 120);
+        assert_eq!(settings.lifetime.client_attestation.as_seconds(), 3600);
         assert!(settings.listen.public.ip().is_loopback() && settings.listen.admin.ip().is_loopback());
         assert!(!settings.listen.danger_plaintext);
         assert!(settings.store.path.is_absolute());
@@ -408,7 +395,7 @@ public = "0.0.0.0:8080"
 admin = "localhost"
 [lifetime]
 result = "20m"
-nonce = "soon"
+audit = "soon"
 [[resource]]
 name = "Main API"
 identifier = "https://api.example"

@@ -172,6 +172,7 @@ fn default_credentials() -> Vec<CredentialKind> {
 /// Checks what the schema cannot say about the resources.
 pub(super) fn check(resources: &[ResourceSettings], gateway: Option<Gateway>, problems: &mut Problems) {
     let (mut names, mut identifiers) = (BTreeSet::new(), BTreeSet::new());
+    let mut key_sets = BTreeMap::new();
     for (index, resource) in resources.iter().enumerate() {
         let at = format!("/resource/{index}");
         if !names.insert(&resource.name) {
@@ -192,6 +193,12 @@ pub(super) fn check(resources: &[ResourceSettings], gateway: Option<Gateway>, pr
             let at = format!("{at}/authorization_server/{index}");
             if !issuers.insert(&server.issuer) {
                 problems.at(&format!("{at}/issuer"), "this issuer stands here twice; join the two");
+            }
+            if *key_sets.entry(&server.issuer).or_insert(&server.jwks) != &server.jwks {
+                problems.at(
+                    &format!("{at}/jwks"),
+                    "an earlier resource has another `jwks` for this issuer; one is right",
+                );
             }
             server.check(&at, problems);
         }

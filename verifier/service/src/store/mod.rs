@@ -18,7 +18,7 @@ use sqlx::sqlite::{
 };
 
 pub use error::StoreError;
-pub use record::{ConsumedChallenge, Decision, Evidenced, InstanceRecord, Reference, StoredEvidence};
+pub use record::{ConsumedChallenge, Decision, InstanceRecord, Reference};
 pub use registry::{Commit, CommitError, Committed, InstanceChange};
 
 /// How long a writer waits for another process that writes to the same file.

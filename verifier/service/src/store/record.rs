@@ -4,7 +4,8 @@ use std::fmt;
 
 use countersign_core::time::Timestamp;
 use countersign_core::token::keys::PublicKey;
-use countersign_core::token::result::{InstanceId, Protection};
+use countersign_core::token::result::{InstanceId, Protection, Tier, VouchedBy};
+use countersign_verifier::enrolment::{PlatformKey, RegisteredInstance};
 use serde_json::Value;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -12,46 +13,16 @@ use sqlx::sqlite::SqliteRow;
 /// One enrolled installation of an app.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InstanceRecord {
-    /// Its identifier, random and different for each client.
-    pub id: InstanceId,
-    /// The OAuth client that it belongs to.
-    pub client_id: String,
+    /// What its renewal is decided by.
+    pub registered: RegisteredInstance,
     /// Whether an operator banned it.
     pub banned: bool,
-    /// Its key and evidence.
-    pub evidenced: Evidenced,
+    /// The app's version, as the app said last.
+    pub app_version: String,
     /// When it first enrolled.
     pub created: Timestamp,
     /// When it last enrolled or renewed.
     pub updated: Timestamp,
-}
-
-/// The part of an instance that new evidence replaces.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Evidenced {
-    /// `apple`, `android` or `development`.
-    pub platform: String,
-    /// The durable key (P-256).
-    pub instance_key: PublicKey,
-    /// The App Attest key and the counter of its last assertion.
-    pub app_attest: Option<(PublicKey, u32)>,
-    /// Where the instance key lives.
-    pub protection: Protection,
-    /// The evidence that was verified last.
-    pub evidence: StoredEvidence,
-    /// The app's version, as the app said.
-    pub app_version: String,
-}
-
-/// Evidence as it was verified: enough to verify and appraise it again under another policy.
-#[derive(Clone, PartialEq, Eq)]
-pub struct StoredEvidence {
-    /// The encoded evidence.
-    pub bytes: Vec<u8>,
-    /// The binding hash that it is bound to.
-    pub binding: [u8; 32],
-    /// When it was verified.
-    pub time: Timestamp,
 }
 
 /// A used challenge: which request used it, and what came of it.
@@ -61,8 +32,10 @@ pub struct ConsumedChallenge {
     pub request: [u8; 32],
     /// The instance that was enrolled or renewed.
     pub instance: InstanceId,
-    /// What was granted, as the issuer wrote it down.
+    /// `affirming` or `warning`.
     pub verdict: String,
+    /// The counter that the request's App Attest assertion was compared with, if it had one.
+    pub previous_counter: Option<u32>,
 }
 
 /// One decision with every reason, for the operator alone.
@@ -101,6 +74,12 @@ impl Reference {
         Self(characters)
     }
 
+    /// A reference as a person gives it.
+    pub fn from_text(text: &str) -> Option<Self> {
+        let characters: [u8; 8] = text.as_bytes().try_into().ok()?;
+        characters.iter().all(u8::is_ascii_alphanumeric).then_some(Self(characters))
+    }
+
     /// Its eight characters.
     pub fn as_str(&self) -> &str {
         str::from_utf8(&self.0).unwrap_or_default()
@@ -119,13 +98,6 @@ impl fmt::Debug for Reference {
     }
 }
 
-/// Evidence may hold certificates that identify one device; it is not for logs.
-impl fmt::Debug for StoredEvidence {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "StoredEvidence({} bytes of {})", self.bytes.len(), self.time)
-    }
-}
-
 impl InstanceRecord {
     /// The record in a row; `None` if the row breaks the rules of the schema.
     pub(super) fn from_row(row: &SqliteRow) -> Option<Self> {
@@ -135,27 +107,29 @@ impl InstanceRecord {
         let time = |column: &str| -> Option<Timestamp> {
             u64::try_from(row.try_get::<i64, _>(column).ok()?).ok().map(Timestamp::from_unix_seconds)
         };
-        let counter: Option<i64> = row.try_get("app_attest_counter").ok()?;
-        let app_attest = match counter {
-            Some(counter) => Some((key("app_attest_key")?, u32::try_from(counter).ok()?)),
-            None => None,
+        let number = |column: &str| row.try_get::<u8, _>(column).ok();
+        let platform_key = match row.try_get("platform_key").ok()? {
+            "app-attest" => PlatformKey::AppAttest {
+                key: key("app_attest_key")?,
+                counter: row.try_get("app_attest_counter").ok()?,
+            },
+            "android-key" => PlatformKey::AndroidKey,
+            "development-key" => PlatformKey::DevelopmentKey,
+            _ => return None,
         };
         Some(Self {
-            id: instance_id(row.try_get("id").ok()?)?,
-            client_id: row.try_get("client_id").ok()?,
-            banned: row.try_get("banned").ok()?,
-            evidenced: Evidenced {
-                platform: row.try_get("platform").ok()?,
+            registered: RegisteredInstance {
+                id: instance_id(row.try_get("id").ok()?)?,
+                client_id: row.try_get("client_id").ok()?,
                 instance_key: key("instance_key")?,
-                app_attest,
-                protection: Protection::from_number(row.try_get("protection").ok()?)?,
-                evidence: StoredEvidence {
-                    bytes: row.try_get("evidence").ok()?,
-                    binding: row.try_get::<&[u8], _>("binding").ok()?.try_into().ok()?,
-                    time: time("evidence_time")?,
-                },
-                app_version: row.try_get("app_version").ok()?,
+                platform_key,
+                protection: Protection::from_number(number("protection")?)?,
+                vouched_by: VouchedBy::from_number(number("vouched_by")?)?,
+                evidence_time: time("evidence_time")?,
+                tier: Tier::from_number(number("evidence_tier")?)?,
             },
+            banned: row.try_get("banned").ok()?,
+            app_version: row.try_get("app_version").ok()?,
             created: time("created")?,
             updated: time("updated")?,
         })
@@ -169,6 +143,28 @@ impl ConsumedChallenge {
             request: row.try_get::<&[u8], _>("request").ok()?.try_into().ok()?,
             instance: instance_id(row.try_get("instance").ok()?)?,
             verdict: row.try_get("verdict").ok()?,
+            previous_counter: row.try_get("previous_counter").ok()?,
+        })
+    }
+}
+
+impl Decision {
+    /// The record in a row; `None` if the row breaks the rules of the schema.
+    pub(super) fn from_row(row: &SqliteRow) -> Option<Self> {
+        let instance: Option<&[u8]> = row.try_get("instance").ok()?;
+        Some(Self {
+            reference: Reference::from_text(row.try_get("reference").ok()?)?,
+            time: u64::try_from(row.try_get::<i64, _>("time").ok()?)
+                .ok()
+                .map(Timestamp::from_unix_seconds)?,
+            client_id: row.try_get("client_id").ok()?,
+            instance: match instance {
+                Some(bytes) => Some(instance_id(bytes)?),
+                None => None,
+            },
+            verdict: row.try_get("verdict").ok()?,
+            reasons: serde_json::from_str(row.try_get("reasons").ok()?).ok()?,
+            claims: serde_json::from_str(row.try_get("claims").ok()?).ok()?,
         })
     }
 }

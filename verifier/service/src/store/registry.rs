@@ -4,10 +4,11 @@ use countersign_core::challenge::Challenge;
 use countersign_core::time::Timestamp;
 use countersign_core::token::keys::PublicKey;
 use countersign_core::token::result::InstanceId;
+use countersign_verifier::enrolment::{Admission, PlatformKey};
 use sha2::{Digest, Sha256};
 use sqlx::SqliteConnection;
 
-use super::record::{ConsumedChallenge, Decision, Evidenced, InstanceRecord};
+use super::record::{ConsumedChallenge, Decision, InstanceRecord};
 use super::{Store, StoreError, seconds};
 
 /// Everything that an enrolment or renewal changes, all or nothing.
@@ -20,9 +21,9 @@ pub struct Commit<'a> {
     /// SHA-256 of the request's bytes.
     pub request: [u8; 32],
     /// What happens to the registry.
-    pub change: InstanceChange<'a>,
-    /// What was granted, to be granted again for the same request.
-    pub verdict: &'a str,
+    pub change: InstanceChange,
+    /// What was admitted: keys and standing of the instance from now on.
+    pub admission: &'a Admission,
     /// The audit record.
     pub decision: &'a Decision,
     /// Now.
@@ -30,27 +31,18 @@ pub struct Commit<'a> {
 }
 
 /// What happens to the registry.
-#[derive(Clone, Debug)]
-pub enum InstanceChange<'a> {
-    /// A key enrols: as a new instance under `id`, or, if its client knows it, as the instance that it was.
-    Enrol {
-        /// Fresh random identifier, used if the key is new.
-        id: InstanceId,
-        /// The client.
-        client_id: &'a str,
-        /// Key and evidence.
-        evidenced: &'a Evidenced,
-    },
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InstanceChange {
+    /// A key enrols: as a new instance under this fresh random identifier, or, if its client knows the key, as the
+    /// instance that it was.
+    Enrol(InstanceId),
     /// A known instance renews.
     Renew {
         /// The instance.
         id: InstanceId,
-        /// Fresh platform evidence, if it sent some.
-        evidenced: Option<&'a Evidenced>,
-        /// Counter of a verified App Attest assertion; must be above the stored one.
-        assertion_counter: Option<u32>,
-        /// The app's version, as the app said.
-        app_version: &'a str,
+        /// The stored counter that an App Attest assertion was compared with, if one came. The counter of the
+        /// admission must be above what is stored by now.
+        previous_counter: Option<u32>,
     },
 }
 
@@ -153,29 +145,61 @@ impl Store {
         self.insert_decision(&mut connection, decision, decision.instance).await
     }
 
-    /// Bans an instance or lifts its ban; whether it exists.
+    /// Bans an instance or lifts its ban; whether it exists. The number of the deny list rises with each change.
     ///
     /// # Errors
     /// The database cannot be written.
     pub async fn set_banned(&self, id: &InstanceId, banned: bool) -> Result<bool, StoreError> {
-        let query = sqlx::query("UPDATE instance SET banned = ? WHERE id = ?")
+        let failed = |error: sqlx::Error| self.failed(&error);
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+        let done = sqlx::query("UPDATE instance SET banned = ? WHERE id = ?")
             .bind(banned)
-            .bind(id.as_bytes().as_slice());
-        let done = query.execute(&self.writer).await.map_err(|error| self.failed(&error))?;
+            .bind(id.as_bytes().as_slice())
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed)?;
+        sqlx::query(
+            "INSERT INTO service_fact (name, value) VALUES ('ban_sequence', '1') \
+             ON CONFLICT (name) DO UPDATE SET value = CAST(CAST(value AS INTEGER) + 1 AS TEXT)",
+        )
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed)?;
+        transaction.commit().await.map_err(failed)?;
         Ok(done.rows_affected() == 1)
     }
 
-    /// Identifiers of all banned instances.
+    /// The number of the deny list, and all banned instances, as they were at one moment.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub async fn banned(&self) -> Result<Vec<InstanceId>, StoreError> {
-        let rows = sqlx::query_scalar::<_, Vec<u8>>("SELECT id FROM instance WHERE banned = 1 ORDER BY id")
-            .fetch_all(&self.reader)
+    pub async fn bans(&self) -> Result<(u64, Vec<InstanceId>), StoreError> {
+        let failed = |error: sqlx::Error| self.failed(&error);
+        let mut transaction = self.reader.begin().await.map_err(failed)?;
+        let sequence =
+            sqlx::query_scalar::<_, String>("SELECT value FROM service_fact WHERE name = 'ban_sequence'")
+                .fetch_optional(&mut *transaction)
+                .await
+                .map_err(failed)?;
+        let rows = sqlx::query_scalar::<_, Vec<u8>>("SELECT id FROM instance WHERE banned = 1")
+            .fetch_all(&mut *transaction)
             .await
-            .map_err(|error| self.failed(&error))?;
+            .map_err(failed)?;
         let id = |bytes: Vec<u8>| bytes.try_into().map(InstanceId::from_bytes).map_err(|_| self.damaged());
-        rows.into_iter().map(id).collect()
+        let instances = rows.into_iter().map(id).collect::<Result<_, _>>()?;
+        let sequence = sequence.map_or(Ok(0), |text| text.parse().map_err(|_| self.damaged()))?;
+        Ok((sequence, instances))
+    }
+
+    /// The decision that a reference names, for whoever explains it to a person.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn decision(&self, reference: &str) -> Result<Option<Decision>, StoreError> {
+        let query =
+            sqlx::query("SELECT * FROM decision WHERE reference = ? ORDER BY time DESC").bind(reference);
+        let row = query.fetch_optional(&self.reader).await.map_err(|error| self.failed(&error))?;
+        row.map(|row| Decision::from_row(&row).ok_or_else(|| self.damaged())).transpose()
     }
 
     async fn apply(
@@ -198,21 +222,25 @@ impl Store {
                 Err(CommitError::ChallengeUsed)
             };
         }
-        let instance = match &commit.change {
-            InstanceChange::Enrol { id, client_id, evidenced } => {
-                self.enrol(connection, *id, client_id, evidenced, commit.now).await?
+        let (instance, previous_counter) = match commit.change {
+            InstanceChange::Enrol(id) => {
+                (self.enrol(connection, id, commit.admission, commit.now).await?, None)
             }
-            InstanceChange::Renew { id, evidenced, assertion_counter, app_version } => {
-                self.renew(connection, *id, *evidenced, *assertion_counter, app_version, commit.now).await?
+            InstanceChange::Renew { id, previous_counter } => {
+                let asserted = previous_counter.is_some();
+                self.renew(connection, id, asserted, commit.admission, commit.now).await?;
+                (id, previous_counter)
             }
         };
         sqlx::query(
-            "INSERT INTO consumed_challenge (challenge, request, instance, verdict, expires) VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO consumed_challenge (challenge, request, instance, verdict, previous_counter, expires) \
+             VALUES (?, ?, ?, ?, ?, ?)",
         )
         .bind(hash(commit.challenge))
         .bind(commit.request.as_slice())
         .bind(instance.as_bytes().as_slice())
-        .bind(commit.verdict)
+        .bind(&commit.decision.verdict)
+        .bind(previous_counter)
         .bind(seconds(commit.challenge_expires))
         .execute(&mut *connection)
         .await
@@ -223,39 +251,39 @@ impl Store {
         Ok(Committed::Done(instance))
     }
 
-    /// Inserts the instance, or replaces the evidence of the one that holds the key; id and ban stay.
+    /// Inserts the instance, or replaces what vouches for the one that holds the key; id and ban stay.
     async fn enrol(
         &self,
         connection: &mut SqliteConnection,
         id: InstanceId,
-        client_id: &str,
-        evidenced: &Evidenced,
+        admission: &Admission,
         now: Timestamp,
     ) -> Result<InstanceId, CommitError> {
-        let (attest_key, attest_counter) = app_attest(evidenced);
-        let row: (Vec<u8>, bool) = sqlx::query_as(
-            "INSERT INTO instance (id, client_id, platform, instance_key, app_attest_key, app_attest_counter, \
-             protection, evidence, binding, evidence_time, app_version, created, updated) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12) \
-             ON CONFLICT (client_id, instance_key) DO UPDATE SET platform = ?3, app_attest_key = ?5, \
-             app_attest_counter = ?6, protection = ?7, evidence = ?8, binding = ?9, evidence_time = ?10, \
-             app_version = ?11, updated = ?12 RETURNING id, banned",
+        let query = sqlx::query_as(
+            "INSERT INTO instance (id, platform_key, app_attest_key, app_attest_counter, protection, vouched_by, \
+             evidence_time, evidence_tier, app_version, updated, client_id, instance_key, created) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?10) \
+             ON CONFLICT (client_id, instance_key) DO UPDATE SET platform_key = ?2, app_attest_key = ?3, \
+             app_attest_counter = ?4, protection = ?5, vouched_by = ?6, evidence_time = ?7, evidence_tier = ?8, \
+             app_version = ?9, updated = ?10 RETURNING id, banned",
         )
-        .bind(id.as_bytes().as_slice())
-        .bind(client_id)
-        .bind(&evidenced.platform)
-        .bind(sec1(&evidenced.instance_key))
-        .bind(attest_key)
-        .bind(attest_counter)
-        .bind(evidenced.protection.number())
-        .bind(&evidenced.evidence.bytes)
-        .bind(evidenced.evidence.binding.as_slice())
-        .bind(seconds(evidenced.evidence.time))
-        .bind(&evidenced.app_version)
-        .bind(seconds(now))
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(|error| self.lost(&error))?;
+        .bind(id.as_bytes().as_slice());
+        let platform = PlatformColumns::of(admission);
+        let row: (Vec<u8>, bool) = query
+            .bind(platform.name)
+            .bind(platform.app_attest_key)
+            .bind(platform.app_attest_counter)
+            .bind(admission.protection().number())
+            .bind(admission.vouched_by().number())
+            .bind(seconds(admission.evidence_time()))
+            .bind(admission.evidence_tier().number())
+            .bind(admission.app_version())
+            .bind(seconds(now))
+            .bind(admission.client_id())
+            .bind(sec1(admission.instance_key()))
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(|error| self.lost(&error))?;
         match row {
             (_, true) => Err(CommitError::Banned),
             (id, false) => {
@@ -268,13 +296,12 @@ impl Store {
         &self,
         connection: &mut SqliteConnection,
         id: InstanceId,
-        evidenced: Option<&Evidenced>,
-        assertion_counter: Option<u32>,
-        app_version: &str,
+        asserted: bool,
+        admission: &Admission,
         now: Timestamp,
-    ) -> Result<InstanceId, CommitError> {
+    ) -> Result<(), CommitError> {
         let lost = |error: sqlx::Error| self.lost(&error);
-        let row: Option<(bool, Option<i64>)> =
+        let row: Option<(bool, Option<u32>)> =
             sqlx::query_as("SELECT banned, app_attest_counter FROM instance WHERE id = ?")
                 .bind(id.as_bytes().as_slice())
                 .fetch_optional(&mut *connection)
@@ -285,42 +312,28 @@ impl Store {
             Some((true, _)) => return Err(CommitError::Banned),
             Some((false, counter)) => counter,
         };
-        if let Some(counter) = assertion_counter {
-            // Compare and set under the transaction's lock: of two assertions in a race only the first passes.
-            if stored_counter.is_none_or(|stored| i64::from(counter) <= stored) {
-                return Err(CommitError::CounterNotAbove);
-            }
-        }
-        if let Some(evidenced) = evidenced {
-            let (attest_key, attest_counter) = app_attest(evidenced);
-            sqlx::query(
-                "UPDATE instance SET platform = ?2, app_attest_key = ?3, app_attest_counter = ?4, protection = ?5, \
-                 evidence = ?6, binding = ?7, evidence_time = ?8 WHERE id = ?1",
-            )
-            .bind(id.as_bytes().as_slice())
-            .bind(&evidenced.platform)
-            .bind(attest_key)
-            .bind(attest_counter)
-            .bind(evidenced.protection.number())
-            .bind(&evidenced.evidence.bytes)
-            .bind(evidenced.evidence.binding.as_slice())
-            .bind(seconds(evidenced.evidence.time))
-            .execute(&mut *connection)
-            .await
-            .map_err(lost)?;
-        }
+        let platform = PlatformColumns::of(admission);
+        // Compare and set under the transaction's lock: of two assertions in a race only the first passes, and no
+        // renewal without one takes a counter back.
+        let counter = match (asserted, stored_counter, platform.app_attest_counter) {
+            (true, Some(stored), Some(asserted)) if asserted > stored => Some(asserted),
+            (true, _, _) => return Err(CommitError::CounterNotAbove),
+            (false, stored, _) => stored,
+        };
         sqlx::query(
-            "UPDATE instance SET app_attest_counter = coalesce(?2, app_attest_counter), app_version = ?3, \
-             updated = ?4 WHERE id = ?1",
+            "UPDATE instance SET app_attest_counter = ?2, evidence_time = ?3, evidence_tier = ?4, app_version = ?5, \
+             updated = ?6 WHERE id = ?1",
         )
         .bind(id.as_bytes().as_slice())
-        .bind(assertion_counter.map(i64::from))
-        .bind(app_version)
+        .bind(counter)
+        .bind(seconds(admission.evidence_time()))
+        .bind(admission.evidence_tier().number())
+        .bind(admission.app_version())
         .bind(seconds(now))
         .execute(&mut *connection)
         .await
-        .map_err(lost)?;
-        Ok(id)
+        .map(drop)
+        .map_err(lost)
     }
 
     async fn insert_decision(
@@ -366,9 +379,21 @@ fn sec1(key: &PublicKey) -> Vec<u8> {
     key.to_p256_sec1().map(Vec::from).unwrap_or_default()
 }
 
-fn app_attest(evidenced: &Evidenced) -> (Option<Vec<u8>>, Option<i64>) {
-    match &evidenced.app_attest {
-        Some((key, counter)) => (Some(sec1(key)), Some(i64::from(*counter))),
-        None => (None, None),
+/// How the platform vouches, in columns.
+struct PlatformColumns {
+    name: &'static str,
+    app_attest_key: Option<Vec<u8>>,
+    app_attest_counter: Option<u32>,
+}
+
+impl PlatformColumns {
+    fn of(admission: &Admission) -> Self {
+        let (name, app_attest) = match admission.platform_key() {
+            PlatformKey::AppAttest { key, counter } => ("app-attest", Some((sec1(key), *counter))),
+            PlatformKey::AndroidKey => ("android-key", None),
+            PlatformKey::DevelopmentKey => ("development-key", None),
+        };
+        let (app_attest_key, app_attest_counter) = app_attest.unzip();
+        Self { name, app_attest_key, app_attest_counter }
     }
 }

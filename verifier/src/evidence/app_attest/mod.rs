@@ -11,9 +11,9 @@ use countersign_core::token::keys::PublicKey;
 use countersign_core::token::result::Protection;
 use der::asn1::ObjectIdentifier;
 use der::{Tag, TagNumber};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
-use super::{AttestedKey, Claims, EvidenceError, EvidenceKind, VerifiedEvidence};
+use super::{AttestedKey, Claims, EvidenceError, EvidenceKind, Hex, VerifiedEvidence};
 use crate::anchors::TrustAnchors;
 use crate::asn1::{Members, NotDer};
 use crate::certificate::Certificate;
@@ -56,8 +56,8 @@ pub struct AppAttestClaims {
     /// The version of the operating system, as an undocumented extension of the leaf has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub os_version: Option<String>,
-    /// The receipt, unverified.
-    #[serde(serialize_with = "super::optional_hex", skip_serializing_if = "Option::is_none")]
+    /// The receipt, unverified; serialised as its length and hash.
+    #[serde(serialize_with = "receipt_digest", skip_serializing_if = "Option::is_none")]
     pub receipt: Option<Vec<u8>>,
     /// The anchor that the chain ended in; None in assertions.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -181,6 +181,11 @@ fn os_version_of(leaf: &Certificate<'_>) -> Option<String> {
         }
     }
     None
+}
+
+fn receipt_digest<S: Serializer>(receipt: &Option<Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {
+    let receipt = receipt.as_deref().unwrap_or_default();
+    serializer.collect_str(&format_args!("{} bytes, sha-256 {}", receipt.len(), Hex(&sha256(receipt))))
 }
 
 const fn context(number: u32) -> Tag {

@@ -1,0 +1,379 @@
+//! A short way to a layer for one API; every mistake is named before the first request.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use countersign_core::challenge::{MacKey, MacKeyRing};
+use countersign_core::request::{Origin, RequestError, TargetUri, check_method, check_path};
+use countersign_core::time::Timestamp;
+use countersign_verifier::check::route::OAuthClient;
+use countersign_verifier::check::trust::KeyOwner;
+use countersign_verifier::check::{Edge, Limits, Mode, Resource, Route};
+use http::request::Parts;
+
+use crate::deny_list::DenyListSource;
+use crate::layer::{CountersignLayer, DEFAULT_MAX_CONTENT};
+use crate::runtime::{EdgeRuntime, SetupError};
+use crate::source::JwksSource;
+use crate::system::{OsRandomness, system_time};
+
+/// The one resource of an edge that the builder makes.
+const RESOURCE: &str = "api";
+
+/// Describes the protection of one API. Attestation cannot be left out: a request with a bearer token alone passes
+/// only on a route whose mode says that it merely watches.
+#[must_use = "a builder protects nothing; call `start`"]
+pub struct CountersignBuilder {
+    resource: String,
+    origin: Option<String>,
+    metadata_url: Option<String>,
+    services: Vec<(String, JwksSource)>,
+    servers: Vec<(String, JwksSource)>,
+    clients: Vec<(String, OAuthClient)>,
+    routes: Vec<Route>,
+    deny_list: Option<(DenyListSource, bool)>,
+    shared: Option<(String, MacKeyRing)>,
+    limits: Limits,
+    max_content: usize,
+    source: Option<Box<dyn Fn(&Parts) -> Option<IpAddr> + Send + Sync>>,
+    clock: Box<dyn Fn() -> Timestamp + Send + Sync>,
+    fetch_timeout: Duration,
+    refresh_interval: Duration,
+}
+
+/// What is wrong with the description of a layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The resource identifier or origin is not a URL of scheme `https` (or `http` to this machine) without query.
+    Resource(String),
+    /// No attestation service: nobody's results could be believed.
+    NoAttestationService,
+    /// An issuer is not a URL of scheme `https`, or `http` to this machine.
+    Issuer(String),
+    /// An issuer is named twice.
+    DuplicateIssuer(String),
+    /// A route asks for an access token, and no authorization server is named.
+    NoAuthorizationServer,
+    /// No app may call: nobody's results map to a client.
+    NoClient,
+    /// A client is of an authorization server that is not named.
+    ClientOfUnknownIssuer(String),
+    /// A route's path cannot match any request.
+    RoutePath(String),
+    /// A route's method is no method name.
+    RouteMethod(String),
+    /// Two routes speak of one path and method.
+    DuplicateRoute(String),
+    /// A key source or the deny list.
+    Setup(SetupError),
+    /// The operating system gives no randomness.
+    Randomness,
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Resource(url) => {
+                write!(f, "`{url}` must be an https URL without query, such as https://api.example")
+            }
+            Self::NoAttestationService => {
+                f.write_str("name the attestation service whose results are believed: `.attestation_service(…)`")
+            }
+            Self::Issuer(issuer) => write!(f, "the issuer `{issuer}` must be an https URL, as in its tokens' `iss`"),
+            Self::DuplicateIssuer(issuer) => write!(f, "the issuer `{issuer}` is named twice"),
+            Self::NoAuthorizationServer => f.write_str(
+                "a route asks for an access token: name who issues them with `.authorization_server(…)`, or set \
+                 `credential_required: false`",
+            ),
+            Self::NoClient => f.write_str("name at least one app that may call: `.client(…)`"),
+            Self::ClientOfUnknownIssuer(issuer) => {
+                write!(f, "a client is of `{issuer}`, which no `.authorization_server(…)` names")
+            }
+            Self::RoutePath(path) => {
+                write!(f, "the route path `{path}` matches nothing; write a plain prefix such as /v1/pay")
+            }
+            Self::RouteMethod(method) => write!(f, "`{method}` is no HTTP method"),
+            Self::DuplicateRoute(path) => write!(f, "two routes for `{path}` speak of one method; join them"),
+            Self::Setup(error) => error.fmt(f),
+            Self::Randomness => f.write_str("the operating system gives no random bytes"),
+        }
+    }
+}
+
+impl std::error::Error for BuildError {}
+
+impl From<SetupError> for BuildError {
+    fn from(error: SetupError) -> Self {
+        Self::Setup(error)
+    }
+}
+
+impl CountersignBuilder {
+    pub(crate) fn new(resource: String) -> Self {
+        Self {
+            resource,
+            origin: None,
+            metadata_url: None,
+            services: Vec::new(),
+            servers: Vec::new(),
+            clients: Vec::new(),
+            routes: Vec::new(),
+            deny_list: None,
+            shared: None,
+            limits: Limits::default(),
+            max_content: DEFAULT_MAX_CONTENT,
+            source: None,
+            clock: Box::new(system_time),
+            fetch_timeout: Duration::from_secs(5),
+            refresh_interval: Duration::from_secs(300),
+        }
+    }
+
+    /// Where clients reach the API, if not at the resource identifier's scheme, host and port.
+    pub fn origin(mut self, origin: impl Into<String>) -> Self {
+        self.origin = Some(origin.into());
+        self
+    }
+
+    /// URL of the API's RFC 9728 metadata, for challenges.
+    pub fn metadata_url(mut self, url: impl Into<String>) -> Self {
+        self.metadata_url = Some(url.into());
+        self
+    }
+
+    /// An attestation service whose results are believed: its issuer, exactly as in `iss`, and its keys.
+    pub fn attestation_service(mut self, issuer: impl Into<String>, keys: JwksSource) -> Self {
+        self.services.push((issuer.into(), keys));
+        self
+    }
+
+    /// An authorization server whose access tokens are accepted: its issuer, exactly as in `iss`, and its keys.
+    pub fn authorization_server(mut self, issuer: impl Into<String>, keys: JwksSource) -> Self {
+        self.servers.push((issuer.into(), keys));
+        self
+    }
+
+    /// The app that the attestation service calls `app` is the client `client_id` of the authorization server
+    /// `issuer`. An app that is not named is refused; call again for further ones.
+    pub fn client(
+        mut self,
+        app: impl Into<String>,
+        issuer: impl Into<String>,
+        client_id: impl Into<String>,
+    ) -> Self {
+        let client = OAuthClient { issuer: issuer.into(), client_id: client_id.into() };
+        self.clients.push((app.into(), client));
+        self
+    }
+
+    /// What requests below one path need; the longest matching path decides, and a request that matches no route is
+    /// refused. Without any, everything is protected with [`Route::new`]'s defaults.
+    pub fn route(mut self, route: Route) -> Self {
+        self.routes.push(route);
+        self
+    }
+
+    /// Pulls a deny list, so that bans are faster than the ten minutes that a result lives. While it cannot be had,
+    /// the last one stays.
+    pub fn deny_list(mut self, source: DenyListSource) -> Self {
+        self.deny_list = Some((source, false));
+        self
+    }
+
+    /// As [`Self::deny_list`], and nothing passes without a current list.
+    pub fn deny_list_required(mut self, source: DenyListSource) -> Self {
+        self.deny_list = Some((source, true));
+        self
+    }
+
+    /// Nonces are recognised by every edge that has the same domain name and keys. Unset, this process makes its own
+    /// keys, and a nonce is good where it was given out.
+    pub fn shared_nonces(mut self, replay_domain: impl Into<String>, keys: MacKeyRing) -> Self {
+        self.shared = Some((replay_domain.into(), keys));
+        self
+    }
+
+    /// Sizes of the edge's tables.
+    pub const fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// As [`CountersignLayer::with_max_content`].
+    pub const fn max_content(mut self, bytes: usize) -> Self {
+        self.max_content = bytes;
+        self
+    }
+
+    /// As [`CountersignLayer::with_source`].
+    pub fn source(mut self, source: impl Fn(&Parts) -> Option<IpAddr> + Send + Sync + 'static) -> Self {
+        self.source = Some(Box::new(source));
+        self
+    }
+
+    /// Tells the time by `clock` instead of the system's.
+    pub fn clock(mut self, clock: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        self.clock = Box::new(clock);
+        self
+    }
+
+    /// How long one fetch of keys may take; default 5 seconds.
+    pub const fn fetch_timeout(mut self, timeout: Duration) -> Self {
+        self.fetch_timeout = timeout;
+        self
+    }
+
+    /// How often keys are fetched again; default 5 minutes.
+    pub const fn refresh_interval(mut self, interval: Duration) -> Self {
+        self.refresh_interval = interval;
+        self
+    }
+
+    /// Checks the description, fetches keys for the first time, and keeps them fresh from then on.
+    ///
+    /// Keys that cannot be fetched now are no error: they are tried again soon, and until they come requests are
+    /// refused with 503. [`EdgeRuntime::is_ready`] tells.
+    ///
+    /// # Errors
+    /// [`BuildError`]: what is wrong, as a sentence that says what to do.
+    pub async fn start(self) -> Result<CountersignLayer, BuildError> {
+        let resource = self.check()?;
+        for route in resource.routes.iter().filter(|route| route.mode != Mode::Require) {
+            tracing::warn!(path = route.path, mode = ?route.mode, "this route lets unattested requests through");
+        }
+        let (_, nonce_keys) = match self.shared {
+            Some(shared) => shared,
+            None => (String::new(), own_nonce_keys()?),
+        };
+        let edge = Edge::new(
+            HashMap::from([(RESOURCE.to_owned(), resource)]),
+            self.services.iter().map(|(issuer, _)| issuer.clone()),
+            self.servers.iter().map(|(issuer, _)| issuer.clone()),
+            nonce_keys,
+            Box::new(OsRandomness),
+            self.deny_list.as_ref().is_some_and(|(_, required)| *required),
+            self.limits,
+        );
+        let services =
+            self.services.into_iter().map(|(issuer, keys)| (KeyOwner::AttestationService(issuer), keys));
+        let servers =
+            self.servers.into_iter().map(|(issuer, keys)| (KeyOwner::AuthorizationServer(issuer), keys));
+        let mut runtime = EdgeRuntime::new(edge, services.chain(servers))?
+            .with_clock(self.clock)
+            .with_fetch_timeout(self.fetch_timeout)
+            .with_refresh_interval(self.refresh_interval);
+        if let Some((source, _)) = self.deny_list {
+            runtime = runtime.with_deny_list(source)?;
+        }
+        let layer = CountersignLayer::new(runtime.start().await, RESOURCE)
+            .map_err(|unknown| BuildError::Resource(unknown.0))?
+            .with_max_content(self.max_content);
+        Ok(match self.source {
+            Some(source) => layer.with_source(source),
+            None => layer,
+        })
+    }
+
+    fn check(&self) -> Result<Resource, BuildError> {
+        let origin = origin_of(&self.resource).map_err(|_| BuildError::Resource(self.resource.clone()))?;
+        let origin = match &self.origin {
+            Some(text) => Origin::parse(text)
+                .ok()
+                .filter(is_private)
+                .ok_or_else(|| BuildError::Resource(text.clone()))?,
+            None => origin,
+        };
+        if self.services.is_empty() {
+            return Err(BuildError::NoAttestationService);
+        }
+        for issuers in [&self.services, &self.servers] {
+            check_issuers(issuers)?;
+        }
+        let routes = if self.routes.is_empty() { vec![Route::new("/")] } else { self.routes.clone() };
+        check_routes(&routes)?;
+        let wants_token = routes.iter().any(|route| route.credential_required);
+        if wants_token && self.servers.is_empty() {
+            return Err(BuildError::NoAuthorizationServer);
+        }
+        if wants_token && self.clients.is_empty() {
+            return Err(BuildError::NoClient);
+        }
+        let mut clients: HashMap<String, Vec<OAuthClient>> = HashMap::new();
+        for (app, client) in &self.clients {
+            if !self.servers.iter().any(|(issuer, _)| *issuer == client.issuer) {
+                return Err(BuildError::ClientOfUnknownIssuer(client.issuer.clone()));
+            }
+            clients.entry(app.clone()).or_default().push(client.clone());
+        }
+        Ok(Resource {
+            identifier: self.resource.clone(),
+            origin,
+            metadata_url: self.metadata_url.clone(),
+            clients,
+            authorization_servers: self.servers.iter().map(|(issuer, _)| issuer.clone()).collect(),
+            replay_domain: self.shared.as_ref().map(|(domain, _)| domain.clone()).unwrap_or_default(),
+            routes,
+        })
+    }
+}
+
+impl fmt::Debug for CountersignBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CountersignBuilder").field("resource", &self.resource).finish_non_exhaustive()
+    }
+}
+
+fn own_nonce_keys() -> Result<MacKeyRing, BuildError> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|_| BuildError::Randomness)?;
+    Ok(MacKeyRing::new(MacKey::new(1, bytes), Vec::new()))
+}
+
+/// The origin of a resource identifier or issuer.
+fn origin_of(url: &str) -> Result<Origin, RequestError> {
+    let uri = TargetUri::parse(url)?;
+    let origin = uri.origin();
+    if uri.query.is_some() || !is_private(&origin) {
+        return Err(RequestError::Scheme);
+    }
+    Ok(origin)
+}
+
+/// Whether nobody on the way can read along.
+fn is_private(origin: &Origin) -> bool {
+    let host = origin.host().trim_start_matches('[').trim_end_matches(']');
+    let is_loopback = || host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
+    origin.is_https() || host == "localhost" || is_loopback()
+}
+
+fn check_issuers(issuers: &[(String, JwksSource)]) -> Result<(), BuildError> {
+    for (index, (issuer, _)) in issuers.iter().enumerate() {
+        origin_of(issuer).map_err(|_| BuildError::Issuer(issuer.clone()))?;
+        if issuers.iter().take(index).any(|(earlier, _)| earlier == issuer) {
+            return Err(BuildError::DuplicateIssuer(issuer.clone()));
+        }
+    }
+    Ok(())
+}
+
+fn check_routes(routes: &[Route]) -> Result<(), BuildError> {
+    for (index, route) in routes.iter().enumerate() {
+        if route.path.is_empty() || check_path(&route.path).is_err() {
+            return Err(BuildError::RoutePath(route.path.clone()));
+        }
+        if let Some(method) = route.methods.iter().find(|method| check_method(method).is_err()) {
+            return Err(BuildError::RouteMethod(method.clone()));
+        }
+        let overlap = |other: &Route| {
+            other.path == route.path
+                && (other.methods == route.methods || other.methods.iter().any(|m| route.methods.contains(m)))
+        };
+        if routes.iter().take(index).any(overlap) {
+            return Err(BuildError::DuplicateRoute(route.path.clone()));
+        }
+    }
+    Ok(())
+}

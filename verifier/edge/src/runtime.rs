@@ -1,0 +1,428 @@
+//! Where the decision meets the world: it tells the time, fetches the keys that a decision lacks, and keeps what
+//! was fetched fresh.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use countersign_core::request::sha256;
+use countersign_core::time::Timestamp;
+use countersign_verifier::check::decision::Lookup;
+use countersign_verifier::check::trust::{KeyOwner, service_keys};
+use countersign_verifier::check::{Decision, Edge, Request};
+use countersign_verifier::credential::jwks::Jwks;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::AbortHandle;
+
+use crate::deny_list::{DenyListPull, DenyListSource};
+use crate::source::{FetchError, JwksSource, Reader, SourceError};
+use crate::system::system_time;
+
+/// Checks of one request: one, one more for each of the two issuers that it may name.
+const ROUNDS: usize = 3;
+/// Requests that wait for keys at one time; further ones are refused.
+const MAX_WAITING: usize = 1024;
+/// A failed fetch is tried again after this long, then after twice that, and so on up to the interval.
+const FIRST_RETRY: Duration = Duration::from_secs(5);
+
+/// Why a runtime cannot be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SetupError {
+    /// The edge trusts an issuer, and nobody said where its keys are.
+    NoSource(KeyOwner),
+    /// A source names an issuer that the edge does not trust.
+    NotTrusted(KeyOwner),
+    /// A source cannot be used.
+    Source(KeyOwner, SourceError),
+    /// The deny list's issuer is not an attestation service that the edge trusts.
+    DenyListIssuer(String),
+    /// The deny list's URL cannot be used.
+    DenyListUrl(SourceError),
+}
+
+impl std::fmt::Display for SetupError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NoSource(owner) => write!(f, "no key set is given for {}", issuer(owner)),
+            Self::NotTrusted(owner) => {
+                write!(f, "a key set is given for {}, which is not trusted", issuer(owner))
+            }
+            Self::Source(owner, error) => {
+                write!(f, "the key set URL of {} cannot be used: {error}", issuer(owner))
+            }
+            Self::DenyListIssuer(issuer) => {
+                write!(f, "the deny list's issuer {issuer} is not one of the attestation services")
+            }
+            Self::DenyListUrl(error) => write!(f, "the deny list's URL cannot be used: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for SetupError {}
+
+/// An [`Edge`] with a clock and with sources for its keys.
+///
+/// A fetch replaces keys only by a usable set: while an issuer cannot be reached, the last keys stay. Without any,
+/// requests are refused as our own trouble.
+pub struct EdgeRuntime {
+    edge: Edge,
+    clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    sources: Vec<Source>,
+    deny_list: Option<DenyListPull>,
+    fetch_timeout: Duration,
+    refresh_interval: Duration,
+    waiting: Semaphore,
+    tasks: Mutex<Vec<AbortHandle>>,
+}
+
+struct Source {
+    owner: KeyOwner,
+    reader: Reader,
+    /// The fetch under way, which everybody joins who needs it.
+    flight: Mutex<Option<Flight>>,
+    /// SHA-256 of the set in force: the same again replaces nothing, so that what it verified stays verified.
+    in_force: Mutex<Option<[u8; 32]>>,
+}
+
+type Flight = watch::Receiver<Option<Result<(), FetchError>>>;
+
+impl EdgeRuntime {
+    /// A runtime for `edge`, with a source for the keys of everybody it trusts.
+    ///
+    /// # Errors
+    /// [`SetupError`] if an issuer has no source or a source no issuer, or a source cannot be used.
+    pub fn new(
+        edge: Edge,
+        sources: impl IntoIterator<Item = (KeyOwner, JwksSource)>,
+    ) -> Result<Self, SetupError> {
+        let source = |(owner, source): (KeyOwner, JwksSource)| {
+            let reader = Reader::new(source).map_err(|error| SetupError::Source(owner.clone(), error))?;
+            Ok(Source { owner, reader, flight: Mutex::default(), in_force: Mutex::default() })
+        };
+        let sources: Vec<Source> = sources.into_iter().map(source).collect::<Result<_, _>>()?;
+        if let Some(owner) = edge.key_owners().find(|owner| !sources.iter().any(|s| s.owner == *owner)) {
+            return Err(SetupError::NoSource(owner));
+        }
+        if let Some(source) = sources.iter().find(|s| !edge.key_owners().any(|owner| owner == s.owner)) {
+            return Err(SetupError::NotTrusted(source.owner.clone()));
+        }
+        Ok(Self {
+            edge,
+            clock: Arc::new(system_time),
+            sources,
+            deny_list: None,
+            fetch_timeout: Duration::from_secs(5),
+            refresh_interval: Duration::from_secs(300),
+            waiting: Semaphore::new(MAX_WAITING),
+            tasks: Mutex::default(),
+        })
+    }
+
+    /// Tells the time by `clock` instead of the system's.
+    #[must_use]
+    pub fn with_clock(mut self, clock: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// How long one fetch may take; default 5 seconds.
+    #[must_use]
+    pub const fn with_fetch_timeout(mut self, timeout: Duration) -> Self {
+        self.fetch_timeout = timeout;
+        self
+    }
+
+    /// How often keys are fetched again; default 5 minutes.
+    #[must_use]
+    pub const fn with_refresh_interval(mut self, interval: Duration) -> Self {
+        self.refresh_interval = interval;
+        self
+    }
+
+    /// Pulls a deny list. Whether nothing passes without one is the edge's setting.
+    ///
+    /// # Errors
+    /// [`SetupError`] if its issuer is no attestation service of the edge, or its URL cannot be used.
+    pub fn with_deny_list(mut self, source: DenyListSource) -> Result<Self, SetupError> {
+        if self.edge.service(&source.issuer).is_none() {
+            return Err(SetupError::DenyListIssuer(source.issuer));
+        }
+        self.deny_list = Some(DenyListPull::new(source).map_err(SetupError::DenyListUrl)?);
+        Ok(self)
+    }
+
+    /// Fetches everything once, and from then on regularly until the runtime is dropped. What could not be fetched is
+    /// logged and tried again soon; until it comes, requests that need it are refused.
+    pub async fn start(self) -> Arc<Self> {
+        let runtime = Arc::new(self);
+        let failed = runtime.refresh().await;
+        let mut tasks = Vec::new();
+        for index in 0..runtime.sources.len() {
+            let failed = runtime.sources.get(index).is_some_and(|source| failed.contains(&source.owner));
+            tasks.push(tokio::spawn(keep_keys_fresh(Arc::downgrade(&runtime), index, failed)).abort_handle());
+        }
+        if runtime.deny_list.is_some() {
+            tasks.push(tokio::spawn(keep_deny_list_fresh(Arc::downgrade(&runtime))).abort_handle());
+        }
+        runtime.tasks.lock().unwrap_or_else(PoisonError::into_inner).append(&mut tasks);
+        runtime
+    }
+
+    /// Fetches everything now. Returns whose keys did not come.
+    pub async fn refresh(self: &Arc<Self>) -> Vec<KeyOwner> {
+        let flights: Vec<_> = (0..self.sources.len()).map(|index| self.join(index)).collect();
+        let mut failed = Vec::new();
+        for (source, flight) in self.sources.iter().zip(flights) {
+            if landed(flight).await.is_err() {
+                failed.push(source.owner.clone());
+            }
+        }
+        self.pull_deny_list().await;
+        failed
+    }
+
+    /// Decides about `request` at the resource called `resource`, fetching keys where they are missing. Answers
+    /// [`Decision::Needs`] only for the body of a request whose content is [`Deferred`].
+    ///
+    /// [`Deferred`]: countersign_verifier::check::Content::Deferred
+    pub async fn decide(self: &Arc<Self>, resource: &str, request: &Request<'_>) -> Decision {
+        for _ in 0..ROUNDS {
+            match self.edge.check(resource, request, self.now()) {
+                Decision::Needs(Lookup::Keys(owner)) => {
+                    if !self.look_up(&owner).await {
+                        break;
+                    }
+                }
+                decided => return decided,
+            }
+        }
+        self.edge.lookup_failed(resource, request)
+    }
+
+    /// The edge itself.
+    pub const fn edge(&self) -> &Edge {
+        &self.edge
+    }
+
+    /// The time as this runtime tells it.
+    pub fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    /// Whether every issuer's keys have come: what a readiness probe should ask.
+    pub fn is_ready(&self) -> bool {
+        self.edge.is_ready()
+    }
+
+    /// Waits for the keys of `owner`; false if too many wait already.
+    async fn look_up(self: &Arc<Self>, owner: &KeyOwner) -> bool {
+        let Ok(_permit) = self.waiting.try_acquire() else { return false };
+        let Some(index) = self.sources.iter().position(|source| source.owner == *owner) else { return false };
+        if let Some(flight) = self.join_if_due(index) {
+            // Whatever came of it, the next check says what it means for this request.
+            let _ = landed(Some(flight)).await;
+        }
+        true
+    }
+
+    /// Joins the fetch under way, or begins one. It runs on its own: a client that goes away does not end it, so
+    /// nobody can make it begin again and again.
+    fn join(self: &Arc<Self>, index: usize) -> Option<Flight> {
+        self.board(index, |_| true)
+    }
+
+    /// As [`Self::join`], but begins one only if it is time: it may have ended since the edge asked for it.
+    fn join_if_due(self: &Arc<Self>, index: usize) -> Option<Flight> {
+        self.board(index, |source| self.may_refresh(&source.owner))
+    }
+
+    fn board(self: &Arc<Self>, index: usize, may_begin: impl FnOnce(&Source) -> bool) -> Option<Flight> {
+        let source = self.sources.get(index)?;
+        let mut flight = source.flight.lock().unwrap_or_else(PoisonError::into_inner);
+        // The sender lives as long as the fetch.
+        if let Some(under_way) = flight.as_ref().filter(|flight| flight.has_changed().is_ok()) {
+            return Some(under_way.clone());
+        }
+        if !may_begin(source) {
+            return None;
+        }
+        let (sender, receiver) = watch::channel(None);
+        *flight = Some(receiver.clone());
+        let runtime = Arc::clone(self);
+        tokio::spawn(async move {
+            let outcome = runtime.fetch(index).await;
+            sender.send_replace(Some(outcome));
+        });
+        Some(receiver)
+    }
+
+    async fn fetch(&self, index: usize) -> Result<(), FetchError> {
+        let Some(source) = self.sources.get(index) else { return Err(FetchError::Interrupted) };
+        let read = tokio::time::timeout(self.fetch_timeout, source.reader.read()).await;
+        let outcome = read.unwrap_or(Err(FetchError::TimedOut)).and_then(|set| self.install(source, &set));
+        self.note_fetched(&source.owner);
+        match outcome {
+            Ok(()) => tracing::debug!(issuer = issuer(&source.owner), "key set fetched"),
+            Err(error) => {
+                let has_keys = self.has_keys(&source.owner);
+                tracing::warn!(issuer = issuer(&source.owner), %error, has_keys, "key set not fetched");
+            }
+        }
+        outcome
+    }
+
+    fn install(&self, source: &Source, set: &[u8]) -> Result<(), FetchError> {
+        let digest = sha256(set);
+        let mut in_force = source.in_force.lock().unwrap_or_else(PoisonError::into_inner);
+        if *in_force == Some(digest) {
+            return Ok(());
+        }
+        let jwks = Jwks::decode(set).map_err(FetchError::Keys)?;
+        match &source.owner {
+            KeyOwner::AttestationService(issuer) => {
+                let keys = service_keys(&jwks);
+                if keys.is_empty() {
+                    return Err(FetchError::NoUsableKey);
+                }
+                if let Some(service) = self.edge.service(issuer) {
+                    service.replace(keys);
+                }
+            }
+            KeyOwner::AuthorizationServer(issuer) => {
+                if jwks.keys().is_empty() {
+                    return Err(FetchError::NoUsableKey);
+                }
+                if let Some(server) = self.edge.authorization_server(issuer) {
+                    server.replace(jwks);
+                }
+            }
+        }
+        *in_force = Some(digest);
+        tracing::info!(issuer = issuer(&source.owner), "new key set in force");
+        Ok(())
+    }
+
+    async fn pull_deny_list(self: &Arc<Self>) {
+        let Some(pull) = &self.deny_list else { return };
+        let owner = KeyOwner::AttestationService(pull.issuer().to_owned());
+        let pulled = tokio::time::timeout(self.fetch_timeout, pull.pull(&self.edge, self.now())).await;
+        match pulled.unwrap_or(Err(FetchError::TimedOut.into())) {
+            Ok(()) => {}
+            Err(error) => {
+                tracing::warn!(issuer = issuer(&owner), %error, "deny list not pulled; the last one stays");
+                // Signed with a key that we do not have yet: fetch it, and take the list at the next pull.
+                if error.is_unknown_key() {
+                    self.look_up(&owner).await;
+                }
+            }
+        }
+    }
+
+    fn may_refresh(&self, owner: &KeyOwner) -> bool {
+        let now = self.now();
+        match owner {
+            KeyOwner::AttestationService(issuer) => {
+                self.edge.service(issuer).is_some_and(|keys| keys.may_refresh(now))
+            }
+            KeyOwner::AuthorizationServer(issuer) => {
+                self.edge.authorization_server(issuer).is_some_and(|keys| keys.may_refresh(now))
+            }
+        }
+    }
+
+    fn note_fetched(&self, owner: &KeyOwner) {
+        let now = self.now();
+        match owner {
+            KeyOwner::AttestationService(issuer) => {
+                self.edge.service(issuer).into_iter().for_each(|keys| keys.fetched(now));
+            }
+            KeyOwner::AuthorizationServer(issuer) => {
+                self.edge.authorization_server(issuer).into_iter().for_each(|keys| keys.fetched(now));
+            }
+        }
+    }
+
+    fn has_keys(&self, owner: &KeyOwner) -> bool {
+        match owner {
+            KeyOwner::AttestationService(issuer) => {
+                self.edge.service(issuer).is_some_and(|keys| keys.is_ready())
+            }
+            KeyOwner::AuthorizationServer(issuer) => {
+                self.edge.authorization_server(issuer).is_some_and(|keys| keys.is_ready())
+            }
+        }
+    }
+}
+
+impl Drop for EdgeRuntime {
+    fn drop(&mut self) {
+        for task in self.tasks.get_mut().unwrap_or_else(PoisonError::into_inner) {
+            task.abort();
+        }
+    }
+}
+
+impl std::fmt::Debug for EdgeRuntime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let owners: Vec<_> = self.sources.iter().map(|source| &source.owner).collect();
+        f.debug_struct("EdgeRuntime").field("issuers", &owners).finish_non_exhaustive()
+    }
+}
+
+fn issuer(owner: &KeyOwner) -> &str {
+    match owner {
+        KeyOwner::AttestationService(issuer) | KeyOwner::AuthorizationServer(issuer) => issuer,
+    }
+}
+
+/// What came of a fetch.
+async fn landed(flight: Option<Flight>) -> Result<(), FetchError> {
+    let mut flight = flight.ok_or(FetchError::Interrupted)?;
+    match flight.wait_for(Option::is_some).await {
+        Ok(outcome) => outcome.unwrap_or(Err(FetchError::Interrupted)),
+        Err(_) => Err(FetchError::Interrupted),
+    }
+}
+
+async fn keep_keys_fresh(runtime: Weak<EdgeRuntime>, index: usize, failed: bool) {
+    let mut failures = u32::from(failed);
+    loop {
+        let Some(interval) = runtime.upgrade().map(|runtime| runtime.refresh_interval) else { return };
+        tokio::time::sleep(wait(interval, failures)).await;
+        let Some(runtime) = runtime.upgrade() else { return };
+        let outcome = landed(runtime.join(index)).await;
+        failures = if outcome.is_ok() { 0 } else { failures.saturating_add(1) };
+    }
+}
+
+async fn keep_deny_list_fresh(runtime: Weak<EdgeRuntime>) {
+    loop {
+        let interval =
+            runtime.upgrade().and_then(|runtime| runtime.deny_list.as_ref().map(DenyListPull::interval));
+        let Some(interval) = interval else { return };
+        tokio::time::sleep(interval).await;
+        let Some(runtime) = runtime.upgrade() else { return };
+        runtime.pull_deny_list().await;
+    }
+}
+
+/// How long to wait after so many failures in a row.
+fn wait(interval: Duration, failures: u32) -> Duration {
+    match failures {
+        0 => interval,
+        failures => FIRST_RETRY.saturating_mul(1 << (failures - 1).min(16)).min(interval),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_fetch_is_tried_again_soon_and_never_in_a_flood() {
+        let interval = Duration::from_secs(300);
+        let waits: Vec<_> = (0..9).map(|failures| wait(interval, failures).as_secs()).collect();
+        assert_eq!(waits, [300, 5, 10, 20, 40, 80, 160, 300, 300]);
+        assert_eq!(wait(interval, u32::MAX), interval);
+    }
+}

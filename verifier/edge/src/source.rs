@@ -1,0 +1,269 @@
+//! Where public keys come from: a file, a URL, or memory; read with a limit on size and time.
+
+use std::fmt;
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use countersign_verifier::credential::jwks::{JwksError, MAX_JWKS};
+use reqwest::header::{ETAG, HeaderValue, IF_NONE_MATCH};
+use reqwest::redirect::Policy;
+use reqwest::{Client, StatusCode, Url};
+
+/// Where an issuer's JSON Web Key Set is.
+#[derive(Clone)]
+#[non_exhaustive]
+pub enum JwksSource {
+    /// A file, read again at each refresh.
+    File(PathBuf),
+    /// An `https` URL; `http` only to this machine. Redirects are not followed.
+    Url(String),
+    /// What a function says, for an issuer in this process.
+    Memory(Arc<dyn Fn() -> Vec<u8> + Send + Sync>),
+}
+
+impl JwksSource {
+    /// A key set that stands in a file.
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        Self::File(path.into())
+    }
+
+    /// A key set at a URL.
+    pub fn url(url: impl Into<String>) -> Self {
+        Self::Url(url.into())
+    }
+
+    /// A key set that never changes.
+    pub fn fixed(json: impl Into<Vec<u8>>) -> Self {
+        let json = json.into();
+        Self::Memory(Arc::new(move || json.clone()))
+    }
+
+    /// A key set that `keys` gives each time it is asked; it must not block.
+    pub fn from_fn(keys: impl Fn() -> Vec<u8> + Send + Sync + 'static) -> Self {
+        Self::Memory(Arc::new(keys))
+    }
+}
+
+impl fmt::Debug for JwksSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::Url(url) => f.debug_tuple("Url").field(url).finish(),
+            Self::Memory(_) => f.write_str("Memory"),
+        }
+    }
+}
+
+/// Why a source cannot be used at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// Not an absolute URL.
+    NotAUrl,
+    /// Plain `http` to another machine: whoever sits between could give us his keys.
+    NotHttps,
+    /// User name or password in the URL, where logs would show them.
+    Credentials,
+    /// The machine's trusted certificates or TLS cannot be used.
+    Tls,
+}
+
+impl fmt::Display for SourceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotAUrl => "it is not an absolute URL",
+            Self::NotHttps => "it must be https; plain http is only for this machine itself",
+            Self::Credentials => "it must not contain a user name or password",
+            Self::Tls => "no TLS client can be made; are the system's CA certificates installed?",
+        })
+    }
+}
+
+impl std::error::Error for SourceError {}
+
+/// Why a fetch brought nothing. What was there before stays in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FetchError {
+    /// No connection, or it broke off.
+    Connection,
+    /// No complete answer in time.
+    TimedOut,
+    /// A status other than 200; redirects are not followed.
+    Status(u16),
+    /// Longer than the limit.
+    TooLarge,
+    /// The file cannot be read.
+    File(std::io::ErrorKind),
+    /// Not a usable key set.
+    Keys(JwksError),
+    /// A key set without a key that could verify anything: an issuer never means that.
+    NoUsableKey,
+    /// The fetch ended without an outcome.
+    Interrupted,
+}
+
+impl FetchError {
+    /// A stable name for logs and metrics.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Connection => "fetch_connection",
+            Self::TimedOut => "fetch_timed_out",
+            Self::Status(_) => "fetch_status",
+            Self::TooLarge => "fetch_too_large",
+            Self::File(_) => "fetch_file",
+            Self::Keys(error) => error.reason(),
+            Self::NoUsableKey => "fetch_no_usable_key",
+            Self::Interrupted => "fetch_interrupted",
+        }
+    }
+}
+
+impl fmt::Display for FetchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status(status) => write!(f, "fetch_status {status}"),
+            Self::File(kind) => write!(f, "fetch_file: {kind}"),
+            other => f.write_str(other.reason()),
+        }
+    }
+}
+
+impl std::error::Error for FetchError {}
+
+/// A source, checked and ready to be read.
+pub(crate) enum Reader {
+    File(PathBuf),
+    Url(Download),
+    Memory(Arc<dyn Fn() -> Vec<u8> + Send + Sync>),
+}
+
+impl Reader {
+    pub(crate) fn new(source: JwksSource) -> Result<Self, SourceError> {
+        Ok(match source {
+            JwksSource::File(path) => Self::File(path),
+            JwksSource::Url(url) => Self::Url(Download::new(&url)?),
+            JwksSource::Memory(keys) => Self::Memory(keys),
+        })
+    }
+
+    /// The whole key set; the caller limits the time.
+    pub(crate) async fn read(&self) -> Result<Vec<u8>, FetchError> {
+        match self {
+            Self::Memory(keys) => Ok(keys()),
+            Self::Url(download) => match download.read(MAX_JWKS, None).await? {
+                Downloaded::New { bytes, .. } => Ok(bytes),
+                Downloaded::Unchanged => Err(FetchError::Status(StatusCode::NOT_MODIFIED.as_u16())),
+            },
+            Self::File(path) => {
+                let path = path.clone();
+                let read = tokio::task::spawn_blocking(move || read_file(path)).await;
+                read.map_err(|_| FetchError::Interrupted)?
+            }
+        }
+    }
+}
+
+fn read_file(path: PathBuf) -> Result<Vec<u8>, FetchError> {
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(|error| FetchError::File(error.kind()))?;
+    let read = file.take(MAX_JWKS as u64 + 1).read_to_end(&mut bytes);
+    match read.map_err(|error| FetchError::File(error.kind()))? {
+        length if length > MAX_JWKS => Err(FetchError::TooLarge),
+        _ => Ok(bytes),
+    }
+}
+
+/// A URL that is fetched again and again.
+pub(crate) struct Download {
+    client: Client,
+    url: Url,
+}
+
+/// What came of a download.
+pub(crate) enum Downloaded {
+    /// A document, with the tag by which to ask whether it has changed.
+    New { bytes: Vec<u8>, tag: Option<HeaderValue> },
+    /// The one that was asked about still stands.
+    Unchanged,
+}
+
+impl Download {
+    pub(crate) fn new(url: &str) -> Result<Self, SourceError> {
+        let url = Url::parse(url).map_err(|_| SourceError::NotAUrl)?;
+        let here = is_this_machine(&url);
+        match url.scheme() {
+            "https" => {}
+            "http" if here => {}
+            "http" => return Err(SourceError::NotHttps),
+            _ => return Err(SourceError::NotAUrl),
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(SourceError::Credentials);
+        }
+        // A redirect could lead to an address that only this machine reaches.
+        let client = Client::builder().redirect(Policy::none()).referer(false);
+        let client = if here { client.no_proxy() } else { client.https_only(true) };
+        let client = client.build().map_err(|_| SourceError::Tls)?;
+        Ok(Self { client, url })
+    }
+
+    /// The document at the URL, at most `limit` bytes; the caller limits the time.
+    pub(crate) async fn read(
+        &self,
+        limit: usize,
+        tag: Option<&HeaderValue>,
+    ) -> Result<Downloaded, FetchError> {
+        let mut request = self.client.get(self.url.clone());
+        if let Some(tag) = tag {
+            request = request.header(IF_NONE_MATCH, tag);
+        }
+        let mut response = request.send().await.map_err(|_| FetchError::Connection)?;
+        match response.status() {
+            StatusCode::OK => {}
+            StatusCode::NOT_MODIFIED if tag.is_some() => return Ok(Downloaded::Unchanged),
+            other => return Err(FetchError::Status(other.as_u16())),
+        }
+        // What the peer announces is only believed if it is too much.
+        if response.content_length().is_some_and(|length| length > limit as u64) {
+            return Err(FetchError::TooLarge);
+        }
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|_| FetchError::Connection)? {
+            if bytes.len() + chunk.len() > limit {
+                return Err(FetchError::TooLarge);
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(Downloaded::New { bytes, tag: response.headers().get(ETAG).cloned() })
+    }
+}
+
+fn is_this_machine(url: &Url) -> bool {
+    // By address, or by the one name that no resolver may lead elsewhere (RFC 6761 section 6.3).
+    url.host_str().is_some_and(|host| {
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        host == "localhost" || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_never_travel_in_plain_to_another_machine() {
+        let refusal = |url: &str| Download::new(url).err();
+        assert_eq!(refusal("http://as.example/jwks"), Some(SourceError::NotHttps));
+        assert_eq!(refusal("http://127.0.0.1.example/jwks"), Some(SourceError::NotHttps));
+        assert_eq!(refusal("http://localhost.example/jwks"), Some(SourceError::NotHttps));
+        assert_eq!(refusal("https://user:word@as.example/jwks"), Some(SourceError::Credentials));
+        assert_eq!(refusal("ftp://as.example/jwks"), Some(SourceError::NotAUrl));
+        assert_eq!(refusal("file:///etc/passwd"), Some(SourceError::NotAUrl));
+        assert_eq!(refusal("jwks.json"), Some(SourceError::NotAUrl));
+        for url in ["http://127.0.0.1:80/jwks", "http://[::1]/jwks", "http://localhost/jwks"] {
+            assert_eq!(refusal(url), None, "{url}");
+        }
+    }
+}
