@@ -10,7 +10,7 @@ use crate::cbor::{self, CborError, Never};
 use crate::challenge::{Challenge, LENGTH as CHALLENGE_LENGTH};
 use crate::token::cose::{Header, Sign1, Unsigned, typ};
 use crate::token::keys::{Algorithm, InvalidSignature, PublicKey, SIGNATURE_LENGTH, VerifySignature};
-use crate::token::result::InstanceId;
+use crate::token::result::{InstanceId, Protection};
 
 /// Longest envelope, in bytes.
 pub const MAX_ENVELOPE: usize = 64 * 1024;
@@ -18,7 +18,7 @@ pub const MAX_ENVELOPE: usize = 64 * 1024;
 pub const MAX_CERTIFICATES: u64 = 10;
 
 /// One piece of platform evidence, not yet verified.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Evidence {
     /// A new App Attest key: the attestation object, and the key id (SHA-256 of the key).
     AppAttest {
@@ -72,6 +72,13 @@ impl Evidence {
     }
 }
 
+/// Prints the kind only: a Play Integrity token can be replayed, and a chain tells phones apart.
+impl core::fmt::Debug for Evidence {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Evidence({})", self.kind())
+    }
+}
+
 /// What the envelope carries, the same at enrolment and renewal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Enrolment {
@@ -95,6 +102,8 @@ pub struct Enrolment {
     pub environment: u64,
     /// The app's version, as the app says.
     pub app_version: String,
+    /// Where the instance key lives, as the app says. Counts only where the platform does not say it itself.
+    pub protection: Protection,
 }
 
 impl Enrolment {
@@ -143,7 +152,7 @@ impl Enrolment {
     }
 
     fn encode(&self, e: &mut Encoder<&mut Vec<u8>>) -> Result<(), minicbor::encode::Error<Never>> {
-        e.map(10 + u64::from(self.instance.is_some()))?;
+        e.map(11 + u64::from(self.instance.is_some()))?;
         e.u8(1)?.str(self.purpose().as_str())?;
         e.u8(2)?.str(&self.issuer)?;
         e.u8(3)?.bytes(self.challenge.as_bytes())?;
@@ -162,6 +171,7 @@ impl Enrolment {
         if let Some(instance) = &self.instance {
             e.u8(11)?.bytes(instance.as_bytes())?;
         }
+        e.u8(12)?.u8(self.protection.number())?;
         Ok(())
     }
 }
@@ -193,9 +203,9 @@ impl<'a> DecodedEnrolment<'a> {
     }
 }
 
-/// What the service answers an enrolment or renewal with.
+/// What the service answers an enrolment or renewal with. Members of a later version are ignored, so that phones
+/// with an older app keep working.
 #[derive(Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct EnrolmentAnswer {
     /// The client instance, base64url of 16 bytes.
     pub instance_id: String,
@@ -285,7 +295,7 @@ fn decode_payload(d: &mut Decoder<'_>) -> Result<Enrolment, CborError> {
     let members = d.map()?.ok_or(CborError::Unexpected)?;
     let (mut purpose, mut issuer, mut challenge, mut client_id) = (None, None, None, None);
     let (mut instance_key, mut session_key, mut possession, mut evidence) = (None, None, None, None);
-    let (mut environment, mut app_version, mut instance) = (None, None, None);
+    let (mut environment, mut app_version, mut instance, mut protection) = (None, None, None, None);
     for _ in 0..members {
         match d.u8()? {
             1 => purpose = Some(d.str()?),
@@ -302,6 +312,7 @@ fn decode_payload(d: &mut Decoder<'_>) -> Result<Enrolment, CborError> {
             9 => environment = Some(d.u64()?),
             10 => app_version = Some(d.str()?.to_owned()),
             11 => instance = Some(InstanceId::from_bytes(cbor::bytes_array(d)?)),
+            12 => protection = Some(Protection::from_number(d.u8()?).ok_or(CborError::Unexpected)?),
             _ => return Err(CborError::UnknownCritical),
         }
     }
@@ -317,6 +328,7 @@ fn decode_payload(d: &mut Decoder<'_>) -> Result<Enrolment, CborError> {
         evidence: evidence.ok_or(missing)?,
         environment: environment.ok_or(missing)?,
         app_version: app_version.ok_or(missing)?,
+        protection: protection.ok_or(missing)?,
     };
     // The purpose is said, and follows from the instance id: both must say the same.
     if purpose.ok_or(missing)? != enrolment.purpose().as_str() {

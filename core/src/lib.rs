@@ -4,6 +4,8 @@
 //! Nothing here reads a clock, draws randomness or does I/O: time, random bytes and signatures are handed in.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "attester")]
+pub mod attester;
 pub mod binding;
 pub mod cbor;
 pub mod challenge;

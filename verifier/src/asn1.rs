@@ -129,6 +129,16 @@ pub(crate) fn unsigned(content: &[u8]) -> Result<u64, NotDer> {
     Ok(digits.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)))
 }
 
+/// Whether the content of an INTEGER, of any size and sign, is in its shortest form (X.690 section 8.3.2).
+pub(crate) fn is_shortest_integer(content: &[u8]) -> bool {
+    match content {
+        [] => false,
+        [0x00, next, ..] => *next >= 0x80,
+        [0xff, next, ..] => *next < 0x80,
+        _ => true,
+    }
+}
+
 /// The content of a BOOLEAN.
 pub(crate) fn boolean(content: &[u8]) -> Result<bool, NotDer> {
     match content {
@@ -150,6 +160,16 @@ mod tests {
         assert_eq!(unsigned(&[0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]), Ok(u64::MAX));
         for refused in [&[][..], &[0, 0x7f], &[0, 0], &[0x80], &[1, 0, 0, 0, 0, 0, 0, 0, 0]] {
             assert_eq!(unsigned(refused), Err(NotDer), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn a_padded_serial_number_is_no_integer() {
+        for content in [&[0][..], &[1], &[0, 0x80], &[0x7f, 0], &[0xff], &[0xff, 0x7f]] {
+            assert!(is_shortest_integer(content), "{content:?}");
+        }
+        for content in [&[][..], &[0, 1], &[0, 0], &[0xff, 0x80]] {
+            assert!(!is_shortest_integer(content), "{content:?}");
         }
     }
 

@@ -1,7 +1,21 @@
-//! Evidence verification, appraisal, issuing and the edge decision.
+//! Evidence verification, appraisal, issuing and the edge's decision.
+//!
+//! The way through: [`evidence`] turns bytes into [`evidence::VerifiedEvidence`] (authentic and fresh, or an
+//! error), [`policy`] turns that into an appraisal (a verdict, never an error). [`check`] is the edge's decision
+//! on one request. Nothing here reads a clock, draws randomness or does I/O: time, trust anchors and revocation
+//! lists are handed in.
 #![forbid(unsafe_code)]
 
+pub mod anchors;
 mod asn1;
+mod certificate;
+pub mod certificate_file;
+pub mod chain;
 pub mod check;
 pub mod credential;
 pub mod crypto;
+pub mod enrolment;
+pub mod evidence;
+pub mod issue;
+pub mod policy;
+pub mod revocation;

@@ -1,2 +1,86 @@
-//! Placeholder head.
-fn main() {}
+//! One command for everything: `cargo xtask` lists what it can do. The same at the desk and in CI.
+#![allow(clippy::print_stdout, reason = "a command line program talks to the person who typed")]
+#![forbid(unsafe_code)]
+
+use std::{env, process::ExitCode};
+
+mod bench;
+mod ci;
+mod dependencies;
+mod groups;
+mod lines;
+mod setup;
+mod tally;
+mod test;
+mod workspace;
+
+const HELP: &str = "\
+cargo xtask COMMAND
+
+  setup [GROUP]...      install what a group of tests needs, and say what was installed
+                          groups: gateways (real nginx), all (the default);
+                          jvm, swift, mobile (no tests of these exist yet)
+  test                  run every test whose parts are present; ends with a table: ran / skipped because
+    --require GROUP       fail if this group had to be skipped (may be repeated)
+    -- ARGS               give ARGS to `cargo test`; for example: -- --test vectors, or: -- replay
+                          groups: rust, vectors, gateways, quickstart
+  ci                    format, dependencies, clippy, docs, and all tests with nothing skipped
+    --without GROUP       do not insist on this group (may be repeated)
+  bench [ARGS]...       the benchmarks of core and verifier; ARGS go to `cargo bench`
+
+In a hurry: `cargo xtask test`. Before a pull request: `cargo xtask ci`.
+The genuine test vectors are looked for in ../shared/vectors, or where COUNTERSIGN_VECTORS says.
+";
+
+/// Why a command ended early; the exit status follows from it.
+#[derive(Debug, PartialEq, Eq)]
+enum Stop {
+    /// The command line cannot be understood: exit status 2.
+    Usage(String),
+    /// What was asked for did not succeed: exit status 1.
+    Failed(String),
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = match env::args_os().skip(1).map(std::ffi::OsString::into_string).collect() {
+        Ok(arguments) => arguments,
+        Err(other) => return report(&Stop::Usage(format!("not UTF-8: {}", other.to_string_lossy()))),
+    };
+    let (command, rest) = match arguments.split_first() {
+        Some((command, rest)) => (command.as_str(), rest),
+        None => ("help", &[][..]),
+    };
+    let for_xtask = rest.iter().take_while(|argument| *argument != "--");
+    let asks_for_help = for_xtask.into_iter().any(|argument| argument == "--help" || argument == "-h");
+    let outcome = match command {
+        "help" | "--help" | "-h" => help(),
+        _ if asks_for_help => help(),
+        "setup" => setup::run(rest),
+        "test" => test::run(rest),
+        "ci" => ci::run(rest),
+        "bench" => bench::run(rest),
+        unknown => Err(Stop::Usage(format!("there is no command `{unknown}`"))),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(stop) => report(&stop),
+    }
+}
+
+fn help() -> Result<(), Stop> {
+    print!("{HELP}");
+    Ok(())
+}
+
+fn report(stop: &Stop) -> ExitCode {
+    match stop {
+        Stop::Usage(why) => {
+            eprintln!("xtask: {why}\n\n{HELP}");
+            ExitCode::from(2)
+        }
+        Stop::Failed(why) => {
+            eprintln!("xtask: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}

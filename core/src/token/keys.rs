@@ -141,8 +141,14 @@ impl PublicKey {
     /// An Ed25519 key from its 32 bytes (RFC 8032 section 5.1.5).
     ///
     /// # Errors
-    /// [`KeyError::InvalidPoint`] if they are no point of the curve, or one of small order.
+    /// [`KeyError::InvalidPoint`] if they are no point of the curve, one of small order, or not the one encoding of
+    /// their point (5.1.3: y below the field's prime): libraries differ there, and a key has one thumbprint.
     pub fn from_ed25519(bytes: [u8; 32]) -> Result<Self, KeyError> {
+        // 2^255 - 19 in little endian: ed ff … ff 7f; the topmost bit is the sign of x.
+        let [low, middle @ .., high] = &bytes;
+        if *low >= 0xed && middle.iter().all(|byte| *byte == 0xff) && *high | 0x80 == 0xff {
+            return Err(KeyError::InvalidPoint);
+        }
         match Ed25519VerifyingKey::from_bytes(&bytes) {
             Ok(key) if !key.is_weak() => Ok(Self(Point::Ed25519(bytes))),
             _ => Err(KeyError::InvalidPoint),

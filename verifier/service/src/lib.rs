@@ -1,1 +1,25 @@
-//! Placeholder head.
+//! The attestation service and edge of Countersign, as the binary `countersign` and as a library that starts the
+//! same service inside another process.
+
+#![forbid(unsafe_code)]
+
+mod attestation;
+pub mod cli;
+pub mod clock;
+pub mod commands;
+pub mod document;
+mod edge;
+mod gateways;
+pub mod keys;
+pub mod policy_file;
+mod routes;
+pub mod server;
+mod service;
+pub mod settings;
+pub mod store;
+pub mod telemetry;
+pub mod trust;
+#[cfg(test)]
+mod virtual_world;
+
+pub use service::{RunningService, Service, StartError};

@@ -208,10 +208,10 @@ fn a_banned_instance_is_refused_although_its_result_is_good() {
     let scene = Scene::new();
     assert_eq!(scene.verdict(&scene.sent()), None);
     scene.edge.replace_deny_list(
-        scene.deny_list(1, |list| drop(list.instances.insert(InstanceId::from_bytes([5; 16])))),
+        scene.deny_list(1, |list| list.instances.extend([InstanceId::from_bytes([5; 16])])),
     );
     assert_eq!(scene.refused(&scene.sent()), Reason::InstanceDenied);
-    scene.edge.replace_deny_list(scene.deny_list(2, |list| drop(list.key_ids.insert(b"service-1".to_vec()))));
+    scene.edge.replace_deny_list(scene.deny_list(2, |list| list.key_ids.extend([b"service-1".to_vec()])));
     assert_eq!(scene.refused(&scene.sent()), Reason::KeyDenied);
 }
 

@@ -23,34 +23,34 @@ use countersign_verifier::check::{
 use countersign_verifier::credential::jwks::Jwks;
 use serde_json::{Map, Value, json};
 
-pub const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
-pub const SERVICE: &str = "https://attest.example";
-pub const SERVICE_SEED: [u8; 32] = [1; 32];
-pub const AUTHORIZATION_SERVER: &str = "https://as.example";
-pub const AUTHORIZATION_SERVER_SEED: [u8; 32] = [2; 32];
-pub const RESOURCE: &str = "https://api.example";
+pub(crate) const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
+pub(crate) const SERVICE: &str = "https://attest.example";
+pub(crate) const SERVICE_SEED: [u8; 32] = [1; 32];
+pub(crate) const AUTHORIZATION_SERVER: &str = "https://as.example";
+pub(crate) const AUTHORIZATION_SERVER_SEED: [u8; 32] = [2; 32];
+pub(crate) const RESOURCE: &str = "https://api.example";
 
 /// The edge under attack.
-pub struct Scene {
-    pub edge: Edge,
+pub(crate) struct Scene {
+    pub(crate) edge: Edge,
     proofs: AtomicU64,
 }
 
 /// A device by its session key; its instance key's thumbprint follows from the seed.
-pub struct Device {
+pub(crate) struct Device {
     seed: [u8; 32],
 }
 
 /// A request as it is sent.
 #[derive(Clone)]
-pub struct Sent {
-    pub method: &'static str,
-    pub path_and_query: String,
-    pub authorization: Option<String>,
-    pub result: Option<String>,
-    pub proof: Option<String>,
-    pub content: Content,
-    pub source: Option<IpAddr>,
+pub(crate) struct Sent {
+    pub(crate) method: &'static str,
+    pub(crate) path_and_query: String,
+    pub(crate) authorization: Option<String>,
+    pub(crate) result: Option<String>,
+    pub(crate) proof: Option<String>,
+    pub(crate) content: Content,
+    pub(crate) source: Option<IpAddr>,
 }
 
 struct Counting;
@@ -66,7 +66,7 @@ impl Device {
         Ed25519KeyPair::from_seed_unchecked(&self.seed).unwrap()
     }
 
-    pub fn key(&self) -> PublicKey {
+    pub(crate) fn key(&self) -> PublicKey {
         public(&self.pair())
     }
 
@@ -76,7 +76,7 @@ impl Device {
 }
 
 impl Sent {
-    pub fn request(&self) -> Request<'_> {
+    pub(crate) fn request(&self) -> Request<'_> {
         Request {
             method: self.method,
             path_and_query: &self.path_and_query,
@@ -93,15 +93,15 @@ impl Sent {
 }
 
 impl Scene {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with_route(Route::new("/"))
     }
 
-    pub fn with_route(route: Route) -> Self {
+    pub(crate) fn with_route(route: Route) -> Self {
         Self::build(route, false)
     }
 
-    pub fn with_required_deny_list() -> Self {
+    pub(crate) fn with_required_deny_list() -> Self {
         Self::build(Route::new("/"), true)
     }
 
@@ -132,19 +132,19 @@ impl Scene {
         scene
     }
 
-    pub fn service_keys(&self) -> ServiceKeys {
+    pub(crate) fn service_keys(&self) -> ServiceKeys {
         service_keys(&jwks("service-1", SERVICE_SEED))
     }
 
-    pub fn device(&self, seed: [u8; 32]) -> Device {
+    pub(crate) fn device(&self, seed: [u8; 32]) -> Device {
         Device { seed }
     }
 
-    pub fn result(&self, device: &Device, change: impl FnOnce(&mut ResultClaims)) -> String {
+    pub(crate) fn result(&self, device: &Device, change: impl FnOnce(&mut ResultClaims)) -> String {
         self.result_signed(device, "service-1", SERVICE_SEED, change)
     }
 
-    pub fn result_signed(
+    pub(crate) fn result_signed(
         &self,
         device: &Device,
         key_id: &str,
@@ -171,7 +171,12 @@ impl Scene {
         sign(&claims.to_unsigned(key_id), &seed)
     }
 
-    pub fn proof(&self, device: &Device, result: &str, change: impl FnOnce(&mut ProofClaims<'_>)) -> String {
+    pub(crate) fn proof(
+        &self,
+        device: &Device,
+        result: &str,
+        change: impl FnOnce(&mut ProofClaims<'_>),
+    ) -> String {
         self.proof_for(device, result, &self.token(device, |_| {}), change)
     }
 
@@ -202,11 +207,11 @@ impl Scene {
     }
 
     /// A token bound to the device's instance key.
-    pub fn token(&self, device: &Device, change: impl FnOnce(&mut Map<String, Value>)) -> String {
+    pub(crate) fn token(&self, device: &Device, change: impl FnOnce(&mut Map<String, Value>)) -> String {
         self.token_signed(device, "server-1", change)
     }
 
-    pub fn token_signed(
+    pub(crate) fn token_signed(
         &self,
         device: &Device,
         key_id: &str,
@@ -226,17 +231,17 @@ impl Scene {
     }
 
     /// The honest request of the device that most tests begin with.
-    pub fn sent(&self) -> Sent {
+    pub(crate) fn sent(&self) -> Sent {
         self.sent_by(&self.device([4; 32]), |_| {}, |_| {})
     }
 
     /// The honest device's request with another credential.
-    pub fn sent_with(&self, scheme: &str, token: &str) -> Sent {
+    pub(crate) fn sent_with(&self, scheme: &str, token: &str) -> Sent {
         self.sent_by_with(&self.device([4; 32]), scheme, token, |_| {}, |_| {})
     }
 
     /// A device's request with the honest device's token.
-    pub fn sent_by(
+    pub(crate) fn sent_by(
         &self,
         device: &Device,
         result: impl FnOnce(&mut ResultClaims),
@@ -246,7 +251,7 @@ impl Scene {
         self.sent_by_with(device, "DPoP", &token, result, proof)
     }
 
-    pub fn sent_by_with(
+    pub(crate) fn sent_by_with(
         &self,
         device: &Device,
         scheme: &str,
@@ -267,7 +272,7 @@ impl Scene {
         }
     }
 
-    pub fn deny_list(&self, sequence: u64, change: impl FnOnce(&mut DenyList)) -> DenyList {
+    pub(crate) fn deny_list(&self, sequence: u64, change: impl FnOnce(&mut DenyList)) -> DenyList {
         let mut list = DenyList {
             issuer: SERVICE.to_owned(),
             sequence,
@@ -280,28 +285,28 @@ impl Scene {
         list
     }
 
-    pub fn signed_deny_list(&self, list: &DenyList, seed: [u8; 32]) -> Vec<u8> {
+    pub(crate) fn signed_deny_list(&self, list: &DenyList, seed: [u8; 32]) -> Vec<u8> {
         from_base64url(&sign(&list.to_unsigned("service-1"), &seed)).unwrap()
     }
 
-    pub fn check(&self, sent: &Sent) -> Decision {
+    pub(crate) fn check(&self, sent: &Sent) -> Decision {
         self.edge.check("api", &sent.request(), NOW)
     }
 
     /// Why a request is refused; `None` if it passes.
-    pub fn verdict(&self, sent: &Sent) -> Option<Reason> {
+    pub(crate) fn verdict(&self, sent: &Sent) -> Option<Reason> {
         self.verdict_at(sent, NOW)
     }
 
-    pub fn verdict_at(&self, sent: &Sent, now: Timestamp) -> Option<Reason> {
+    pub(crate) fn verdict_at(&self, sent: &Sent, now: Timestamp) -> Option<Reason> {
         reason(self.edge.check("api", &sent.request(), now))
     }
 
-    pub fn verdict_of(&self, request: &Request<'_>) -> Option<Reason> {
+    pub(crate) fn verdict_of(&self, request: &Request<'_>) -> Option<Reason> {
         reason(self.edge.check("api", request, NOW))
     }
 
-    pub fn refused(&self, sent: &Sent) -> Reason {
+    pub(crate) fn refused(&self, sent: &Sent) -> Reason {
         self.verdict(sent).expect("refused")
     }
 }
@@ -329,7 +334,7 @@ fn jwks(key_id: &str, seed: [u8; 32]) -> Jwks {
 }
 
 /// A key set of one key, as its issuer publishes it.
-pub fn key_set(key_id: &str, seed: [u8; 32]) -> String {
+pub(crate) fn key_set(key_id: &str, seed: [u8; 32]) -> String {
     let key = public(&Ed25519KeyPair::from_seed_unchecked(&seed).unwrap()).to_jwk();
     json!({"keys": [{"kty": key.kty, "crv": key.crv, "x": key.x, "kid": key_id, "use": "sig"}]}).to_string()
 }

@@ -16,26 +16,26 @@ use crate::scene::{
 
 /// What a client gets back.
 #[derive(Debug)]
-pub struct Got {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub body: Bytes,
+pub(crate) struct Got {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 impl Got {
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
     }
 
     /// What the handler saw; a request that was refused reached none.
-    pub fn echo(&self) -> Value {
+    pub(crate) fn echo(&self) -> Value {
         assert_eq!(self.status, StatusCode::OK, "{self:?}");
         serde_json::from_slice(&self.body).unwrap()
     }
 }
 
 /// A description of the scene's API, without routes.
-pub fn builder() -> CountersignBuilder {
+pub(crate) fn builder() -> CountersignBuilder {
     CountersignLayer::builder(RESOURCE)
         .attestation_service(SERVICE, JwksSource::fixed(key_set("service-1", SERVICE_SEED)))
         .authorization_server(AUTHORIZATION_SERVER, server_keys())
@@ -43,21 +43,21 @@ pub fn builder() -> CountersignBuilder {
         .clock(|| NOW)
 }
 
-pub fn server_keys() -> JwksSource {
+pub(crate) fn server_keys() -> JwksSource {
     JwksSource::fixed(key_set("server-1", AUTHORIZATION_SERVER_SEED))
 }
 
 /// The API below a layer with one route.
-pub async fn api(route: Route) -> Router {
+pub(crate) async fn api(route: Route) -> Router {
     below(&builder().route(route).start().await.unwrap())
 }
 
 /// The API below a layer.
-pub fn below(layer: &CountersignLayer) -> Router {
+pub(crate) fn below(layer: &CountersignLayer) -> Router {
     unprotected().layer(layer.clone())
 }
 
-pub fn unprotected() -> Router {
+pub(crate) fn unprotected() -> Router {
     Router::new()
         .route("/v1/accounts/{id}", any(echo))
         .route("/strict", any(async |attested: Attested| attested.client_id().to_owned()))
@@ -81,7 +81,7 @@ async fn echo(attested: Option<Attested>, verdict: Verdict, headers: HeaderMap, 
 }
 
 /// The request that the scene describes, with `body`.
-pub fn request(sent: &Sent, body: impl Into<Body>) -> http::Request<Body> {
+pub(crate) fn request(sent: &Sent, body: impl Into<Body>) -> http::Request<Body> {
     let fields = [
         ("authorization", &sent.authorization),
         ("attestation-result", &sent.result),
@@ -96,12 +96,12 @@ pub fn request(sent: &Sent, body: impl Into<Body>) -> http::Request<Body> {
     request.body(body.into()).unwrap()
 }
 
-pub async fn send(api: &Router, request: http::Request<Body>) -> Got {
+pub(crate) async fn send(api: &Router, request: http::Request<Body>) -> Got {
     let response: Response = api.clone().oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     Got { status: parts.status, headers: parts.headers, body: body.collect().await.unwrap().to_bytes() }
 }
 
-pub async fn send_plain(api: &Router, sent: &Sent) -> Got {
+pub(crate) async fn send_plain(api: &Router, sent: &Sent) -> Got {
     send(api, request(sent, Body::empty())).await
 }

@@ -1,6 +1,5 @@
 //! The layer attacked from outside, its sources of keys failing, and the ways to describe it wrongly.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-#![allow(unreachable_pub, reason = "a test program exports nothing")]
 
 #[allow(dead_code, reason = "shared with the decision's own tests, which use all of it")]
 #[path = "../../../tests/decision/scene.rs"]

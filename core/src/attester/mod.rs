@@ -1,0 +1,275 @@
+//! The attester: the device's half of the protocol as a state machine without I/O.
+//!
+//! A host (the bindings, a test, a virtual phone) owns the ports: key store, evidence source, HTTP, storage, clock
+//! and randomness. It feeds [`Event`]s to [`Attester::step`] and carries out the [`Effect`]s that come back:
+//!
+//! ```text
+//! ResultWanted ─► Fetch challenge ─► MakeKey ─► Attest ─► Sign envelope ─► Fetch answer ─► verified ─► Ready
+//!                 (the last answer    (once)    (as the   (kept until
+//!                  brought one)                  platform  answered)
+//!                                                asks)
+//! ```
+//!
+//! | what happens | way out |
+//! | --- | --- |
+//! | no answer, 5xx, 429 | the same bytes again, once soon and then when wanted, with growing, jittered pauses |
+//! | cure `retry` | a new challenge, then as above |
+//! | cure `re-enrol`, key lost or invalidated, state restored on another phone | keys forgotten, enrolled anew, once per demand |
+//! | App Attest key lost | enrolled anew with the same instance key |
+//! | App Attest `serverUnavailable` | same key and hash again while the challenge lives; any other error discards the key |
+//! | assertion, throwaway key or Play Integrity token not to be had | renewed without; the service decides |
+//! | cure `update-app` | an hour's pause |
+//! | refused, banned, answer not authentic | pauses from a minute to an hour |
+//! | wall clock stepped | nothing: after the first answer, time is counted by the uptime clock |
+//! | stored state damaged, or of another issuer, client or environment | enrolled anew |
+//! | process restarted | renewed with the stored challenge: one round trip (the session key died with the process) |
+//!
+//! Renewal happens when a result is wanted past its `renew_after`: an idle app stays quiet. However many ask, one
+//! enrolment or renewal is under way. The session key never leaves this module, and dies with its result.
+
+mod answer;
+mod clock;
+mod config;
+mod edge;
+mod flow;
+mod outcome;
+mod port;
+mod prove;
+mod state;
+
+use core::fmt;
+use core::time::Duration;
+use std::collections::VecDeque;
+
+use ed25519_dalek::SigningKey;
+
+use answer::{Session, Unverified};
+use clock::ServerClock;
+use edge::Hints;
+use state::State;
+
+pub use clock::Now;
+pub use config::{
+    Config, ConfigError, MAX_APP_VERSION, MAX_NAME, MAX_RESOURCES, Platform, Resource, ResultKeys, Settings,
+};
+pub use edge::{Advice, EdgeAnswer};
+pub use port::{
+    Answer, AnswerError, AttestRequest, AttesterError, Effect, EffectId, Entropy, Event, EvidenceFailure,
+    Fetch, KeyFailure, KeyHandle, MAX_ANSWER, MAX_HANDLE, MadeKey, Reference, Unreached,
+};
+pub use prove::{
+    InstanceKeyHeaders, InstanceKeyProof, MAX_HASHED_CONTENT, ProofHeaders, ProofRequest, ProveError,
+};
+
+use crate::challenge::Challenge;
+use crate::enrolment::{Enrolment, Evidence};
+use crate::time::Timestamp;
+use crate::token::keys::PublicKey;
+use crate::token::result::{InstanceId, Protection, Tier};
+
+/// A result is used until this many seconds before it expires, so that what is sent with it still arrives in time.
+pub const EXPIRY_MARGIN: u64 = 10;
+
+/// The device's state machine. One per installation and configuration; the host serialises its steps.
+pub struct Attester {
+    config: Config,
+    state: State,
+    /// The state as it was last handed out to be stored.
+    stored: State,
+    clock: ServerClock,
+    session: Option<Session>,
+    phase: Phase,
+    attempt: Option<Attempt>,
+    keys: ServiceKeys,
+    /// What the device last saw of its environment.
+    environment: u64,
+    /// By resource, in the order of the configuration: what its edge asked for.
+    hints: Vec<Hints>,
+    /// An edge asked for fresh evidence, and no result has been obtained since.
+    fresh_wanted: bool,
+    /// Failures since the last success.
+    failures: u32,
+    /// Whether keys were already forgotten for the demand being served.
+    restarted: bool,
+    next_id: u64,
+}
+
+/// Whether a result is there, and whether it is time for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Currency {
+    /// Good, and nothing to do.
+    Current,
+    /// Good; send [`Event::ResultWanted`] without waiting for it.
+    Due,
+    /// There is none: send [`Event::ResultWanted`] and wait for [`Effect::Ready`] or [`Effect::Failed`].
+    Missing,
+}
+
+/// What is known of this installation, for support and diagnosis; nothing in it is secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The client instance.
+    pub instance: Option<InstanceId>,
+    /// Where the instance key lives, as the key store said.
+    pub protection: Option<Protection>,
+    /// The tier of the current result.
+    pub tier: Option<Tier>,
+    /// When the current result expires, by the service's clock.
+    pub expires_at: Option<Timestamp>,
+}
+
+enum Phase {
+    /// Nothing under way.
+    Idle,
+    /// One effect is being waited for, until a deadline of the uptime clock.
+    Busy { awaiting: Awaiting, id: EffectId, deadline: Duration },
+    /// Nothing is tried before `until`. In a quiet pause those who wait were told nothing yet, and the tick resumes.
+    Paused { until: Duration, error: AttesterError, quiet: bool },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Awaiting {
+    Challenge,
+    Key,
+    AppAttestKey,
+    Evidence,
+    Signature,
+    Answer,
+    KeySet,
+}
+
+/// One enrolment or renewal, from its challenge to its answer.
+struct Attempt {
+    /// The instance to renew; `None` enrols.
+    instance: Option<InstanceId>,
+    challenge: Challenge,
+    session_key: SigningKey,
+    session_public: PublicKey,
+    wanted: VecDeque<Wanted>,
+    evidence: Vec<Evidence>,
+    /// What the instance key signs, once all evidence is there.
+    enrolment: Option<Enrolment>,
+    /// The signed bytes, from the moment they exist: a lost answer is asked for with the same.
+    envelope: Option<Vec<u8>>,
+    /// An answer that waits for the service's keys.
+    held: Option<Unverified>,
+    /// The key set was already fetched for this answer.
+    keys_refetched: bool,
+    /// A Play Integrity token is among the evidence.
+    plays: bool,
+}
+
+/// Evidence still to be gathered; the hash it covers is known when its turn comes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    AppAttest,
+    AppAttestAssertion,
+    AndroidThrowawayKey,
+    PlayIntegrity,
+    DevelopmentKey,
+}
+
+/// The keys that verify results.
+struct ServiceKeys {
+    known: Vec<(String, PublicKey)>,
+    fetching: Option<EffectId>,
+}
+
+impl Attester {
+    /// An attester for `config`, continuing from what [`Effect::Store`] last kept. State that is damaged or of
+    /// another configuration is dropped. Does nothing before its first event.
+    pub fn new(config: Config, stored: Option<&[u8]>) -> Self {
+        let state = State::restore(stored, &config);
+        let known = match &config.result_keys {
+            ResultKeys::Pinned(keys) => keys.clone(),
+            ResultKeys::Fetched => Vec::new(),
+        };
+        Self {
+            clock: ServerClock::new(state.clock_offset),
+            stored: state.clone(),
+            state,
+            session: None,
+            phase: Phase::Idle,
+            attempt: None,
+            keys: ServiceKeys { known, fetching: None },
+            environment: 0,
+            hints: config.resources.iter().map(|_| Hints::default()).collect(),
+            fresh_wanted: false,
+            failures: 0,
+            restarted: false,
+            next_id: 0,
+            config,
+        }
+    }
+
+    /// Continues from what [`Effect::Store`] last kept, for hosts that read it after [`Attester::new`]. Does nothing
+    /// after the first step.
+    pub fn restore(&mut self, stored: &[u8]) {
+        if self.next_id == 0 {
+            self.state = State::restore(Some(stored), &self.config);
+            self.stored = self.state.clone();
+            self.clock = ServerClock::new(self.state.clock_offset);
+        }
+    }
+
+    /// Takes in what happened and says what to do. `entropy` must be fresh for each step.
+    pub fn step(&mut self, event: Event, now: Now, entropy: &Entropy) -> Vec<Effect> {
+        let mut turn = flow::Turn { now, entropy, effects: Vec::new() };
+        self.handle(event, &mut turn);
+        // A spent challenge alone is not worth a write: offering it again costs one round trip.
+        let spent = State { challenge: None, ..self.stored.clone() };
+        if self.state != self.stored && self.state != spent {
+            self.stored = self.state.clone();
+            turn.effects.insert(0, Effect::Store(self.state.to_bytes(&self.config)));
+        }
+        turn.effects
+    }
+
+    /// Whether a result is there now, and whether it is time for another.
+    pub fn currency(&self, now: Now) -> Currency {
+        match self.current_session(now) {
+            None => Currency::Missing,
+            Some(session) if self.fresh_wanted || self.clock.at(now) >= session.renew_at => Currency::Due,
+            Some(_) => Currency::Current,
+        }
+    }
+
+    /// Notes what the device sees of its own environment, as a set of bits: it goes into the next envelope, and into
+    /// proofs that bring no value of their own.
+    pub fn note_environment(&mut self, bits: u64) {
+        self.environment = bits;
+    }
+
+    /// What is known of this installation.
+    pub fn standing(&self) -> Standing {
+        let claims = self.session.as_ref().map(|session| &session.claims);
+        Standing {
+            instance: self.state.instance,
+            protection: self.state.key.as_ref().map(|key| key.protection),
+            tier: claims.map(|claims| claims.tier),
+            expires_at: claims.map(|claims| claims.expires_at),
+        }
+    }
+
+    /// The client attestation JWT for the authorization server, while the session lives.
+    pub fn client_attestation(&self, now: Now) -> Option<&str> {
+        self.current_session(now).map(|session| session.attestation_as.as_str())
+    }
+
+    /// The session, unless its result has expired.
+    fn current_session(&self, now: Now) -> Option<&Session> {
+        let session = self.session.as_ref()?;
+        (self.clock.at(now).plus(EXPIRY_MARGIN) < session.claims.expires_at).then_some(session)
+    }
+}
+
+/// Shows where it stands, and none of its keys and tokens.
+impl fmt::Debug for Attester {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attester")
+            .field("issuer", &self.config.issuer)
+            .field("client_id", &self.config.client_id)
+            .field("standing", &self.standing())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,242 @@
+//! What the service answers, and the way out of each failure: the same bytes again, a new challenge, new keys, or a
+//! pause.
+
+use core::time::Duration;
+
+use super::answer::{self, Expected, Unverified};
+use super::config::ResultKeys;
+use super::flow::Turn;
+use super::port::{Answer, AnswerError, AttesterError, Effect, EffectId, Fetch, MAX_ANSWER, Unreached};
+use super::state::AppAttestKey;
+use super::{Attempt, Attester, Awaiting, Phase};
+use crate::enrolment::Cure;
+
+const ENROLMENT_TYPE: &str = "application/cbor";
+
+/// How fast to come back after a failure.
+#[derive(Clone, Copy)]
+pub(super) enum Pace {
+    /// From one second, doubling, to five minutes.
+    Soon,
+    /// From a minute, doubling, to an hour.
+    Slow,
+    /// An hour.
+    Hourly,
+}
+
+impl Attester {
+    /// Sends the signed bytes, for the first time or again.
+    pub(super) fn send_envelope(&mut self, turn: &mut Turn<'_>) {
+        let Some(Attempt { envelope: Some(body), instance, .. }) = &self.attempt else { return };
+        let url = match instance {
+            None => self.config.url("/v1/instances"),
+            Some(instance) => self.config.url(&format!("/v1/instances/{}/results", instance.to_base64url())),
+        };
+        let call = Fetch { post: true, url, content_type: Some(ENROLMENT_TYPE), body: body.clone() };
+        let id = self.await_effect(Awaiting::Answer, turn);
+        turn.effects.push(Effect::Fetch { id, call });
+    }
+
+    pub(super) fn envelope_answered(&mut self, outcome: Result<Answer, Unreached>, turn: &mut Turn<'_>) {
+        let answer = match outcome {
+            Ok(answer) if answer.body.len() <= MAX_ANSWER => answer,
+            _ => return self.fail(AttesterError::Unreachable, Pace::Soon, None, turn),
+        };
+        if !matches!(answer.status, 200 | 201) {
+            return self.refused(&answer, turn);
+        }
+        match Unverified::decode(&answer.body) {
+            Ok(unverified) => {
+                if let Some(attempt) = &mut self.attempt {
+                    attempt.held = Some(unverified);
+                }
+                self.verify_held(turn);
+            }
+            Err(error) => self.distrust(error, turn),
+        }
+    }
+
+    /// Verifies the answer at hand, fetching the service's keys first where they are not known.
+    pub(super) fn verify_held(&mut self, turn: &mut Turn<'_>) {
+        let (Some(attempt), Some(key)) = (&mut self.attempt, &self.state.key) else { return };
+        let Some(unverified) = attempt.held.clone() else { return };
+        if let (true, Some(id)) = (self.keys.known.is_empty(), self.keys.fetching) {
+            self.await_id(Awaiting::KeySet, id, turn);
+            return;
+        }
+        let expected = Expected {
+            issuer: &self.config.issuer,
+            client_id: &self.config.client_id,
+            session_key: attempt.session_public,
+            instance_jkt: key.public_key.thumbprint(),
+            instance: attempt.instance,
+        };
+        let (server_time, challenge) = (unverified.server_time, unverified.next_challenge);
+        match unverified.verify(&expected, &self.keys.known, attempt.session_key.clone()) {
+            Ok(session) => {
+                let played = attempt.plays;
+                self.clock.learn(server_time, turn.now);
+                if played {
+                    self.state.play_time = Some(server_time);
+                }
+                self.state.instance = Some(session.claims.instance);
+                self.state.evidence_time = Some(session.claims.evidence_time);
+                self.state.challenge = Some(challenge);
+                self.state.clock_offset = self.clock.offset();
+                if let Some(key) = &mut self.state.app_attest {
+                    key.pending = None;
+                }
+                self.session = Some(session);
+                self.attempt = None;
+                self.failures = 0;
+                self.fresh_wanted = false;
+                self.phase = Phase::Idle;
+                turn.effects.push(Effect::Ready);
+            }
+            Err(AnswerError::UnknownKey)
+                if matches!(self.config.result_keys, ResultKeys::Fetched) && !attempt.keys_refetched =>
+            {
+                attempt.keys_refetched = true;
+                let id = self.fetch_key_set(turn);
+                self.await_id(Awaiting::KeySet, id, turn);
+            }
+            Err(error) => self.distrust(error, turn),
+        }
+    }
+
+    pub(super) fn key_set(&mut self, outcome: Result<Answer, Unreached>, turn: &mut Turn<'_>) {
+        self.keys.fetching = None;
+        let keys = match outcome {
+            Ok(Answer { status: 200, body, .. }) if body.len() <= MAX_ANSWER => {
+                answer::result_keys(&body).ok()
+            }
+            _ => None,
+        };
+        let waiting = matches!(self.phase, Phase::Busy { awaiting: Awaiting::KeySet, .. });
+        match keys {
+            Some(keys) => {
+                self.keys.known = keys;
+                if waiting {
+                    self.verify_held(turn);
+                }
+            }
+            None if waiting => {
+                if let Some(attempt) = &mut self.attempt {
+                    attempt.keys_refetched = false;
+                }
+                self.fail(AttesterError::Unreachable, Pace::Soon, None, turn);
+            }
+            None => {}
+        }
+    }
+
+    /// An answer that is not the service's, or not for us: nothing of the attempt is used again.
+    fn distrust(&mut self, error: AnswerError, turn: &mut Turn<'_>) {
+        self.abandon();
+        self.fail(AttesterError::UntrustedAnswer(error), Pace::Slow, None, turn);
+    }
+
+    /// Follows a refusal of the service.
+    pub(super) fn refused(&mut self, answer: &Answer, turn: &mut Turn<'_>) {
+        let refusal = answer::refusal(&answer.body);
+        let reference = refusal.as_ref().and_then(|refusal| refusal.reference);
+        if answer.status >= 500 || answer.status == 429 {
+            // Nothing was consumed: the same bytes again, later.
+            return self.fail(AttesterError::Unavailable { reference }, Pace::Soon, answer.retry_after, turn);
+        }
+        self.abandon();
+        match refusal {
+            None => self.fail(AttesterError::Unreachable, Pace::Soon, answer.retry_after, turn),
+            Some(refusal) => match refusal.cure {
+                Some(Cure::Retry) => {
+                    let error = AttesterError::Unavailable { reference };
+                    self.fail(error, Pace::Soon, answer.retry_after, turn);
+                }
+                Some(Cure::ReEnrol) if !self.restarted => {
+                    self.forget_keys(turn);
+                    self.restart(turn);
+                }
+                Some(Cure::UpdateApp) => {
+                    self.fail(AttesterError::UpdateRequired { reference }, Pace::Hourly, None, turn);
+                }
+                Some(Cure::ReEnrol) | None => {
+                    let error = AttesterError::Refused { reference };
+                    self.fail(error, Pace::Slow, answer.retry_after, turn);
+                }
+            },
+        }
+    }
+
+    /// Forgets this installation's keys and instance.
+    pub(super) fn forget_keys(&mut self, turn: &mut Turn<'_>) {
+        if let Some(key) = self.state.key.take() {
+            turn.effects.push(Effect::ForgetKey(key.handle));
+        }
+        self.state.app_attest = None;
+        self.state.instance = None;
+    }
+
+    /// Starts over at once, the first time for one demand; after that it is a failure like others.
+    pub(super) fn restart(&mut self, turn: &mut Turn<'_>) {
+        self.abandon();
+        if self.restarted {
+            return self.fail(AttesterError::PlatformUnavailable, Pace::Slow, None, turn);
+        }
+        self.restarted = true;
+        self.begin(turn);
+    }
+
+    /// Drops the attempt. A challenge that was never sent is kept; an App Attest key that was attested in vain is not.
+    pub(super) fn abandon(&mut self) {
+        match self.attempt.take() {
+            Some(Attempt { envelope: None, enrolment: None, challenge, .. }) => {
+                self.state.challenge = Some(challenge);
+            }
+            Some(_) if matches!(self.state.app_attest, Some(AppAttestKey { pending: Some(_), .. })) => {
+                self.state.app_attest = None;
+            }
+            _ => {}
+        }
+    }
+
+    /// Pauses after a failure. The first one is not told to those who wait: it is tried again soon.
+    pub(super) fn fail(
+        &mut self,
+        error: AttesterError,
+        pace: Pace,
+        retry_after: Option<u64>,
+        turn: &mut Turn<'_>,
+    ) {
+        if self.attempt.as_ref().is_some_and(|attempt| attempt.enrolment.is_none()) {
+            self.abandon();
+        }
+        let doublings = self.failures.min(16);
+        self.failures = self.failures.saturating_add(1);
+        let longest: u64 = match pace {
+            Pace::Soon => (1_000 << doublings).min(300_000),
+            Pace::Slow => (60_000 << doublings).min(3_600_000),
+            Pace::Hourly => 3_600_000,
+        };
+        // Between half and the whole, so that phones that failed together do not come back together.
+        let jitter = u64::from_be_bytes(turn.entropy.jitter) % (longest / 2 + 1);
+        let pause = Duration::from_millis(longest / 2 + jitter);
+        // A service may slow us down, not silence us.
+        let asked = Duration::from_secs(retry_after.unwrap_or(0).min(3_600));
+        let until = turn.now.uptime.saturating_add(pause.max(asked));
+        let quiet = doublings == 0 && matches!(pace, Pace::Soon) && asked.is_zero();
+        self.phase = Phase::Paused { until, error, quiet };
+        turn.effects.push(match quiet {
+            true => Effect::WaitUntil(until),
+            false => Effect::Failed { error, retry_at: until },
+        });
+    }
+
+    pub(super) fn fetch_key_set(&mut self, turn: &mut Turn<'_>) -> EffectId {
+        let id = self.new_id();
+        self.keys.fetching = Some(id);
+        let url = self.config.url("/.well-known/jwks.json");
+        let call = Fetch { post: false, url, content_type: None, body: Vec::new() };
+        turn.effects.push(Effect::Fetch { id, call });
+        id
+    }
+}

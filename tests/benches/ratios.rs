@@ -1,0 +1,141 @@
+//! What a request costs, beside what its cryptography alone would cost, in one run on one core.
+//!
+//! Every case is measured in turn, round after round, so that a busy machine slows all of them alike; the table
+//! prints medians and their ratios. Absolute times mean little on a shared machine.
+#![allow(clippy::print_stdout, missing_docs)]
+
+mod scene;
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::signature::{ED25519, ParsedPublicKey, UnparsedPublicKey};
+use countersign_core::encoding::from_base64url;
+use countersign_core::token::proof::DecodedProof;
+use countersign_core::token::result::DecodedResult;
+use countersign_verifier::check::Decision;
+
+use scene::Scene;
+
+const ROUNDS: usize = 60;
+/// Inputs made at once, outside the measurement.
+const BATCH: u64 = 16;
+const SLICE: Duration = Duration::from_millis(12);
+
+struct Case<'a> {
+    name: &'static str,
+    /// Runs the case this many times and says how long it took: making the input is not measured.
+    run: Box<dyn FnMut(u64) -> Duration + 'a>,
+    samples: Vec<f64>,
+}
+
+fn case<'a>(name: &'static str, mut body: impl FnMut() + 'a) -> Case<'a> {
+    let run = move |times: u64| {
+        let start = Instant::now();
+        for _ in 0..times {
+            body();
+        }
+        start.elapsed()
+    };
+    Case { name, run: Box::new(run), samples: Vec::new() }
+}
+
+/// A case whose input is made anew for each run.
+fn case_with<'a, I>(
+    name: &'static str,
+    mut input: impl FnMut() -> I + 'a,
+    mut body: impl FnMut(I) + 'a,
+) -> Case<'a> {
+    let run = move |times: u64| {
+        let mut elapsed = Duration::ZERO;
+        for _ in 0..times.div_ceil(BATCH) {
+            let inputs: Vec<I> = (0..BATCH).map(|_| input()).collect();
+            let start = Instant::now();
+            inputs.into_iter().for_each(&mut body);
+            elapsed += start.elapsed();
+        }
+        elapsed
+    };
+    Case { name, run: Box::new(run), samples: Vec::new() }
+}
+
+fn main() {
+    let scene = Scene::new(262_144);
+    let sent = scene.sent();
+    assert!(matches!(scene.check(&sent), Decision::Permit(_)), "the measured request passes");
+
+    let result = from_base64url(&sent.result).unwrap();
+    let proof = from_base64url(&sent.proof).unwrap();
+    let decoded = DecodedProof::decode(&proof).unwrap();
+    let mut buffer = [0; 4096];
+    let message = decoded.message.to_be_signed(&mut buffer).unwrap();
+    let public_key = *DecodedResult::decode(&result).unwrap().claims.confirmation.as_ed25519().unwrap();
+    let parsed = ParsedPublicKey::new(&ED25519, public_key).unwrap();
+    let mut cases = [
+        case("one bare Ed25519 verify, key parsed", || {
+            parsed.verify_sig(black_box(message), decoded.message.signature()).unwrap();
+        }),
+        case("one bare Ed25519 verify, key not parsed", || {
+            UnparsedPublicKey::new(&ED25519, public_key)
+                .verify(black_box(message), decoded.message.signature())
+                .unwrap();
+        }),
+        case_with(
+            "check, warm caches",
+            || scene.sent(),
+            |sent| {
+                assert!(matches!(scene.check(&sent), Decision::Permit(_)));
+            },
+        ),
+        case_with(
+            "check, nothing cached",
+            || (Scene::new(64), scene.sent()),
+            |(cold, sent)| {
+                assert!(matches!(cold.check(&sent), Decision::Permit(_)));
+            },
+        ),
+        case("decode a result", || {
+            drop(black_box(DecodedResult::decode(black_box(&result)).unwrap().claims))
+        }),
+        case("decode a proof", || {
+            black_box(DecodedProof::decode(black_box(&proof)).unwrap());
+        }),
+        case_with(
+            "refuse a replayed proof, warm caches",
+            || (),
+            |()| {
+                assert!(matches!(scene.check(&sent), Decision::Refusal(_)));
+            },
+        ),
+    ];
+
+    let mut times: Vec<u64> = Vec::new();
+    for case in &mut cases {
+        let once = (case.run)(BATCH).as_secs_f64() / BATCH as f64;
+        times.push(((SLICE.as_secs_f64() / once) as u64).clamp(BATCH, 4096) / BATCH * BATCH);
+    }
+    for _ in 0..ROUNDS {
+        for (case, times) in cases.iter_mut().zip(&times) {
+            let elapsed = (case.run)(*times).as_secs_f64();
+            case.samples.push(elapsed / *times as f64);
+        }
+    }
+    let medians: Vec<f64> = cases.iter_mut().map(|case| median(&mut case.samples)).collect();
+    let bare = medians[0];
+    println!("\n{:<42} {:>10} {:>8}", "case", "median", "ratio");
+    for (case, median) in cases.iter().zip(&medians) {
+        println!("{:<42} {:>7.2} us {:>7.3}x", case.name, median * 1e6, median / bare);
+    }
+    // Cold, three signatures are verified: result, proof, access token; here all are Ed25519.
+    println!("\ncheck, nothing cached / three bare verifies: {:.3}x", medians[3] / (3.0 * medians[1]));
+    println!(
+        "header bytes: Attestation-Result {}, Attestation-Proof {}",
+        sent.result.len(),
+        sent.proof.len()
+    );
+}
+
+fn median(samples: &mut [f64]) -> f64 {
+    samples.sort_by(f64::total_cmp);
+    samples[samples.len() / 2]
+}

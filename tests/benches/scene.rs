@@ -1,0 +1,153 @@
+//! An edge, the two issuers it trusts, and one device with its requests; all signatures are Ed25519.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use countersign_core::challenge::{MacKey, MacKeyRing, RANDOM_LENGTH};
+use countersign_core::encoding::base64url;
+use countersign_core::request::Origin;
+use countersign_core::time::Timestamp;
+use countersign_core::token::keys::{PublicKey, Thumbprint};
+use countersign_core::token::result::{InstanceId, Protection, ResultClaims, Tier, VouchedBy};
+use countersign_verifier::check::decision::{Randomness, RandomnessUnavailable};
+use countersign_verifier::check::route::OAuthClient;
+use countersign_verifier::check::trust::service_keys;
+use countersign_verifier::check::{Content, Decision, Edge, Field, Fields, Limits, Request, Resource, Route};
+use countersign_verifier::credential::jwks::Jwks;
+use countersign_verifier::issue::jwks;
+use countersign_virtual_device::session::{ProofRequest, Session};
+use countersign_virtual_device::{Seed, SessionKey};
+use serde_json::{Value, json};
+
+pub(crate) const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
+const SERVICE: &str = "https://attest.example";
+const SERVER: &str = "https://as.example";
+const RESOURCE: &str = "https://api.example";
+const JKT: Thumbprint = Thumbprint::from_bytes([6; 32]);
+
+/// The edge, and the one device that speaks to it.
+pub(crate) struct Scene {
+    edge: Edge,
+    session: Session,
+    token: String,
+}
+
+/// A request's header values.
+pub(crate) struct Sent {
+    authorization: String,
+    pub(crate) result: String,
+    pub(crate) proof: String,
+}
+
+struct NoNonces;
+
+impl Randomness for NoNonces {
+    fn fresh(&self) -> Result<[u8; RANDOM_LENGTH], RandomnessUnavailable> {
+        Err(RandomnessUnavailable)
+    }
+}
+
+impl Scene {
+    /// A scene that remembers `proofs` requests.
+    pub(crate) fn new(proofs: usize) -> Self {
+        let signer = |name| SessionKey::from_seed(&Seed::from_text(name));
+        let (service, server, device) = (signer("service"), signer("server"), signer("device"));
+        let client = OAuthClient { issuer: SERVER.to_owned(), client_id: "client".to_owned() };
+        let resource = Resource {
+            identifier: RESOURCE.to_owned(),
+            origin: Origin::parse(RESOURCE).unwrap(),
+            metadata_url: None,
+            authorization_servers: vec![SERVER.to_owned()],
+            clients: HashMap::from([("app".to_owned(), vec![client])]),
+            replay_domain: String::new(),
+            routes: vec![Route::new("/")],
+        };
+        let edge = Edge::new(
+            HashMap::from([("api".to_owned(), resource)]),
+            [SERVICE.to_owned()],
+            [SERVER.to_owned()],
+            MacKeyRing::new(MacKey::new(1, [3; 32]), vec![]),
+            Box::new(NoNonces),
+            false,
+            Limits { results: 16, access_tokens: 16, first_uses: 16, addresses: 16, proofs, failures: 20 },
+        );
+        edge.service(SERVICE).unwrap().replace(service_keys(&key_set(&service)));
+        edge.authorization_server(SERVER).unwrap().replace(key_set(&server));
+        let result = result(&service, device.public_key());
+        let token = access_token(&server);
+        Self { edge, session: Session { key: device, result }, token }
+    }
+
+    /// A further request of the device.
+    pub(crate) fn sent(&self) -> Sent {
+        static REQUESTS: AtomicU64 = AtomicU64::new(0);
+        let mut token_id = [0; 16];
+        token_id[..8].copy_from_slice(&REQUESTS.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+        let fields = self.session.prove(&ProofRequest {
+            resource: RESOURCE,
+            method: "GET",
+            uri: "https://api.example/v1/accounts/1234567890/transactions?page=1",
+            body: None,
+            credential: Some(&self.token),
+            nonce: None,
+            token_id,
+            now: NOW,
+        });
+        Sent { authorization: format!("DPoP {}", self.token), result: fields.result, proof: fields.proof }
+    }
+
+    pub(crate) fn check(&self, sent: &Sent) -> Decision {
+        let request = Request {
+            method: "GET",
+            path_and_query: "/v1/accounts/1234567890/transactions?page=1",
+            source: None,
+            fields: Fields {
+                authorization: Field::from_lines([sent.authorization.as_bytes()]),
+                attestation_result: Field::from_lines([sent.result.as_bytes()]),
+                attestation_proof: Field::from_lines([sent.proof.as_bytes()]),
+                ..Fields::default()
+            },
+            content: Content::Unseen,
+        };
+        self.edge.check("api", &request, NOW)
+    }
+}
+
+fn key_set(key: &SessionKey) -> Jwks {
+    Jwks::decode(jwks([("key-1", &key.public_key())]).to_string().as_bytes()).unwrap()
+}
+
+fn result(service: &SessionKey, confirmation: PublicKey) -> String {
+    let claims = ResultClaims {
+        issuer: SERVICE.to_owned(),
+        client_id: "app".to_owned(),
+        issued_at: NOW.minus(300),
+        expires_at: NOW.plus(300),
+        confirmation,
+        tier: Tier::Affirming,
+        instance: InstanceId::from_bytes([5; 16]),
+        instance_jkt: JKT,
+        protection: Protection::Tee,
+        vouched_by: VouchedBy::Platform,
+        evidence_time: NOW.minus(300),
+        app_version: Some("4.12.0".to_owned()),
+        policy: "default/12".to_owned(),
+        labels: Vec::new(),
+    };
+    let message = claims.to_unsigned("key-1");
+    base64url(&message.with_signature(&service.sign(&message.to_be_signed())))
+}
+
+fn access_token(server: &SessionKey) -> String {
+    let header = json!({"alg": "EdDSA", "typ": "at+jwt", "kid": "key-1"});
+    let claims = json!({
+        "iss": SERVER, "sub": "248289761001", "client_id": "client", "aud": RESOURCE,
+        "jti": "b4b3f9e2c7f14a2f9d0e6a5c", "scope": "accounts transactions",
+        "iat": NOW.minus(60).as_unix_seconds(), "exp": NOW.plus(540).as_unix_seconds(),
+        "cnf": {"jkt": JKT.to_base64url()},
+    });
+    let segment = |value: &Value| base64url(value.to_string().as_bytes());
+    let input = format!("{}.{}", segment(&header), segment(&claims));
+    let signature = server.sign(input.as_bytes());
+    format!("{input}.{}", base64url(&signature))
+}

@@ -1,0 +1,24 @@
+//! The warm path of the edge's decision allocates nothing: measured, not guessed.
+
+#[path = "../benches/scene.rs"]
+mod scene;
+
+use countersign_verifier::check::Decision;
+
+use scene::Scene;
+
+#[test]
+fn a_warm_check_allocates_nothing() {
+    let scene = Scene::new(4096);
+    assert!(matches!(scene.check(&scene.sent()), Decision::Permit(_)), "warms the caches");
+    let sent = scene.sent();
+    let mut decision = None;
+    let measured = allocation_counter::measure(|| decision = Some(scene.check(&sent)));
+    assert!(matches!(decision, Some(Decision::Permit(_))));
+    assert_eq!(measured.count_total, 0, "{} bytes", measured.bytes_total);
+}
+
+#[test]
+fn the_counter_counts() {
+    assert_eq!(allocation_counter::measure(|| drop(std::hint::black_box(Box::new(1)))).count_total, 1);
+}

@@ -1,0 +1,84 @@
+//! Every genuine, altered and synthetic case of the vector collection, and every variant of it, through the
+//! public interface of the verifier, with the clock set as the manifest says.
+//!
+//! The collection is not part of the repository: `COUNTERSIGN_VECTORS` names its folder. Without it the run says
+//! that it was skipped, unless `COUNTERSIGN_REQUIRE` names `vectors`.
+#![allow(clippy::print_stdout)]
+
+mod android_key;
+mod app_attest;
+mod case;
+mod exceptions;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use case::{Case, Verdict};
+use exceptions::Exceptions;
+
+fn main() -> ExitCode {
+    let folder = std::env::var_os("COUNTERSIGN_VECTORS")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/vectors"), PathBuf::from);
+    if !folder.is_dir() {
+        println!("SKIPPED vectors: folder {} not found", folder.display());
+        let required = std::env::var("COUNTERSIGN_REQUIRE").unwrap_or_default();
+        return if required.split([',', ' ']).any(|group| group == "vectors") {
+            ExitCode::FAILURE
+        } else {
+            ExitCode::SUCCESS
+        };
+    }
+
+    let mut exceptions = Exceptions::load();
+    let mut run = Run::default();
+    for case in Case::load(&folder.join("app-attest")) {
+        match case.text("kind") {
+            "attestation" => run.judge(&case, &mut exceptions, app_attest::attestation),
+            "assertion" => run.judge(&case, &mut exceptions, app_attest::assertion),
+            _ => run.out_of_scope += 1,
+        }
+    }
+    for case in Case::load(&folder.join("android-key-attestation")) {
+        run.judge(&case, &mut exceptions, android_key::chain);
+    }
+    run.failures.extend(exceptions.unused());
+
+    for failure in &run.failures {
+        println!("FAILED {failure}");
+    }
+    println!("vectors: {} App Attest receipts not in scope", run.out_of_scope);
+    println!("vectors: {} cases, {} variants, {} exceptions", run.cases, run.variants, exceptions.len());
+    let judged = run.cases + run.variants;
+    println!("vectors: {} passed, {} failed", judged.saturating_sub(run.failures.len()), run.failures.len());
+    if run.failures.is_empty() && run.cases > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+#[derive(Default)]
+struct Run {
+    cases: usize,
+    variants: usize,
+    out_of_scope: usize,
+    failures: Vec<String>,
+}
+
+impl Run {
+    fn judge(&mut self, case: &Case, exceptions: &mut Exceptions, verdict: fn(&Case) -> Verdict) {
+        self.cases += 1;
+        self.compare(case, exceptions, verdict);
+        for variant in case.variants() {
+            self.variants += 1;
+            self.compare(&variant, exceptions, verdict);
+        }
+    }
+
+    fn compare(&mut self, case: &Case, exceptions: &mut Exceptions, verdict: fn(&Case) -> Verdict) {
+        let verdict = verdict(case);
+        let expected = matches!(case.text("expected"), "valid" | "accept");
+        if verdict.is_accepted() == expected {
+            return;
+        }
+        if !exceptions.allow(case, verdict.is_accepted()) {
+            self.failures.push(format!("{case}: expected {}, found {verdict}", case.text("expected")));
+        }
+    }
+}

@@ -1,0 +1,371 @@
+//! Enrolment and renewal: from an envelope to an answer, in the order of protocol section 5.
+
+#[cfg(test)]
+mod tests;
+
+use countersign_core::enrolment::{Cure, DecodedEnrolment, EnrolmentAnswer, Evidence};
+use countersign_core::time::Timestamp;
+use countersign_core::token::result::{InstanceId, Tier};
+use countersign_verifier::crypto::sha256;
+use countersign_verifier::enrolment::{
+    self, Admission, AuthenticEnrolment, CHALLENGE_LIFETIME, EnrolmentError, PlatformKey, RegisteredInstance,
+    Verdict, VerifiedEnrolment,
+};
+use countersign_verifier::issue::{AttestationResult, Issuer, Lifetimes};
+use countersign_verifier::policy::Appraisal;
+use serde_json::{Value, json};
+
+use crate::service::Service;
+use crate::store::{Commit, CommitError, Committed, Decision, InstanceChange, Reference, StoreError};
+use crate::trust::Trust;
+
+/// Largest part of verified claims that an audit record keeps, in bytes.
+const MAX_CLAIMS: usize = 16 * 1024;
+
+/// Why a call is refused, with everything that the answer and the operator need.
+#[derive(Debug)]
+pub(crate) struct Denial {
+    /// What the operator finds it under, and the device is told.
+    pub(crate) reference: Option<Reference>,
+    /// Why.
+    pub(crate) cause: Cause,
+}
+
+/// Why a call is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// The envelope or its evidence does not hold.
+    Enrolment(EnrolmentError),
+    /// The instance is banned.
+    Banned,
+    /// The policy refuses what the evidence says.
+    Policy,
+    /// Another request used the challenge.
+    ChallengeUsed,
+    /// Another renewal with this or a later assertion came first.
+    CounterNotAbove,
+    /// The database cannot be used.
+    Store(StoreError),
+    /// A key cannot sign, or there is no randomness.
+    Unable,
+}
+
+impl Cause {
+    /// A stable name for logs and metrics.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::Enrolment(error) => error.reason(),
+            Self::Banned => "instance_banned",
+            Self::Policy => "policy",
+            Self::ChallengeUsed => "challenge_used",
+            Self::CounterNotAbove => "assertion_counter_not_above",
+            Self::Store(error) => error.reason(),
+            Self::Unable => "unable_to_sign",
+        }
+    }
+
+    /// What an honest device in this situation should do.
+    pub(crate) fn cure(&self) -> Option<Cure> {
+        match self {
+            Self::Enrolment(error) => error.cure(),
+            Self::ChallengeUsed | Self::CounterNotAbove | Self::Store(_) | Self::Unable => Some(Cure::Retry),
+            Self::Banned | Self::Policy => None,
+        }
+    }
+}
+
+/// One call under way.
+struct Call<'a> {
+    service: &'a Service,
+    trust: &'a Trust,
+    body: &'a [u8],
+    /// The instance in the path, for a renewal.
+    addressed: Option<InstanceId>,
+    now: Timestamp,
+}
+
+/// What is known of the envelope, for the audit record of a refusal.
+#[derive(Default)]
+struct Known {
+    client_id: Option<String>,
+    instance: Option<InstanceId>,
+    /// Whether the envelope is signed: only then is a refusal recorded, so that noise does not fill the disk.
+    authentic: bool,
+    reasons: Vec<String>,
+    claims: Value,
+}
+
+impl Service {
+    /// Enrols, or renews `addressed`.
+    pub(crate) async fn attest(
+        &self,
+        addressed: Option<InstanceId>,
+        body: &[u8],
+    ) -> Result<EnrolmentAnswer, Denial> {
+        let trust = self.trust.load_full();
+        let call = Call { service: self, trust: &trust, body, addressed, now: self.clock.now() };
+        let mut known = Known::default();
+        let purpose = if addressed.is_some() { "renew" } else { "enrol" };
+        match call.answer(&mut known).await {
+            Ok((answer, tier)) => {
+                self.metrics.appraisal(purpose, tier_name(tier), "ok");
+                Ok(answer)
+            }
+            Err(cause) => {
+                self.metrics.appraisal(purpose, "refused", cause.reason());
+                if let Cause::Store(error) = &cause {
+                    self.metrics.store_error(error.reason());
+                    tracing::error!(%error, "an enrolment or renewal could not be stored");
+                }
+                Err(self.denied(cause, known, call.now).await)
+            }
+        }
+    }
+
+    async fn denied(&self, cause: Cause, known: Known, now: Timestamp) -> Denial {
+        let Some(reference) = fresh::<5>().map(Reference::from_random) else {
+            return Denial { reference: None, cause };
+        };
+        let Known { client_id, instance, authentic, mut reasons, claims } = known;
+        if reasons.is_empty() {
+            reasons.push(cause.reason().to_owned());
+        }
+        tracing::info!(%reference, reasons = reasons.join(","), "refused");
+        if authentic && !matches!(cause, Cause::Store(_)) {
+            let verdict = "refused".to_owned();
+            let decision = Decision { reference, time: now, client_id, instance, verdict, reasons, claims };
+            if let Err(error) = self.store.record(&decision).await {
+                self.metrics.store_error(error.reason());
+                tracing::error!(%error, %reference, "a refusal could not be recorded");
+            }
+        }
+        Denial { reference: Some(reference), cause }
+    }
+
+    fn issue(
+        &self,
+        admission: &Admission,
+        instance: InstanceId,
+        now: Timestamp,
+    ) -> Result<EnrolmentAnswer, Cause> {
+        let issuer = Issuer {
+            issuer: self.settings.issuer.as_str(),
+            result_signer: self.keys.results.current(),
+            attestation_signer: self.keys.jwts.current(),
+            lifetimes: Lifetimes {
+                result: self.settings.lifetime.result.as_seconds(),
+                attestation: self.settings.lifetime.client_attestation.as_seconds(),
+            },
+        };
+        let AttestationResult { result, client_attestation_as, client_attestation_rs, expires_at } =
+            issuer.issue(admission, instance, now).map_err(|_| Cause::Unable)?;
+        let next_challenge = self.fresh_challenge(now).ok_or(Cause::Unable)?;
+        let [jitter] = fresh::<1>().ok_or(Cause::Unable)?;
+        Ok(EnrolmentAnswer {
+            instance_id: instance.to_base64url(),
+            result,
+            client_attestation_as,
+            client_attestation_rs,
+            renew_after: renew_after(expires_at.seconds_since(now), jitter),
+            server_time: now.as_unix_seconds(),
+            next_challenge: next_challenge.to_base64url(),
+        })
+    }
+}
+
+impl Call<'_> {
+    async fn answer(&self, known: &mut Known) -> Result<(EnrolmentAnswer, Tier), Cause> {
+        let (service, now) = (self.service, self.now);
+        // 1. Caps: the listener has bounded the body. 2. Decode.
+        let decoded = DecodedEnrolment::decode(self.body)
+            .map_err(|error| Cause::Enrolment(EnrolmentError::Encoding(error)))?;
+        let envelope = &decoded.enrolment;
+        if envelope.instance != self.addressed {
+            return Err(Cause::Enrolment(EnrolmentError::InstanceMismatch));
+        }
+        known.client_id = Some(envelope.client_id.clone());
+        known.instance = envelope.instance;
+        // 3. Challenge: ours and fresh, before anything is looked up for whoever sent this.
+        let challenge = envelope.challenge;
+        service
+            .keys
+            .challenges
+            .verify(&challenge, service.challenge_scope(), CHALLENGE_LIFETIME, now)
+            .map_err(|error| Cause::Enrolment(EnrolmentError::Challenge(error)))?;
+        let record = match envelope.instance {
+            Some(id) => service.store.instance(&id).await?,
+            None => service.store.instance_of_key(&envelope.client_id, &envelope.instance_key).await?,
+        };
+        let request = sha256(self.body);
+        let consumed = service.store.consumed(&challenge).await?;
+        let used = consumed.is_some();
+        let repeated = consumed.filter(|consumed| consumed.request == request);
+        let banned = record.as_ref().is_some_and(|record| record.banned);
+        let registered = record.map(|record| record.registered).filter(|_| envelope.instance.is_some());
+        // The same request again is judged as it was judged the first time.
+        let previous_counter = repeated.as_ref().and_then(|consumed| consumed.previous_counter);
+        let registered = registered.map(|registered| with_counter(registered, previous_counter));
+        let asserts = envelope.evidence.iter().any(|one| matches!(one, Evidence::AppAttestAssertion { .. }));
+
+        let admission =
+            self.judge(decoded, registered.as_ref(), banned, used && repeated.is_none(), known)?;
+        // 9. One transaction.
+        let instance = match (&repeated, &registered) {
+            (Some(consumed), _) => consumed.instance,
+            (None, registered) => {
+                let change = match registered {
+                    Some(registered) => InstanceChange::Renew {
+                        id: registered.id,
+                        previous_counter: counter(registered).filter(|_| asserts),
+                    },
+                    None => InstanceChange::Enrol(InstanceId::from_bytes(fresh().ok_or(Cause::Unable)?)),
+                };
+                let decision = self.granted(&admission, known)?;
+                let commit = Commit {
+                    challenge: &challenge,
+                    challenge_expires: challenge.issued_at().plus(CHALLENGE_LIFETIME + 1),
+                    request,
+                    change,
+                    admission: &admission,
+                    decision: &decision,
+                    now,
+                };
+                match service.store.commit(&commit).await? {
+                    Committed::Done(instance) => instance,
+                    Committed::Repeated(consumed) => consumed.instance,
+                }
+            }
+        };
+        // 10. Issue.
+        Ok((service.issue(&admission, instance, now)?, admission.tier()))
+    }
+
+    /// The steps that need no database.
+    fn judge(
+        &self,
+        decoded: DecodedEnrolment<'_>,
+        registered: Option<&RegisteredInstance>,
+        banned: bool,
+        used_by_another: bool,
+        known: &mut Known,
+    ) -> Result<Box<Admission>, Cause> {
+        // 4. Envelope signature, 5. session possession (and once more issuer and challenge).
+        let checks = self.service.checks(self.trust);
+        let authentic = AuthenticEnrolment::verify(decoded, registered, &checks, self.now)?;
+        known.authentic = true;
+        // 6. Ban.
+        if banned {
+            return Err(Cause::Banned);
+        }
+        if used_by_another {
+            return Err(Cause::ChallengeUsed);
+        }
+        // 7. Evidence, offline.
+        let verified = authentic.verify_evidence(&checks, self.now)?;
+        known.claims = claims_of(&verified);
+        // 8. Appraise.
+        match verified.appraise(&self.trust.policy, self.now) {
+            Verdict::Admitted(admission) => Ok(admission),
+            Verdict::Refused(appraisal) => {
+                known.reasons = reasons_of(&appraisal);
+                Err(Cause::Policy)
+            }
+        }
+    }
+
+    fn granted(&self, admission: &Admission, known: &mut Known) -> Result<Decision, Cause> {
+        Ok(Decision {
+            reference: fresh::<5>().map(Reference::from_random).ok_or(Cause::Unable)?,
+            time: self.now,
+            client_id: Some(admission.client_id().to_owned()),
+            instance: None,
+            verdict: tier_name(admission.tier()).to_owned(),
+            reasons: admission.appraisal().map(reasons_of).unwrap_or_default(),
+            claims: std::mem::take(&mut known.claims),
+        })
+    }
+}
+
+impl Service {
+    /// What the checks of an envelope need.
+    fn checks<'a>(&'a self, trust: &'a Trust) -> enrolment::Service<'a> {
+        enrolment::Service {
+            issuer: self.settings.issuer.as_str(),
+            challenge_keys: &self.keys.challenges,
+            anchors: &trust.anchors,
+            revocation: trust.revocation.as_ref(),
+            development_keys: &|_| None,
+            policy: &trust.policy,
+        }
+    }
+}
+
+impl From<EnrolmentError> for Cause {
+    fn from(error: EnrolmentError) -> Self {
+        Self::Enrolment(error)
+    }
+}
+
+impl From<StoreError> for Cause {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<CommitError> for Cause {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::ChallengeUsed => Self::ChallengeUsed,
+            CommitError::CounterNotAbove => Self::CounterNotAbove,
+            CommitError::Banned => Self::Banned,
+            CommitError::UnknownInstance => Self::Enrolment(EnrolmentError::UnknownInstance),
+            CommitError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+fn with_counter(mut registered: RegisteredInstance, previous: Option<u32>) -> RegisteredInstance {
+    if let (PlatformKey::AppAttest { counter, .. }, Some(previous)) = (&mut registered.platform_key, previous)
+    {
+        *counter = previous;
+    }
+    registered
+}
+
+const fn counter(registered: &RegisteredInstance) -> Option<u32> {
+    match &registered.platform_key {
+        PlatformKey::AppAttest { counter, .. } => Some(*counter),
+        PlatformKey::AndroidKey | PlatformKey::DevelopmentKey => None,
+    }
+}
+
+fn reasons_of(appraisal: &Appraisal) -> Vec<String> {
+    appraisal.objections().map(|outcome| outcome.constraint.label().to_owned()).collect()
+}
+
+/// What the evidence says, for the audit record. The receipt would let its holder ask Apple about the device.
+fn claims_of(verified: &VerifiedEnrolment<'_>) -> Value {
+    let Some(evidence) = verified.evidence() else { return Value::Null };
+    let mut claims = json!(evidence);
+    if let Some(app_attest) = claims.pointer_mut("/claims/app-attest").and_then(Value::as_object_mut) {
+        app_attest.remove("receipt");
+    }
+    if claims.to_string().len() > MAX_CLAIMS { json!({ "kind": evidence.kind().name() }) } else { claims }
+}
+
+const fn tier_name(tier: Tier) -> &'static str {
+    match tier {
+        Tier::Affirming => "affirming",
+        Tier::Warning => "warning",
+    }
+}
+
+/// Half of the result's life, less up to a tenth of it, so that devices do not come back all at once.
+fn renew_after(life: u64, jitter: u8) -> u64 {
+    life / 2 - (life / 10) * u64::from(jitter) / 256
+}
+
+fn fresh<const N: usize>() -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).ok().map(|()| bytes)
+}

@@ -1,0 +1,111 @@
+//! The command line of `countersign`: which commands there are, and what their exit codes mean.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::commands::{appraise, keys, serve, settings};
+
+/// Proves with each request that an API call comes from the genuine app on a genuine phone.
+#[derive(Debug, Parser)]
+#[command(name = "countersign", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands; each lives in a file of its name under `commands`.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the attestation service, and the edge behind a gateway if the settings name one.
+    Serve(serve::Arguments),
+    /// Judge one piece of evidence, offline.
+    Appraise(Box<appraise::Arguments>),
+    /// Check a settings file, or print the JSON schema of settings.
+    #[command(subcommand)]
+    Settings(settings::Command),
+    /// Rotate the service's keys, or make new ones where they are lost.
+    #[command(subcommand)]
+    Keys(keys::Command),
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done; 1 failed, or the answer is no; 3 wrong use of the command line.
+`countersign appraise` tells more: 1 genuine but refused, 2 could not be verified.";
+
+/// How a command ended, as every command reports it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Done, and the answer, if one was asked for, is yes.
+    Success,
+    /// Failed, or the answer is no. `appraise`: genuine, but the policy refuses it.
+    Failure,
+    /// `appraise`: the evidence could not be verified.
+    Unverified,
+    /// The command line was wrong; nothing was done.
+    Usage,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Success => 0,
+            Exit::Failure => 1,
+            Exit::Unverified => 2,
+            Exit::Usage => 3,
+        })
+    }
+}
+
+/// Runs the command that `arguments` (the program's name first) ask for, and ends as a process should.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let parsed = match Arguments::try_parse_from(arguments) {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            // Nothing is left to do if the terminal is gone.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Success }.into();
+        }
+    };
+    let exit = match parsed.command {
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Appraise(arguments) => appraise::run(&arguments),
+        Command::Keys(command) => keys::run(&command),
+        Command::Settings(command) => settings::run(&command),
+    };
+    exit.into()
+}
+
+/// Writes a line of a command's result to standard output. A reader that has gone away is no error.
+pub fn answer(line: impl AsRef<str>) {
+    let _ = writeln!(io::stdout().lock(), "{}", line.as_ref());
+}
+
+/// Writes what went wrong, and what to do, to standard error.
+pub fn complain(sentence: impl AsRef<str>) {
+    let _ = writeln!(io::stderr().lock(), "{}", sentence.as_ref().trim_end());
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn wrong_use_ends_with_3_and_help_with_0() {
+        let exit = |words: &[&str]| main(words.iter().map(OsString::from));
+        assert_eq!(exit(&["countersign", "levitate"]), ExitCode::from(3));
+        assert_eq!(exit(&["countersign"]), ExitCode::from(3));
+        assert_eq!(exit(&["countersign", "settings", "check"]), ExitCode::from(3));
+        assert_eq!(exit(&["countersign", "--help"]), ExitCode::SUCCESS);
+    }
+}

@@ -1,0 +1,6 @@
+//! One file for each command of the binary: its arguments, and a `run` that ends in an [`Exit`](crate::cli::Exit).
+
+pub mod appraise;
+pub mod keys;
+pub mod serve;
+pub mod settings;

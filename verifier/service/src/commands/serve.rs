@@ -1,0 +1,72 @@
+//! `countersign serve`: the attestation service, and the edge behind a gateway.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cli::{Exit, complain};
+use crate::service::Service;
+use crate::settings::Settings;
+use crate::telemetry::{LogFormat, start_logging};
+
+/// Arguments of `serve`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The settings file; `countersign settings schema` tells what may stand in it.
+    #[arg(
+        long,
+        short,
+        value_name = "FILE",
+        default_value = "countersign.toml",
+        env = "COUNTERSIGN_SETTINGS"
+    )]
+    pub settings: PathBuf,
+    /// How log lines are written to standard error; the variable RUST_LOG says how much.
+    #[arg(long, value_enum, default_value_t)]
+    pub log: LogFormat,
+}
+
+/// Runs the service until the process is told to end (SIGTERM or SIGINT).
+pub fn run(arguments: &Arguments) -> Exit {
+    let settings = match Settings::load(&arguments.settings) {
+        Ok(settings) => settings,
+        Err(problems) => {
+            complain(problems.to_string());
+            return Exit::Failure;
+        }
+    };
+    start_logging(arguments.log);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(format!("the service cannot start its threads: {error}"));
+            return Exit::Failure;
+        }
+    };
+    runtime.block_on(serve(settings))
+}
+
+async fn serve(settings: Settings) -> Exit {
+    // Before anything is opened, so that no signal in between is lost.
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        complain("the system refuses to tell this process of signals, so it could not end in order");
+        return Exit::Failure;
+    };
+    let running = match Service::start(settings).await {
+        Ok(running) => running,
+        Err(error) => {
+            complain(error.to_string());
+            return Exit::Failure;
+        }
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("ending; requests that are under way have ten seconds");
+    running.shut_down().await;
+    Exit::Success
+}

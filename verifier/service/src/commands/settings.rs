@@ -1,0 +1,47 @@
+//! `countersign settings`: is this file right, and what may stand in it?
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+use crate::cli::{Exit, answer, complain};
+use crate::document;
+use crate::settings::Settings;
+use crate::trust::Trust;
+
+/// What to do with settings.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Read a settings file and the policy that it names, and tell every problem, each with its line.
+    Check {
+        /// The settings file (TOML).
+        file: PathBuf,
+    },
+    /// Print the JSON schema of settings, for an editor that completes and checks TOML.
+    Schema,
+}
+
+/// Runs the command.
+pub fn run(command: &Command) -> Exit {
+    match command {
+        Command::Check { file } => {
+            let settings = match Settings::load(file) {
+                Ok(settings) => settings,
+                Err(problems) => {
+                    complain(problems.to_string());
+                    return Exit::Failure;
+                }
+            };
+            if let Err(error) = Trust::load(&settings) {
+                complain(error.to_string());
+                return Exit::Failure;
+            }
+            answer(format!("{}: no problems", file.display()));
+            Exit::Success
+        }
+        Command::Schema => {
+            answer(format!("{:#}", document::schema::<Settings>()));
+            Exit::Success
+        }
+    }
+}

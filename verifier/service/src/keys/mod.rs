@@ -1,0 +1,599 @@
+//! The service's own keys: those that sign results and JWTs, and those that recognise challenges and nonces.
+//!
+//! They are made with the system's randomness at the first start and kept as private JWK Sets (RFC 7517) in two
+//! files of mode 0600: `service.jwks`, and `edge.jwks` for the nonce key that the edges of one replay domain share.
+//! Each kind has a current key, a signing key also the next one, published before it signs, and previous ones until
+//! their last value has expired.
+
+mod files;
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use countersign_core::challenge::{MacKey, MacKeyRing};
+use countersign_core::encoding::{base64url, from_base64url_array};
+use countersign_core::time::Timestamp;
+use countersign_core::token::keys::{Algorithm, PublicKey, SIGNATURE_LENGTH};
+use countersign_verifier::issue::{Signer, SigningFailed};
+use ed25519_dalek::Signer as _;
+use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize, Zeroizing};
+
+/// How long a previous key stays: nothing that it signed or tagged lives longer. Seconds.
+pub const PREVIOUS_KEY_LIFETIME: u64 = 86_400;
+
+const SERVICE_FILE: &str = "service.jwks";
+const EDGE_FILE: &str = "edge.jwks";
+
+/// All keys of the service.
+#[derive(Debug)]
+pub struct ServiceKeys {
+    /// Sign results: Ed25519.
+    pub results: SigningKeys,
+    /// Sign JWTs: P-256.
+    pub jwts: SigningKeys,
+    /// Recognise challenges of the service.
+    pub challenges: MacKeyRing,
+    /// Recognise nonces of the edge.
+    pub nonces: MacKeyRing,
+}
+
+/// The signing keys of one algorithm.
+#[derive(Debug)]
+pub struct SigningKeys {
+    current: SigningKey,
+    others: Vec<SigningKey>,
+}
+
+/// A private signing key with its key id; erased from memory when dropped.
+pub struct SigningKey {
+    id: String,
+    public: PublicKey,
+    secret: Secret,
+}
+
+enum Secret {
+    Ed25519(Box<ed25519_dalek::SigningKey>),
+    P256(Box<p256::ecdsa::SigningKey>),
+}
+
+/// Why the keys cannot be used. Displayed as a sentence that says what to do.
+#[derive(Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeysError {
+    /// Another user may read or replace a file or the directory.
+    Exposed {
+        /// The file or directory.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// A key file is missing although the service had keys before.
+    Missing(PathBuf),
+    /// A file is not what this service writes.
+    Malformed(PathBuf),
+    /// The system refused to read or write.
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What it said.
+        kind: io::ErrorKind,
+    },
+    /// The system gave no randomness.
+    NoRandomness,
+}
+
+impl ServiceKeys {
+    /// Opens the keys in `directory`. Makes them if there are none, unless `had_keys` says that there were: then
+    /// their loss is an error, because new ones would silently disown every result.
+    ///
+    /// # Errors
+    /// What is wrong with the files, as a sentence that says what to do.
+    pub fn open(directory: &Path, had_keys: bool, now: Timestamp) -> Result<Self, KeysError> {
+        files::private_directory(directory)?;
+        let mut sets = Vec::new();
+        for (name, kinds) in [(SERVICE_FILE, SERVICE_KINDS), (EDGE_FILE, EDGE_KINDS)] {
+            let path = directory.join(name);
+            let set = match files::read(&path)? {
+                Some(text) => KeySet::from_json(&text).ok_or_else(|| KeysError::Malformed(path.clone()))?,
+                None if had_keys => return Err(KeysError::Missing(path)),
+                None => {
+                    let set = KeySet::new(kinds, now)?;
+                    files::write(&path, &set.to_json())?;
+                    set
+                }
+            };
+            sets.push((path, set));
+        }
+        let ring = |index: usize, kind| {
+            let (path, set): &(PathBuf, KeySet) = sets.get(index).expect("both sets were read");
+            (set, kind, path)
+        };
+        let signing = |(set, kind, path): (&KeySet, Kind, &PathBuf)| {
+            set.signing_keys(kind, now).ok_or_else(|| KeysError::Malformed(path.clone()))
+        };
+        let mac = |(set, kind, path): (&KeySet, Kind, &PathBuf)| {
+            set.mac_keys(kind, now).ok_or_else(|| KeysError::Malformed(path.clone()))
+        };
+        Ok(Self {
+            results: signing(ring(0, Kind::Result))?,
+            jwts: signing(ring(0, Kind::Jwt))?,
+            challenges: mac(ring(0, Kind::Challenge))?,
+            nonces: mac(ring(1, Kind::Nonce))?,
+        })
+    }
+
+    /// Makes the next keys current and new ones next, in the files. A running service uses them after a restart.
+    ///
+    /// # Errors
+    /// As [`ServiceKeys::open`]; the files are then as they were.
+    pub fn rotate(directory: &Path, now: Timestamp) -> Result<(), KeysError> {
+        files::private_directory(directory)?;
+        for (name, kinds) in [(SERVICE_FILE, SERVICE_KINDS), (EDGE_FILE, EDGE_KINDS)] {
+            let path = directory.join(name);
+            let text = files::read(&path)?.ok_or_else(|| KeysError::Missing(path.clone()))?;
+            let mut set = KeySet::from_json(&text).ok_or_else(|| KeysError::Malformed(path.clone()))?;
+            set.rotate(kinds, now)?;
+            files::write(&path, &set.to_json())?;
+        }
+        Ok(())
+    }
+
+    /// The public JWK Set: current, next and previous keys of both algorithms.
+    pub fn public_jwks(&self) -> serde_json::Value {
+        let keys = [&self.results, &self.jwts].into_iter().flat_map(SigningKeys::all);
+        countersign_verifier::issue::jwks(keys.map(|key| (key.id.as_str(), &key.public)))
+    }
+}
+
+impl SigningKeys {
+    /// The key that signs.
+    pub const fn current(&self) -> &SigningKey {
+        &self.current
+    }
+
+    /// Every key whose signatures may be met: the current one first.
+    pub fn all(&self) -> impl Iterator<Item = &SigningKey> {
+        std::iter::once(&self.current).chain(&self.others)
+    }
+}
+
+impl SigningKey {
+    fn from_secret(algorithm: Algorithm, secret: &[u8; 32]) -> Option<Self> {
+        let (public, secret) = match algorithm {
+            Algorithm::Ed25519 => {
+                let key = ed25519_dalek::SigningKey::from_bytes(secret);
+                let public = PublicKey::from_ed25519(key.verifying_key().to_bytes()).ok()?;
+                (public, Secret::Ed25519(Box::new(key)))
+            }
+            Algorithm::Esp256 => {
+                let key = p256::ecdsa::SigningKey::from_slice(secret).ok()?;
+                let point = key.verifying_key().to_sec1_point(false);
+                (PublicKey::from_p256_sec1(point.as_bytes()).ok()?, Secret::P256(Box::new(key)))
+            }
+        };
+        let id = public.thumbprint().to_base64url().get(..8)?.to_owned();
+        Some(Self { id, public, secret })
+    }
+}
+
+impl Signer for SigningKey {
+    fn key_id(&self) -> &str {
+        &self.id
+    }
+
+    fn public_key(&self) -> &PublicKey {
+        &self.public
+    }
+
+    /// ECDSA nonces are deterministic (RFC 6979).
+    fn sign(&self, message: &[u8]) -> Result<[u8; SIGNATURE_LENGTH], SigningFailed> {
+        match &self.secret {
+            Secret::Ed25519(key) => Ok(key.sign(message).to_bytes()),
+            Secret::P256(key) => {
+                let signature: p256::ecdsa::Signature = key.try_sign(message).map_err(|_| SigningFailed)?;
+                Ok(signature.to_bytes().into())
+            }
+        }
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SigningKey({})", self.id)
+    }
+}
+
+impl fmt::Display for KeysError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exposed { path, mode } => {
+                let wanted = if path.is_dir() { "700" } else { "600" };
+                write!(
+                    f,
+                    "{0} has mode {mode:o}, so other users can get at the keys; run `chmod {wanted} {0}`, and rotate \
+                     the keys if somebody may have read them",
+                    path.display()
+                )
+            }
+            Self::Missing(path) => write!(
+                f,
+                "the key file {0} is missing, although this service had keys before; restore it from a backup, or \
+                 run `countersign keys new` to start with new keys, which disowns everything the lost ones signed",
+                path.display()
+            ),
+            Self::Malformed(path) => write!(
+                f,
+                "the key file {} is damaged or was not written by this program; restore it from a backup",
+                path.display()
+            ),
+            Self::Io { path, kind } => match kind {
+                io::ErrorKind::StorageFull => {
+                    write!(
+                        f,
+                        "the disk is full, {} cannot be written; make room and start again",
+                        path.display()
+                    )
+                }
+                io::ErrorKind::PermissionDenied => {
+                    write!(f, "{} may not be read or written by this user; check its owner", path.display())
+                }
+                kind => write!(f, "{} cannot be read or written: {kind}", path.display()),
+            },
+            Self::NoRandomness => f.write_str("the system gives no randomness, so no keys can be made"),
+        }
+    }
+}
+
+impl std::error::Error for KeysError {}
+
+const SERVICE_KINDS: &[Kind] = &[Kind::Result, Kind::Jwt, Kind::Challenge];
+const EDGE_KINDS: &[Kind] = &[Kind::Nonce];
+
+/// What a key is for; stands in the file as `alg` and, for MAC keys, `purpose`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    Result,
+    Jwt,
+    Challenge,
+    Nonce,
+}
+
+impl Kind {
+    const fn algorithm(self) -> Option<Algorithm> {
+        match self {
+            Self::Result => Some(Algorithm::Ed25519),
+            Self::Jwt => Some(Algorithm::Esp256),
+            Self::Challenge | Self::Nonce => None,
+        }
+    }
+}
+
+/// Where a key stands in its rotation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum State {
+    Next,
+    Current,
+    Previous,
+}
+
+/// A private JWK Set as it stands in a file.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeySet {
+    keys: Vec<PrivateJwk>,
+}
+
+/// A private JWK: its registered members, and three of our own for the rotation.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PrivateJwk {
+    kid: String,
+    kty: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    crv: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    x: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    y: Option<String>,
+    /// Private part of a signing key, base64url of 32 bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    d: Option<String>,
+    /// A MAC key, base64url of 32 bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    k: Option<String>,
+    purpose: Kind,
+    state: State,
+    /// When it entered its state, in seconds since the epoch.
+    since: u64,
+}
+
+impl Drop for PrivateJwk {
+    fn drop(&mut self) {
+        self.d.zeroize();
+        self.k.zeroize();
+    }
+}
+
+impl KeySet {
+    fn new(kinds: &[Kind], now: Timestamp) -> Result<Self, KeysError> {
+        let mut keys = Vec::new();
+        for kind in kinds {
+            keys.push(PrivateJwk::generate(*kind, State::Current, 1, now)?);
+            if kind.algorithm().is_some() {
+                keys.push(PrivateJwk::generate(*kind, State::Next, 1, now)?);
+            }
+        }
+        Ok(Self { keys })
+    }
+
+    fn rotate(&mut self, kinds: &[Kind], now: Timestamp) -> Result<(), KeysError> {
+        self.keys.retain(|key| !key.is_over(now));
+        for kind in kinds {
+            let mut newest = 0;
+            for key in self.keys.iter_mut().filter(|key| key.purpose == *kind) {
+                newest = newest.max(key.kid.parse::<u8>().unwrap_or(0));
+                if key.state != State::Previous {
+                    key.state = if key.state == State::Next { State::Current } else { State::Previous };
+                    key.since = now.as_unix_seconds();
+                }
+            }
+            let state = if kind.algorithm().is_some() { State::Next } else { State::Current };
+            // MAC key ids go round in one byte; more than 255 rotations within a day are not kept apart.
+            self.keys.push(PrivateJwk::generate(*kind, state, newest.checked_add(1).unwrap_or(1), now)?);
+        }
+        Ok(())
+    }
+
+    fn from_json(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+
+    fn to_json(&self) -> Zeroizing<String> {
+        Zeroizing::new(serde_json::to_string_pretty(self).expect("texts and numbers are JSON"))
+    }
+
+    fn signing_keys(&self, kind: Kind, now: Timestamp) -> Option<SigningKeys> {
+        let (mut current, mut others) = (None, Vec::new());
+        for key in self.keys.iter().filter(|key| key.purpose == kind && !key.is_over(now)) {
+            let signing = key.signing_key()?;
+            if key.state == State::Current {
+                if current.replace(signing).is_some() {
+                    return None;
+                }
+            } else {
+                others.push(signing);
+            }
+        }
+        Some(SigningKeys { current: current?, others })
+    }
+
+    fn mac_keys(&self, kind: Kind, now: Timestamp) -> Option<MacKeyRing> {
+        let (mut current, mut previous) = (None, Vec::new());
+        for key in self.keys.iter().filter(|key| key.purpose == kind && !key.is_over(now)) {
+            let mac = key.mac_key()?;
+            if key.state == State::Current {
+                if current.replace(mac).is_some() {
+                    return None;
+                }
+            } else {
+                previous.push(mac);
+            }
+        }
+        Some(MacKeyRing::new(current?, previous))
+    }
+}
+
+impl PrivateJwk {
+    fn generate(purpose: Kind, state: State, mac_id: u8, now: Timestamp) -> Result<Self, KeysError> {
+        let since = now.as_unix_seconds();
+        let mut secret = Zeroizing::new([0; 32]);
+        let Some(algorithm) = purpose.algorithm() else {
+            fill(&mut secret)?;
+            return Ok(Self {
+                kid: mac_id.to_string(),
+                kty: "oct".to_owned(),
+                crv: None,
+                x: None,
+                y: None,
+                d: None,
+                k: Some(base64url(&*secret)),
+                purpose,
+                state,
+                since,
+            });
+        };
+        // A random scalar is out of range once in 2^32 for P-256; another one is drawn.
+        let key = loop {
+            fill(&mut secret)?;
+            if let Some(key) = SigningKey::from_secret(algorithm, &secret) {
+                break key;
+            }
+        };
+        let public = key.public.to_jwk();
+        Ok(Self {
+            kid: key.id.clone(),
+            kty: public.kty,
+            crv: Some(public.crv),
+            x: Some(public.x),
+            y: public.y,
+            d: Some(base64url(&*secret)),
+            k: None,
+            purpose,
+            state,
+            since,
+        })
+    }
+
+    fn is_over(&self, now: Timestamp) -> bool {
+        let since = Timestamp::from_unix_seconds(self.since);
+        self.state == State::Previous && now.seconds_since(since) > PREVIOUS_KEY_LIFETIME
+    }
+
+    /// The signing key, if the public part belongs to the private one.
+    fn signing_key(&self) -> Option<SigningKey> {
+        let secret = Zeroizing::new(from_base64url_array::<32>(self.d.as_deref()?).ok()?);
+        let key = SigningKey::from_secret(self.purpose.algorithm()?, &secret)?;
+        let public = key.public.to_jwk();
+        let same = self.kty == public.kty && self.crv == Some(public.crv) && self.x == Some(public.x);
+        (same && self.y == public.y && self.kid == key.id).then_some(key)
+    }
+
+    fn mac_key(&self) -> Option<MacKey> {
+        let bytes = Zeroizing::new(from_base64url_array::<32>(self.k.as_deref()?).ok()?);
+        Some(MacKey::new(self.kid.parse().ok()?, *bytes))
+    }
+}
+
+fn fill(secret: &mut [u8; 32]) -> Result<(), KeysError> {
+    getrandom::fill(secret).map_err(|_| KeysError::NoRandomness)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use countersign_core::challenge::Scope;
+    use countersign_core::token::keys::{PureRust, VerifySignature};
+    use tempfile::TempDir;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
+    const SCOPE: Scope<'static> = Scope::Challenge { issuer: "https://attest.example" };
+
+    fn directory() -> (TempDir, PathBuf) {
+        let parent = tempfile::tempdir().unwrap();
+        let directory = parent.path().join("keys");
+        (parent, directory)
+    }
+
+    fn ids(keys: &SigningKeys) -> Vec<String> {
+        keys.all().map(|key| key.key_id().to_owned()).collect()
+    }
+
+    #[test]
+    fn keys_are_made_once_and_found_again() {
+        let (_parent, directory) = directory();
+        let made = ServiceKeys::open(&directory, false, NOW).unwrap();
+        let found = ServiceKeys::open(&directory, true, NOW).unwrap();
+        assert_eq!(made.public_jwks(), found.public_jwks());
+        let challenge = made.challenges.issue(SCOPE, NOW, &[7; 16]);
+        assert!(found.challenges.verify(&challenge, SCOPE, 60, NOW).is_ok());
+    }
+
+    #[test]
+    fn signatures_verify_with_the_published_keys() {
+        let (_parent, directory) = directory();
+        let keys = ServiceKeys::open(&directory, false, NOW).unwrap();
+        for signing in [&keys.results, &keys.jwts] {
+            let key = signing.current();
+            let signature = key.sign(b"message").unwrap();
+            assert!(PureRust.verify(key.public_key(), b"message", &signature).is_ok());
+            assert!(PureRust.verify(key.public_key(), b"other", &signature).is_err());
+        }
+    }
+
+    #[test]
+    fn the_published_set_holds_no_private_member() {
+        let (_parent, directory) = directory();
+        let jwks = ServiceKeys::open(&directory, false, NOW).unwrap().public_jwks();
+        for key in jwks["keys"].as_array().unwrap() {
+            assert!(PublicKey::from_jwk(key.as_object().unwrap()).is_ok(), "{key}");
+        }
+        assert_eq!(jwks["keys"].as_array().unwrap().len(), 4);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn files_are_made_private_and_refused_when_exposed() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let (_parent, directory) = directory();
+        ServiceKeys::open(&directory, false, NOW).unwrap();
+        let file = directory.join(SERVICE_FILE);
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&directory), mode(&file)), (0o700, 0o600));
+
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+        let refused = ServiceKeys::open(&directory, true, NOW).unwrap_err();
+        assert_eq!(refused, KeysError::Exposed { path: file.clone(), mode: 0o640 });
+        assert!(refused.to_string().contains("chmod 600"));
+
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(matches!(
+            ServiceKeys::open(&directory, true, NOW),
+            Err(KeysError::Exposed { mode: 0o755, .. })
+        ));
+    }
+
+    #[test]
+    fn lost_keys_are_not_replaced_in_silence() {
+        let (_parent, directory) = directory();
+        ServiceKeys::open(&directory, false, NOW).unwrap();
+        fs::remove_file(directory.join(SERVICE_FILE)).unwrap();
+        let error = ServiceKeys::open(&directory, true, NOW).unwrap_err();
+        assert_eq!(error, KeysError::Missing(directory.join(SERVICE_FILE)));
+    }
+
+    #[test]
+    fn a_damaged_file_is_refused() {
+        let (_parent, directory) = directory();
+        ServiceKeys::open(&directory, false, NOW).unwrap();
+        let file = directory.join(SERVICE_FILE);
+        let text = fs::read_to_string(&file).unwrap();
+        for damaged in [
+            text.replace("\"current\"", "\"next\""),
+            text.replacen("\"x\": \"", "\"x\": \"A", 1),
+            text[..99].to_owned(),
+        ] {
+            fs::write(&file, damaged).unwrap();
+            let error = ServiceKeys::open(&directory, true, NOW).unwrap_err();
+            assert_eq!(error, KeysError::Malformed(file.clone()));
+        }
+    }
+
+    #[test]
+    fn the_next_key_was_published_before_it_signs() {
+        let (_parent, directory) = directory();
+        let before = ServiceKeys::open(&directory, false, NOW).unwrap();
+        ServiceKeys::rotate(&directory, NOW.plus(60)).unwrap();
+        let after = ServiceKeys::open(&directory, true, NOW.plus(60)).unwrap();
+        assert_ne!(before.results.current().key_id(), after.results.current().key_id());
+        assert!(ids(&before.results).contains(&after.results.current().key_id().to_owned()));
+        assert!(ids(&after.results).contains(&before.results.current().key_id().to_owned()));
+    }
+
+    #[test]
+    fn previous_keys_are_known_until_their_last_value_has_expired() {
+        let (_parent, directory) = directory();
+        let before = ServiceKeys::open(&directory, false, NOW).unwrap();
+        let rotated = NOW.plus(5 * PREVIOUS_KEY_LIFETIME);
+        let challenge = before.challenges.issue(SCOPE, rotated, &[7; 16]);
+        ServiceKeys::rotate(&directory, rotated).unwrap();
+
+        let after = ServiceKeys::open(&directory, true, rotated.plus(PREVIOUS_KEY_LIFETIME)).unwrap();
+        assert!(ids(&after.results).contains(&before.results.current().key_id().to_owned()));
+        assert!(after.challenges.verify(&challenge, SCOPE, 60, rotated).is_ok());
+
+        let later = ServiceKeys::open(&directory, true, rotated.plus(PREVIOUS_KEY_LIFETIME + 1)).unwrap();
+        assert!(!ids(&later.results).contains(&before.results.current().key_id().to_owned()));
+        assert!(later.challenges.verify(&challenge, SCOPE, 60, rotated).is_err());
+    }
+
+    #[test]
+    fn debug_output_shows_no_secret() {
+        let (_parent, directory) = directory();
+        let keys = ServiceKeys::open(&directory, false, NOW).unwrap();
+        let text = fs::read_to_string(directory.join(SERVICE_FILE)).unwrap();
+        let shown = format!("{keys:?}");
+        for line in text.lines().filter(|line| line.contains("\"d\"") || line.contains("\"k\"")) {
+            let secret = line.split('"').nth(3).unwrap();
+            assert!(!shown.contains(secret));
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! A table of constraints by label. Its schema lists the labels, so a misspelt one is refused.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use countersign_verifier::evidence::Platform;
+use countersign_verifier::policy::{Constraint, Enforcement, Enforcements};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// Constraints by label, each with its enforcement.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(transparent)]
+pub struct ConstraintTable(BTreeMap<String, EnforcementName>);
+
+/// What happens when a constraint does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum EnforcementName {
+    /// The evidence is refused.
+    Require,
+    /// The tier falls to warning.
+    Warn,
+    /// The outcome is recorded and no more.
+    Ignore,
+}
+
+impl ConstraintTable {
+    /// Writes the table's enforcements for one platform, or for all.
+    pub(super) fn write(&self, enforcements: &mut Enforcements, platform: Option<Platform>) {
+        for (label, name) in &self.0 {
+            let enforcement = match name {
+                EnforcementName::Require => Enforcement::Require,
+                EnforcementName::Warn => Enforcement::Warn,
+                EnforcementName::Ignore => Enforcement::Ignore,
+            };
+            if let Some(constraint) = Constraint::from_label(label) {
+                enforcements.set(constraint, platform, enforcement);
+            }
+        }
+    }
+}
+
+impl JsonSchema for ConstraintTable {
+    fn schema_name() -> Cow<'static, str> {
+        "ConstraintTable".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let enforcement = generator.subschema_for::<EnforcementName>().to_value();
+        let negotiable = Constraint::ALL.iter().filter(|constraint| constraint.is_negotiable());
+        let properties: Map<String, Value> =
+            negotiable.map(|constraint| (constraint.label().to_owned(), enforcement.clone())).collect();
+        json_schema!({
+            "description": "Constraints by label, each with its enforcement.",
+            "type": "object",
+            "properties": properties,
+            "additionalProperties": false,
+        })
+    }
+}

@@ -1,0 +1,36 @@
+//! `/healthz`, `/readyz` and `/metrics`.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use crate::service::Service;
+
+/// Alive: the process answers.
+pub(super) async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// Ready: an enrolment could be committed now, and the edge has the keys that it decides with.
+pub(super) async fn readyz(State(service): State<Arc<Service>>) -> Response {
+    let keys_missing = service.edge.as_ref().is_some_and(|edge| !edge.is_ready());
+    match service.store.check_writable().await {
+        Ok(()) if keys_missing => {
+            let sentence = "the keys of an authorization server have not come yet\n";
+            (StatusCode::SERVICE_UNAVAILABLE, sentence).into_response()
+        }
+        Ok(()) => "ready\n".into_response(),
+        Err(error) => {
+            service.metrics.store_error(error.reason());
+            (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response()
+        }
+    }
+}
+
+/// Prometheus' text format.
+pub(super) async fn metrics(State(service): State<Arc<Service>>) -> Response {
+    let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    (content_type, service.metrics.to_prometheus()).into_response()
+}

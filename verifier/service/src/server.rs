@@ -1,0 +1,272 @@
+//! Listeners: binding, TLS, bounds on what a peer may cost, and the end of the process.
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum_server::Handle;
+use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
+use hyper_util::rt::TokioTimer;
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tower_http::timeout::TimeoutLayer;
+
+use crate::settings::TlsSettings;
+use crate::telemetry::Metrics;
+
+/// Largest request body, in bytes (protocol section 9).
+pub const MAX_BODY: usize = 64 * 1024;
+/// Longest time for a request's header to arrive.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest time for a request to be answered, its body included.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
+/// Longest wait for a free place when everything is busy.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long requests may still take when the process ends.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
+/// Room for a request's header: both tokens of the JWT flavour and an access token fit several times.
+const MAX_HEADER_BYTES: usize = 64 * 1024;
+
+/// A listener that could not be opened. Displayed as a sentence that says what to do.
+#[derive(Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ListenError {
+    /// The address cannot be bound.
+    Bind {
+        /// Its name in `[listen]`.
+        name: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        kind: io::ErrorKind,
+    },
+    /// The certificate or key file cannot be used.
+    Tls {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: TlsProblem,
+    },
+}
+
+/// What is wrong with a certificate or key file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TlsProblem {
+    /// It cannot be read.
+    Unreadable(io::ErrorKind),
+    /// It holds no certificate, or no private key, in PEM.
+    NoPem,
+    /// Other users may read the key.
+    Exposed,
+    /// The key does not belong to the certificate, or is of a kind that is not supported.
+    Mismatch,
+}
+
+/// Where one listener stands, and what it answers.
+pub(crate) struct Listener {
+    pub(crate) name: &'static str,
+    pub(crate) address: SocketAddr,
+    pub(crate) tls: Option<Arc<ServerConfig>>,
+    pub(crate) router: Router,
+}
+
+/// A listener that accepts connections until it is told to end.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    handle: Handle<SocketAddr>,
+    task: JoinHandle<io::Result<()>>,
+}
+
+impl Running {
+    /// Stops accepting, and gives requests that are under way a moment to end.
+    pub(crate) fn shut_down(&self) {
+        self.handle.graceful_shutdown(Some(SHUTDOWN_GRACE));
+    }
+
+    /// Waits for the end.
+    pub(crate) async fn ended(self) {
+        if let Ok(Err(error)) = self.task.await {
+            tracing::error!(address = %self.address, %error, "a listener failed");
+        }
+    }
+}
+
+/// Binds an address; taken apart from serving, so that every listener is bound before any serves.
+pub(crate) fn bind(name: &'static str, address: SocketAddr) -> Result<TcpListener, ListenError> {
+    let bound = TcpListener::bind(address).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    });
+    bound.map_err(|error| ListenError::Bind { name, address, kind: error.kind() })
+}
+
+/// Serves on a bound listener.
+pub(crate) fn serve(listener: Listener, bound: TcpListener) -> Result<Running, ListenError> {
+    let failed = |error: io::Error| ListenError::Bind {
+        name: listener.name,
+        address: listener.address,
+        kind: error.kind(),
+    };
+    let address = bound.local_addr().map_err(failed)?;
+    let handle = Handle::new();
+    let service = listener.router.into_make_service_with_connect_info::<SocketAddr>();
+    let mut server = axum_server::from_tcp(bound).map_err(failed)?.handle(handle.clone());
+    server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    server.http_builder().http1().max_buf_size(MAX_HEADER_BYTES);
+    server.http_builder().http2().timer(TokioTimer::new()).max_concurrent_streams(100);
+    let task = match listener.tls {
+        Some(config) => {
+            let acceptor =
+                RustlsAcceptor::new(RustlsConfig::from_config(config)).handshake_timeout(HEADER_TIMEOUT);
+            tokio::spawn(server.acceptor(acceptor).serve(service))
+        }
+        None => tokio::spawn(server.serve(service)),
+    };
+    Ok(Running { address, handle, task })
+}
+
+/// Reads certificate and key for TLS 1.2 and 1.3.
+pub(crate) fn tls(settings: &TlsSettings) -> Result<Arc<ServerConfig>, ListenError> {
+    let fail = |path: &Path, problem| ListenError::Tls { path: path.to_owned(), problem };
+    let read =
+        |path: &Path| std::fs::read(path).map_err(|error| fail(path, TlsProblem::Unreadable(error.kind())));
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&read(&settings.certificate)?)
+        .collect::<Result<_, _>>()
+        .map_err(|_| fail(&settings.certificate, TlsProblem::NoPem))?;
+    if chain.is_empty() {
+        return Err(fail(&settings.certificate, TlsProblem::NoPem));
+    }
+    refuse_exposed(&settings.key)?;
+    let key = zeroize::Zeroizing::new(read(&settings.key)?);
+    let key = PrivateKeyDer::from_pem_slice(&key).map_err(|_| fail(&settings.key, TlsProblem::NoPem))?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("the provider supports TLS 1.2 and 1.3")
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(|_| fail(&settings.key, TlsProblem::Mismatch))?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// Bounds every request of a router, outermost first: a place to work in, time, size; and counts the answers.
+pub(crate) fn bounded(
+    router: Router,
+    name: &'static str,
+    concurrency: usize,
+    metrics: Arc<Metrics>,
+) -> Router {
+    let guard = Guard { name, places: Arc::new(Semaphore::new(concurrency)), metrics };
+    router
+        // Bodies are read by extractors alone, whose refusals the routes put into words.
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIMEOUT))
+        .layer(middleware::from_fn_with_state(guard, admit))
+}
+
+#[derive(Clone)]
+struct Guard {
+    name: &'static str,
+    places: Arc<Semaphore>,
+    metrics: Arc<Metrics>,
+}
+
+/// Lets a request in when there is a place, and records how it was answered: route, status and time, nothing else.
+async fn admit(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
+    let response = match tokio::time::timeout(QUEUE_TIMEOUT, guard.places.acquire()).await {
+        Ok(Ok(_place)) => next.run(request).await,
+        _ => busy(),
+    };
+    let (status, took) = (response.status().as_u16(), started.elapsed());
+    guard.metrics.request(guard.name, &route, status, took);
+    tracing::debug!(listener = guard.name, route, status, ?took, "answered");
+    response
+}
+
+fn busy() -> Response {
+    let mut response = StatusCode::SERVICE_UNAVAILABLE.into_response();
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
+#[cfg(unix)]
+fn refuse_exposed(path: &Path) -> Result<(), ListenError> {
+    use std::os::unix::fs::PermissionsExt;
+
+    let exposed = std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o007 != 0);
+    if exposed {
+        Err(ListenError::Tls { path: path.to_owned(), problem: TlsProblem::Exposed })
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(not(unix))]
+fn refuse_exposed(_path: &Path) -> Result<(), ListenError> {
+    Ok(())
+}
+
+impl fmt::Display for ListenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bind { name, address, kind } => match kind {
+                io::ErrorKind::AddrInUse => write!(
+                    f,
+                    "port {} on {} is in use by another program; end it, or choose another `{name}` in [listen]",
+                    address.port(),
+                    address.ip()
+                ),
+                io::ErrorKind::PermissionDenied => write!(
+                    f,
+                    "this user may not listen on port {}; choose a port above 1023 as `{name}` in [listen]",
+                    address.port()
+                ),
+                io::ErrorKind::AddrNotAvailable => write!(
+                    f,
+                    "this machine has no address {}; choose one that it has as `{name}` in [listen]",
+                    address.ip()
+                ),
+                kind => write!(f, "{address} (`{name}` in [listen]) cannot be opened: {kind}"),
+            },
+            Self::Tls { path, problem } => {
+                let path = path.display();
+                match problem {
+                    TlsProblem::Unreadable(kind) => write!(f, "the TLS file {path} cannot be read: {kind}"),
+                    TlsProblem::NoPem => {
+                        write!(f, "{path} holds no certificate or private key in PEM; is it the right file?")
+                    }
+                    TlsProblem::Exposed => {
+                        write!(
+                            f,
+                            "every user of this machine may use the TLS key {path}; run `chmod 600 {path}`"
+                        )
+                    }
+                    TlsProblem::Mismatch => {
+                        write!(
+                            f,
+                            "the TLS key {path} does not belong to the certificate; name the right pair"
+                        )
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl std::error::Error for ListenError {}

@@ -1,0 +1,262 @@
+//! Starting and ending the service: settings in, running listeners out.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use countersign_edge::{EdgeRuntime, SetupError};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::clock::Clock;
+use crate::edge;
+use crate::keys::{KeysError, ServiceKeys};
+use crate::routes::{self, EdgeListener};
+use crate::server::{self, ListenError, Listener, Running};
+use crate::settings::Settings;
+use crate::store::{Store, StoreError};
+use crate::telemetry::Metrics;
+use crate::trust::{FileState, Trust, TrustError};
+
+/// How often what is over is deleted from the store.
+const PRUNE_INTERVAL: Duration = Duration::from_secs(3600);
+/// How often the files that trust comes from are looked at.
+const RELOAD_INTERVAL: Duration = Duration::from_secs(30);
+
+/// What all routes share.
+#[derive(Debug)]
+pub struct Service {
+    pub(crate) settings: Settings,
+    pub(crate) clock: Clock,
+    pub(crate) store: Store,
+    pub(crate) keys: ServiceKeys,
+    pub(crate) trust: ArcSwap<Trust>,
+    pub(crate) edge: Option<Arc<EdgeRuntime>>,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+/// Why the service does not start. Displayed as a sentence that says what to do.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A listener.
+    Listen(ListenError),
+    /// The key files.
+    Keys(KeysError),
+    /// The database.
+    Store(StoreError),
+    /// The policy, its roots or the revocation list.
+    Trust(TrustError),
+    /// The edge.
+    Edge(SetupError),
+}
+
+/// A service that answers. Dropping it ends it at once; [`RunningService::shut_down`] is the graceful way.
+#[derive(Debug)]
+pub struct RunningService {
+    service: Arc<Service>,
+    listeners: BTreeMap<&'static str, Running>,
+    tasks: Vec<JoinHandle<()>>,
+    stop: watch::Sender<bool>,
+}
+
+impl Service {
+    /// Opens keys and store, binds every listener and serves. Logging is the caller's.
+    ///
+    /// # Errors
+    /// The first thing that is in the way, as a sentence that says what to do; nothing keeps running then.
+    pub async fn start(settings: Settings) -> Result<RunningService, StartError> {
+        let files = FileState::of(&settings);
+        let trust = Trust::load(&settings)?;
+        let mut running = Self::start_with(settings, trust, Clock::system()).await?;
+        running.tasks.push(tokio::spawn(reload(
+            Arc::clone(&running.service),
+            files,
+            running.stop.subscribe(),
+        )));
+        Ok(running)
+    }
+
+    /// As [`Service::start`], with trust that does not come from files, and with another clock; for tests and
+    /// demonstrations.
+    ///
+    /// # Errors
+    /// As [`Service::start`].
+    pub async fn start_with(
+        settings: Settings,
+        trust: Trust,
+        clock: Clock,
+    ) -> Result<RunningService, StartError> {
+        let listen = settings.listen.clone();
+        let tls = listen.tls.as_ref().map(server::tls).transpose()?;
+        let mut bound = Vec::new();
+        let addresses =
+            [("public", Some(listen.public)), ("edge", listen.edge), ("admin", Some(listen.admin))];
+        for (name, address) in addresses {
+            if let Some(address) = address {
+                bound.push((name, address, server::bind(name, address)?));
+            }
+        }
+
+        if trust.revocation.is_none() && trust.policy.apps().any(|app| !app.android.is_empty()) {
+            tracing::warn!("no revocation list in [trust]: Android devices get the tier `warning` at best");
+        }
+        let store = Store::open(&settings.store.path).await?;
+        let had_keys = store.had_keys().await?;
+        let keys = ServiceKeys::open(&settings.keys.directory, had_keys, clock.now())?;
+        if !had_keys {
+            store.remember_keys().await?;
+        }
+        let edge = match listen.edge {
+            Some(_) => Some(edge::start(&settings, &keys, &clock).await?),
+            None => None,
+        };
+        let trust = ArcSwap::from_pointee(trust);
+        let service = Arc::new(Self { settings, clock, store, keys, trust, edge, metrics: Arc::default() });
+
+        let mut listeners = BTreeMap::new();
+        for (name, address, socket) in bound {
+            let router = match (name, service.edge_listener()) {
+                ("public", _) => routes::public(&service),
+                ("edge", Some(listener)) => routes::edge(listener),
+                _ => routes::admin(&service),
+            };
+            let concurrency = service.settings.limits.concurrency;
+            let router = server::bounded(router, name, concurrency, Arc::clone(&service.metrics));
+            // This machine alone hears a listener on loopback; every other one speaks TLS.
+            let tls = if address.ip().is_loopback() { None } else { tls.clone() };
+            let running = server::serve(Listener { name, address, tls, router }, socket)?;
+            tracing::info!(listener = name, address = %running.address, "listening");
+            listeners.insert(name, running);
+        }
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = vec![tokio::spawn(prune(Arc::clone(&service), stopped.clone()))];
+        if let Some(edge) = &service.edge {
+            tasks.push(tokio::spawn(edge::watch_bans(Arc::clone(&service), Arc::clone(edge), stopped)));
+        }
+        Ok(RunningService { service, listeners, tasks, stop })
+    }
+}
+
+impl Service {
+    fn edge_listener(self: &Arc<Self>) -> Option<EdgeListener> {
+        let (edge, gateway) = (self.edge.clone()?, self.settings.listen.gateway?);
+        Some(EdgeListener { service: Arc::clone(self), edge, gateway })
+    }
+}
+
+impl RunningService {
+    /// The address of a listener, `public`, `edge` or `admin`, with its real port if the settings said 0.
+    pub fn address(&self, listener: &str) -> Option<SocketAddr> {
+        self.listeners.get(listener).map(|running| running.address)
+    }
+
+    /// What all routes share.
+    pub fn service(&self) -> &Arc<Service> {
+        &self.service
+    }
+
+    /// Stops accepting, lets requests that are under way end within ten seconds, and closes the store.
+    pub async fn shut_down(self) {
+        // The receiver may have ended already.
+        let _ = self.stop.send(true);
+        for running in self.listeners.values() {
+            running.shut_down();
+        }
+        for running in self.listeners.into_values() {
+            running.ended().await;
+        }
+        for task in self.tasks {
+            let _ = task.await;
+        }
+        self.service.store.close().await;
+    }
+}
+
+async fn prune(service: Arc<Service>, mut stopped: watch::Receiver<bool>) {
+    loop {
+        let now = service.clock.now();
+        match service.store.prune(now, now.minus(service.settings.lifetime.audit.as_seconds())).await {
+            Ok(rows) => tracing::debug!(rows, "pruned"),
+            Err(error) => {
+                service.metrics.store_error(error.reason());
+                tracing::error!(%error, "old records could not be deleted");
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(PRUNE_INTERVAL) => {}
+            _ = stopped.changed() => return,
+        }
+    }
+}
+
+/// Reads policy and revocation list again when their files change. A file that cannot be used changes nothing.
+async fn reload(service: Arc<Service>, mut files: FileState, mut stopped: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(RELOAD_INTERVAL) => {}
+            _ = stopped.changed() => return,
+        }
+        let current = FileState::of(&service.settings);
+        if current == files {
+            continue;
+        }
+        files = current;
+        match Trust::load(&service.settings) {
+            Ok(trust) => {
+                tracing::info!(policy = trust.policy.id(), "policy and revocation list read again");
+                service.trust.store(Arc::new(trust));
+            }
+            Err(error) => {
+                tracing::error!(%error, "the changed files cannot be used; the old ones stay in force")
+            }
+        }
+    }
+}
+
+impl From<SetupError> for StartError {
+    fn from(error: SetupError) -> Self {
+        Self::Edge(error)
+    }
+}
+
+impl From<TrustError> for StartError {
+    fn from(error: TrustError) -> Self {
+        Self::Trust(error)
+    }
+}
+
+impl From<ListenError> for StartError {
+    fn from(error: ListenError) -> Self {
+        Self::Listen(error)
+    }
+}
+
+impl From<KeysError> for StartError {
+    fn from(error: KeysError) -> Self {
+        Self::Keys(error)
+    }
+}
+
+impl From<StoreError> for StartError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listen(error) => error.fmt(f),
+            Self::Keys(error) => error.fmt(f),
+            Self::Store(error) => error.fmt(f),
+            Self::Trust(error) => error.fmt(f),
+            Self::Edge(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}

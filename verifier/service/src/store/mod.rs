@@ -1,0 +1,165 @@
+//! The registry of client instances, used challenges and decisions: one SQLite file.
+//!
+//! What was answered is on the disk: write-ahead log, `synchronous = FULL`, and one transaction for everything that
+//! an enrolment or renewal changes. Killing the process at any time loses nothing that a device was told.
+
+mod error;
+mod record;
+mod registry;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use countersign_core::time::Timestamp;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+
+pub use error::StoreError;
+pub use record::{ConsumedChallenge, Decision, InstanceRecord, Reference};
+pub use registry::{Commit, CommitError, Committed, InstanceChange};
+
+/// How long a writer waits for another process that writes to the same file.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The open database. Writes are serialised over one connection; reads do not wait for them.
+#[derive(Clone, Debug)]
+pub struct Store {
+    path: PathBuf,
+    writer: SqlitePool,
+    reader: SqlitePool,
+}
+
+impl Store {
+    /// Opens the database in `path`, makes it if there is none, and brings it to the current schema.
+    ///
+    /// # Errors
+    /// What is wrong with the file or the disk, as a sentence that says what to do.
+    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        make_private(path)?;
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY_TIMEOUT)
+            .foreign_keys(true)
+            // What was deleted is gone from the file as well.
+            .pragma("secure_delete", "ON");
+        let failed = |error: sqlx::Error| StoreError::of(path, &error);
+        let pool = |connections: u32, options: SqliteConnectOptions| {
+            SqlitePoolOptions::new()
+                .max_connections(connections)
+                .idle_timeout(None)
+                .max_lifetime(None)
+                .acquire_timeout(Duration::from_secs(10))
+                .connect_with(options)
+        };
+        let writer = pool(1, options.clone()).await.map_err(failed)?;
+        sqlx::migrate!("./migrations")
+            .run(&writer)
+            .await
+            .map_err(|error| StoreError::of_migration(path, error))?;
+        let reader = pool(4, options.read_only(true)).await.map_err(failed)?;
+        Ok(Self { path: path.to_owned(), writer, reader })
+    }
+
+    /// Whether a transaction can be written to the disk now.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn check_writable(&self) -> Result<(), StoreError> {
+        self.remember_fact("written", "").await
+    }
+
+    /// Whether this installation had its keys made before.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn had_keys(&self) -> Result<bool, StoreError> {
+        let row = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM service_fact WHERE name = 'keys'")
+            .fetch_one(&self.reader)
+            .await;
+        row.map(|count| count > 0).map_err(|error| self.failed(&error))
+    }
+
+    /// Remembers that this installation has its keys.
+    ///
+    /// # Errors
+    /// The database cannot be written.
+    pub async fn remember_keys(&self) -> Result<(), StoreError> {
+        self.remember_fact("keys", "made").await
+    }
+
+    /// Forgets used challenges that have expired and decisions older than `audit_before`; returns how many rows.
+    ///
+    /// # Errors
+    /// The database cannot be written.
+    pub async fn prune(&self, now: Timestamp, audit_before: Timestamp) -> Result<u64, StoreError> {
+        // A bounded part at a time, so that no enrolment waits for a long deletion.
+        const PART: i64 = 2000;
+        let mut rows = 0;
+        loop {
+            let challenges = sqlx::query(
+                "DELETE FROM consumed_challenge WHERE challenge IN \
+                 (SELECT challenge FROM consumed_challenge WHERE expires < ? LIMIT ?)",
+            );
+            let decisions = sqlx::query(
+                "DELETE FROM decision WHERE rowid IN (SELECT rowid FROM decision WHERE time < ? LIMIT ?)",
+            );
+            let mut part = 0;
+            for (query, before) in [(challenges, now), (decisions, audit_before)] {
+                let done = query.bind(seconds(before)).bind(PART).execute(&self.writer).await;
+                part += done.map_err(|error| self.failed(&error))?.rows_affected();
+            }
+            rows += part;
+            if part == 0 {
+                return Ok(rows);
+            }
+        }
+    }
+
+    /// Closes the database after what is being written.
+    pub async fn close(&self) {
+        self.reader.close().await;
+        self.writer.close().await;
+    }
+
+    async fn remember_fact(&self, name: &str, value: &str) -> Result<(), StoreError> {
+        sqlx::query("INSERT INTO service_fact (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value")
+            .bind(name)
+            .bind(value)
+            .execute(&self.writer)
+            .await
+            .map(drop)
+            .map_err(|error| self.failed(&error))
+    }
+
+    fn failed(&self, error: &sqlx::Error) -> StoreError {
+        StoreError::of(&self.path, error)
+    }
+}
+
+/// SQLite's integers are signed; times beyond their range do not occur before the year 292 billion.
+fn seconds(time: Timestamp) -> i64 {
+    i64::try_from(time.as_unix_seconds()).unwrap_or(i64::MAX)
+}
+
+/// Makes the directory and the file with modes 0700 and 0600; SQLite gives its log files the same.
+fn make_private(path: &Path) -> Result<(), StoreError> {
+    let failed = |error: std::io::Error| StoreError::of_io(path, error.kind());
+    if let Some(directory) = path.parent().filter(|directory| !directory.exists()) {
+        let mut builder = std::fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(directory).map_err(failed)?;
+    }
+    let mut options = std::fs::OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop).map_err(failed)
+}

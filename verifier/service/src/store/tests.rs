@@ -1,0 +1,321 @@
+//! The rules of the registry: what is kept, what is refused, and that it is all or nothing.
+
+use countersign_core::challenge::Challenge;
+use countersign_core::enrolment::DecodedEnrolment;
+use countersign_core::token::result::InstanceId;
+use countersign_verifier::enrolment::{
+    Admission, AuthenticEnrolment, PlatformKey, RegisteredInstance, Service as Checks, Verdict,
+};
+use countersign_virtual_device::{ServiceCall, VirtualPhone};
+use tempfile::TempDir;
+
+use super::*;
+use crate::keys::ServiceKeys;
+use crate::trust::Trust;
+use crate::virtual_world::{self, CLIENT, ISSUER, START as NOW, iphone, session};
+
+impl Store {
+    /// How many decisions with this verdict there are.
+    pub(crate) async fn decisions_of(&self, verdict: &str) -> usize {
+        let count = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM decision WHERE verdict = ?");
+        usize::try_from(count.bind(verdict).fetch_one(&self.writer).await.unwrap()).unwrap()
+    }
+}
+
+/// A store, and what it takes to be admitted to it.
+struct Bench {
+    directory: TempDir,
+    path: PathBuf,
+    store: Store,
+    keys: ServiceKeys,
+    trust: Trust,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("data/registry.sqlite");
+        let store = Store::open(&path).await.unwrap();
+        let keys = ServiceKeys::open(&directory.path().join("keys"), false, NOW).unwrap();
+        Self { directory, path, store, keys, trust: virtual_world::trust() }
+    }
+
+    fn challenge(&self, number: u8) -> Challenge {
+        let scope = countersign_core::challenge::Scope::Challenge { issuer: ISSUER };
+        self.keys.challenges.issue(scope, NOW, &[number; 16])
+    }
+
+    fn call(&self, client_id: &'static str) -> ServiceCall<'static> {
+        let challenge = self.challenge(255);
+        ServiceCall { issuer: ISSUER, client_id, challenge, app_version: "1.0", environment: 0, now: NOW }
+    }
+
+    fn admit(&self, envelope: &[u8], registered: Option<&RegisteredInstance>) -> Admission {
+        let checks = Checks {
+            issuer: ISSUER,
+            challenge_keys: &self.keys.challenges,
+            anchors: &self.trust.anchors,
+            revocation: None,
+            development_keys: &|_| None,
+            policy: &self.trust.policy,
+        };
+        let decoded = DecodedEnrolment::decode(envelope).unwrap();
+        let authentic = AuthenticEnrolment::verify(decoded, registered, &checks, NOW).unwrap();
+        match authentic.verify_evidence(&checks, NOW).unwrap().appraise(&self.trust.policy, NOW) {
+            Verdict::Admitted(admission) => *admission,
+            Verdict::Refused(appraisal) => panic!("{appraisal:?}"),
+        }
+    }
+
+    fn admitted(&self, phone: &mut VirtualPhone) -> Admission {
+        self.admit(&phone.enrol(&self.call(CLIENT), &session("s")), None)
+    }
+
+    async fn commit(
+        &self,
+        challenge: u8,
+        request: u8,
+        change: InstanceChange,
+        admission: &Admission,
+    ) -> Result<Committed, CommitError> {
+        let decision = decision();
+        let commit = Commit {
+            challenge: &self.challenge(challenge),
+            challenge_expires: NOW.plus(1200),
+            request: [request; 32],
+            change,
+            admission,
+            decision: &decision,
+            now: NOW,
+        };
+        self.store.commit(&commit).await
+    }
+
+    async fn enrol(&self, challenge: u8, id: u8, phone: &mut VirtualPhone) -> Result<Committed, CommitError> {
+        let admission = self.admitted(phone);
+        self.commit(challenge, challenge, InstanceChange::Enrol(id_of(id)), &admission).await
+    }
+
+    /// Renews as the stored instance was when `phone` was seen last.
+    async fn renew(
+        &self,
+        challenge: u8,
+        phone: &mut VirtualPhone,
+        registered: &RegisteredInstance,
+    ) -> Result<Committed, CommitError> {
+        let envelope = phone.renew(&self.call(CLIENT), registered.id, &session("s"));
+        let admission = self.admit(&envelope, Some(registered));
+        let previous_counter = counter_of(registered);
+        let change = InstanceChange::Renew { id: registered.id, previous_counter };
+        self.commit(challenge, challenge, change, &admission).await
+    }
+
+    async fn registered(&self, id: u8) -> RegisteredInstance {
+        self.store.instance(&id_of(id)).await.unwrap().unwrap().registered
+    }
+}
+
+fn counter_of(registered: &RegisteredInstance) -> Option<u32> {
+    match registered.platform_key {
+        PlatformKey::AppAttest { counter, .. } => Some(counter),
+        _ => None,
+    }
+}
+
+fn id_of(number: u8) -> InstanceId {
+    InstanceId::from_bytes([number; 16])
+}
+
+fn decision() -> Decision {
+    Decision {
+        reference: Reference::from_random([1, 2, 3, 4, 5]),
+        time: NOW,
+        client_id: Some(CLIENT.to_owned()),
+        instance: None,
+        verdict: "affirming".to_owned(),
+        reasons: vec!["ok".to_owned()],
+        claims: serde_json::json!({ "os": "26.0" }),
+    }
+}
+
+#[tokio::test]
+async fn an_enrolled_instance_is_found_by_id_and_by_key() {
+    let bench = Bench::new().await;
+    let mut phone = iphone();
+    assert_eq!(bench.enrol(1, 1, &mut phone).await, Ok(Committed::Done(id_of(1))));
+    let by_id = bench.store.instance(&id_of(1)).await.unwrap().unwrap();
+    let by_key = bench.store.instance_of_key(CLIENT, &phone.instance_key()).await.unwrap().unwrap();
+    assert_eq!(by_id, by_key);
+    assert_eq!(by_id.registered.instance_key, phone.instance_key());
+    assert_eq!(counter_of(&by_id.registered), Some(0));
+    assert_eq!(bench.store.instance_of_key("other", &phone.instance_key()).await, Ok(None));
+    assert_eq!(bench.store.instance(&id_of(2)).await, Ok(None));
+    let kept = bench.store.decision(decision().reference.as_str()).await.unwrap().unwrap();
+    assert_eq!(kept, Decision { instance: Some(id_of(1)), ..decision() });
+}
+
+#[tokio::test]
+async fn the_same_request_again_gets_the_same_instance() {
+    let bench = Bench::new().await;
+    bench.enrol(1, 1, &mut iphone()).await.unwrap();
+    let again = bench.enrol(1, 2, &mut iphone()).await;
+    let Ok(Committed::Repeated(consumed)) = again else { panic!("{again:?}") };
+    assert_eq!((consumed.instance, consumed.verdict.as_str()), (id_of(1), "affirming"));
+    assert_eq!(bench.store.decisions_of("affirming").await, 1);
+}
+
+#[tokio::test]
+async fn a_used_challenge_is_refused_to_other_bytes_and_nothing_changes() {
+    let bench = Bench::new().await;
+    bench.enrol(1, 1, &mut iphone()).await.unwrap();
+    let mut other = iphone().of_somebody_else();
+    let admission = bench.admitted(&mut other);
+    let refused = bench.commit(1, 99, InstanceChange::Enrol(id_of(2)), &admission).await;
+    assert_eq!(refused, Err(CommitError::ChallengeUsed));
+    assert_eq!(bench.store.instance_of_key(CLIENT, &other.instance_key()).await, Ok(None));
+    assert_eq!(bench.store.decisions_of("affirming").await, 1);
+}
+
+#[tokio::test]
+async fn enrolling_a_known_key_replaces_what_vouches_for_it_and_keeps_the_id() {
+    let bench = Bench::new().await;
+    let mut phone = iphone();
+    bench.enrol(1, 1, &mut phone).await.unwrap();
+    let before = bench.registered(1).await;
+    assert_eq!(bench.enrol(2, 2, &mut phone).await, Ok(Committed::Done(id_of(1))));
+    let after = bench.registered(1).await;
+    assert_ne!(after.platform_key, before.platform_key);
+    assert_eq!(bench.store.instance(&id_of(2)).await, Ok(None));
+}
+
+#[tokio::test]
+async fn a_ban_outlives_a_new_enrolment_of_the_key() {
+    let bench = Bench::new().await;
+    let mut phone = iphone();
+    bench.enrol(1, 1, &mut phone).await.unwrap();
+    let before = bench.registered(1).await;
+    assert_eq!(bench.store.set_banned(&id_of(1), true).await, Ok(true));
+    assert_eq!(bench.renew(3, &mut phone.clone(), &before).await, Err(CommitError::Banned));
+    assert_eq!(bench.enrol(2, 2, &mut phone).await, Err(CommitError::Banned));
+    assert_eq!(bench.registered(1).await, before);
+    assert_eq!(bench.store.bans().await, Ok((1, vec![id_of(1)])));
+    assert_eq!(bench.store.set_banned(&id_of(9), true).await, Ok(false));
+}
+
+#[tokio::test]
+async fn an_assertion_counter_only_rises() {
+    let bench = Bench::new().await;
+    let mut phone = iphone();
+    bench.enrol(1, 1, &mut phone).await.unwrap();
+    let enrolled = bench.registered(1).await;
+    let copy = phone.clone();
+    assert_eq!(bench.renew(2, &mut phone, &enrolled).await, Ok(Committed::Done(id_of(1))));
+    assert_eq!(counter_of(&bench.registered(1).await), Some(1));
+    // Verified against the registry as it was before; the transaction sees what it is now.
+    let refused = bench.renew(3, &mut copy.clone(), &enrolled).await;
+    assert_eq!(refused, Err(CommitError::CounterNotAbove));
+    assert_eq!(bench.store.consumed(&bench.challenge(3)).await, Ok(None), "a refusal uses nothing up");
+}
+
+#[tokio::test]
+async fn of_assertions_that_race_with_one_counter_only_one_passes() {
+    let bench = Bench::new().await;
+    let mut phone = iphone();
+    bench.enrol(1, 1, &mut phone).await.unwrap();
+    let enrolled = bench.registered(1).await;
+    let (mut a, mut b, mut c) = (phone.clone(), phone.clone(), phone);
+    let (a, b, c) = tokio::join!(
+        bench.renew(2, &mut a, &enrolled),
+        bench.renew(3, &mut b, &enrolled),
+        bench.renew(4, &mut c, &enrolled)
+    );
+    assert_eq!([a, b, c].iter().filter(|committed| committed.is_ok()).count(), 1);
+}
+
+#[tokio::test]
+async fn an_instance_that_is_gone_is_not_renewed() {
+    let bench = Bench::new().await;
+    let mut phone = iphone();
+    bench.enrol(1, 1, &mut phone).await.unwrap();
+    let enrolled = bench.registered(1).await;
+    let gone = RegisteredInstance { id: id_of(2), ..enrolled };
+    assert_eq!(bench.renew(3, &mut phone, &gone).await, Err(CommitError::UnknownInstance));
+}
+
+#[tokio::test]
+async fn pruning_forgets_what_is_over_and_nothing_else() {
+    let bench = Bench::new().await;
+    bench.enrol(1, 1, &mut iphone()).await.unwrap();
+    assert_eq!(bench.store.prune(NOW.plus(1200), NOW).await, Ok(0));
+    assert_eq!(bench.store.prune(NOW.plus(1201), NOW.plus(1)).await, Ok(2));
+    assert_eq!(bench.store.consumed(&bench.challenge(1)).await, Ok(None));
+    assert!(bench.store.instance(&id_of(1)).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn everything_is_there_after_opening_again() {
+    let bench = Bench::new().await;
+    bench.enrol(1, 1, &mut iphone()).await.unwrap();
+    assert_eq!(bench.store.had_keys().await, Ok(false));
+    bench.store.remember_keys().await.unwrap();
+    bench.store.close().await;
+    let store = Store::open(&bench.path).await.unwrap();
+    assert!(store.instance(&id_of(1)).await.unwrap().is_some());
+    assert_eq!(store.had_keys().await, Ok(true));
+    assert_eq!(store.check_writable().await, Ok(()));
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn the_file_and_its_logs_are_private() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let bench = Bench::new().await;
+    bench.enrol(1, 1, &mut iphone()).await.unwrap();
+    for name in ["registry.sqlite", "registry.sqlite-wal", "registry.sqlite-shm"] {
+        let file = bench.path.with_file_name(name);
+        let mode = std::fs::metadata(&file).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_named() {
+    let bench = Bench::new().await;
+    let path = bench.directory.path().join("notes.txt");
+    std::fs::write(&path, "these are notes and not a database; ".repeat(100)).unwrap();
+    assert_eq!(Store::open(&path).await.unwrap_err(), StoreError::Damaged(path));
+}
+
+#[tokio::test]
+async fn a_database_of_another_version_is_left_alone() {
+    let bench = Bench::new().await;
+    sqlx::query("UPDATE _sqlx_migrations SET version = 9999").execute(&bench.store.writer).await.unwrap();
+    assert_eq!(Store::open(&bench.path).await.unwrap_err(), StoreError::ForeignSchema(bench.path.clone()));
+}
+
+#[tokio::test]
+async fn a_full_disk_is_named_and_loses_nothing() {
+    let bench = Bench::new().await;
+    bench.enrol(1, 1, &mut iphone()).await.unwrap();
+    let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(&bench.store.writer).await.unwrap();
+    let limit = format!("PRAGMA max_page_count = {pages}");
+    sqlx::query(sqlx::AssertSqlSafe(limit)).execute(&bench.store.writer).await.unwrap();
+
+    let admission = bench.admitted(&mut iphone().of_somebody_else());
+    let large = Decision { claims: serde_json::json!("x".repeat(60_000)), ..decision() };
+    let commit = Commit {
+        challenge: &bench.challenge(2),
+        challenge_expires: NOW.plus(1200),
+        request: [2; 32],
+        change: InstanceChange::Enrol(id_of(2)),
+        admission: &admission,
+        decision: &large,
+        now: NOW,
+    };
+    let refused = bench.store.commit(&commit).await;
+    assert_eq!(refused, Err(CommitError::Store(StoreError::DiskFull(bench.path.clone()))));
+    assert!(bench.store.instance(&id_of(1)).await.unwrap().is_some());
+    assert_eq!(bench.store.instance(&id_of(2)).await, Ok(None));
+    assert_eq!(bench.store.consumed(&bench.challenge(2)).await, Ok(None));
+}

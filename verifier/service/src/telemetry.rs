@@ -1,0 +1,214 @@
+//! What operators see: structured logs and Prometheus metrics. No token, no header value and no key enters either.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tracing_subscriber::EnvFilter;
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For machines: one JSON object on each line.
+    Json,
+}
+
+/// Starts logging to standard error; `RUST_LOG` says how much. Does nothing if something logs already.
+pub fn start_logging(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
+    // A log that nobody reads any more must not end the service, which complaining about it to standard error would.
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false);
+    // An error means that the process has a subscriber already, which then gets the events.
+    let _ = match format {
+        LogFormat::Text => lines.try_init(),
+        LogFormat::Json => lines.json().try_init(),
+    };
+}
+
+/// Upper bounds of the histogram's buckets, in seconds.
+const BUCKETS: [f64; 9] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5];
+
+/// All metrics of the service. Labels come from the program's own text or the settings, never from a request, so
+/// their number is bounded.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    requests: Family<3>,
+    durations: Mutex<BTreeMap<[String; 2], Histogram>>,
+    appraisals: Family<3>,
+    edge_decisions: Family<3>,
+    store_errors: Family<1>,
+}
+
+impl Metrics {
+    /// An HTTP request was answered: listener, matched route (not the path), status.
+    pub fn request(&self, listener: &str, route: &str, status: u16, took: Duration) {
+        self.requests.add([listener, route, &status.to_string()]);
+        let mut durations = self.durations.lock().unwrap_or_else(PoisonError::into_inner);
+        durations.entry([listener.to_owned(), route.to_owned()]).or_default().add(took);
+    }
+
+    /// An enrolment or renewal was decided: purpose, verdict, reason.
+    pub fn appraisal(&self, purpose: &'static str, verdict: &'static str, reason: &'static str) {
+        self.appraisals.add([purpose, verdict, reason]);
+    }
+
+    /// The edge decided: resource (by its name in the settings), verdict, reason.
+    pub fn edge_decision(&self, resource: &str, verdict: &'static str, reason: &'static str) {
+        self.edge_decisions.add([resource, verdict, reason]);
+    }
+
+    /// The store could not be used.
+    pub fn store_error(&self, reason: &'static str) {
+        self.store_errors.add([reason]);
+    }
+
+    /// All metrics in Prometheus' text format, version 0.0.4.
+    pub fn to_prometheus(&self) -> String {
+        let mut text = String::with_capacity(4096);
+        let build = concat!(
+            "# HELP countersign_build_info The running version.\n# TYPE countersign_build_info gauge\ncountersign_build_info{version=\"",
+            env!("CARGO_PKG_VERSION"),
+            "\"} 1\n"
+        );
+        text.push_str(build);
+        self.requests.write(
+            &mut text,
+            "countersign_http_requests_total",
+            "HTTP requests answered.",
+            ["listener", "route", "status"],
+        );
+        self.write_durations(&mut text);
+        self.appraisals.write(
+            &mut text,
+            "countersign_appraisals_total",
+            "Enrolments and renewals decided.",
+            ["purpose", "verdict", "reason"],
+        );
+        self.edge_decisions.write(
+            &mut text,
+            "countersign_edge_decisions_total",
+            "Requests decided at the edge.",
+            ["resource", "verdict", "reason"],
+        );
+        self.store_errors.write(
+            &mut text,
+            "countersign_store_errors_total",
+            "Uses of the database that failed.",
+            ["reason"],
+        );
+        text
+    }
+
+    fn write_durations(&self, text: &mut String) {
+        const NAME: &str = "countersign_http_request_seconds";
+        let durations = self.durations.lock().unwrap_or_else(PoisonError::into_inner);
+        put(text, format_args!("# HELP {NAME} Time from request to answer.\n# TYPE {NAME} histogram\n"));
+        for ([listener, route], histogram) in &*durations {
+            let labels = format!("listener=\"{}\",route=\"{}\"", escaped(listener), escaped(route));
+            let mut below = 0;
+            for (bound, count) in BUCKETS.iter().zip(&histogram.buckets) {
+                below += count;
+                put(text, format_args!("{NAME}_bucket{{{labels},le=\"{bound}\"}} {below}\n"));
+            }
+            put(text, format_args!("{NAME}_bucket{{{labels},le=\"+Inf\"}} {}\n", histogram.count));
+            put(text, format_args!("{NAME}_sum{{{labels}}} {}\n", histogram.sum));
+            put(text, format_args!("{NAME}_count{{{labels}}} {}\n", histogram.count));
+        }
+    }
+}
+
+/// A counter for each combination of `N` label values that occurred.
+#[derive(Debug)]
+struct Family<const N: usize>(Mutex<BTreeMap<[String; N], u64>>);
+
+impl<const N: usize> Default for Family<N> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<const N: usize> Family<N> {
+    fn add(&self, labels: [&str; N]) {
+        let mut counters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *counters.entry(labels.map(str::to_owned)).or_default() += 1;
+    }
+
+    fn write(&self, text: &mut String, name: &str, help: &str, labels: [&str; N]) {
+        let counters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        put(text, format_args!("# HELP {name} {help}\n# TYPE {name} counter\n"));
+        for (values, count) in &*counters {
+            let pairs: Vec<String> = labels
+                .iter()
+                .zip(values)
+                .map(|(label, value)| format!("{label}=\"{}\"", escaped(value)))
+                .collect();
+            put(text, format_args!("{name}{{{}}} {count}\n", pairs.join(",")));
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Histogram {
+    buckets: [u64; BUCKETS.len()],
+    sum: f64,
+    count: u64,
+}
+
+impl Histogram {
+    fn add(&mut self, took: Duration) {
+        let seconds = took.as_secs_f64();
+        let bucket = BUCKETS.iter().zip(&mut self.buckets).find(|(bound, _)| seconds <= **bound);
+        if let Some((_, count)) = bucket {
+            *count += 1;
+        }
+        self.sum += seconds;
+        self.count += 1;
+    }
+}
+
+/// Appends; writing into a `String` cannot fail.
+fn put(text: &mut String, arguments: std::fmt::Arguments<'_>) {
+    let _ = text.write_fmt(arguments);
+}
+
+fn escaped(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_stand_in_the_text_with_their_labels() {
+        let metrics = Metrics::default();
+        metrics.appraisal("enrol", "refused", "app_identity");
+        metrics.appraisal("enrol", "refused", "app_identity");
+        metrics.edge_decision("a\"b", "permit", "ok");
+        let text = metrics.to_prometheus();
+        assert!(text.contains(
+            "countersign_appraisals_total{purpose=\"enrol\",verdict=\"refused\",reason=\"app_identity\"} 2\n"
+        ));
+        assert!(text.contains("resource=\"a\\\"b\""));
+    }
+
+    #[test]
+    fn buckets_are_cumulative() {
+        let metrics = Metrics::default();
+        for milliseconds in [1, 4, 9000] {
+            metrics.request("public", "/v1/challenge", 200, Duration::from_millis(milliseconds));
+        }
+        let text = metrics.to_prometheus();
+        for (bound, count) in [("0.001", 1), ("0.005", 2), ("2.5", 2), ("+Inf", 3)] {
+            let line = format!("le=\"{bound}\"}} {count}\n");
+            assert!(text.contains(&line), "{line} in {text}");
+        }
+    }
+}

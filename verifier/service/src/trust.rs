@@ -1,0 +1,113 @@
+//! What evidence is judged by: the policy, the platforms' roots and the revocation list, as one consistent set.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use countersign_verifier::anchors::{AnchorError, TrustAnchors};
+use countersign_verifier::policy::AppraisalPolicy;
+use countersign_verifier::revocation::{RevocationList, RevocationListError};
+
+use crate::document::Problems;
+use crate::settings::Settings;
+
+/// Largest revocation list, in bytes; Google's has a few hundred KiB.
+const MAX_REVOCATION_LIST: u64 = 64 * 1024 * 1024;
+
+/// Policy, roots and revocation list.
+#[derive(Debug)]
+pub struct Trust {
+    /// Which apps and devices are accepted.
+    pub policy: AppraisalPolicy,
+    /// The roots that are built in, and those that the policy's `danger` section adds.
+    pub anchors: TrustAnchors,
+    /// The status list of Android attestation certificates, if the settings name one.
+    pub revocation: Option<RevocationList>,
+}
+
+/// Why the files that trust comes from cannot be used. Displayed as sentences that say what to do.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum TrustError {
+    /// The policy file.
+    Policy(Problems),
+    /// A root in the policy's `danger` section.
+    Anchors(AnchorError),
+    /// The revocation list cannot be read.
+    Unreadable(PathBuf, io::ErrorKind),
+    /// The revocation list is not one.
+    Revocation(PathBuf, RevocationListError),
+}
+
+impl Trust {
+    /// A set from a policy, without revocation list.
+    ///
+    /// # Errors
+    /// A root in the policy's `danger` section cannot be used.
+    pub fn new(policy: AppraisalPolicy) -> Result<Self, AnchorError> {
+        let anchors = policy.danger().trust_anchors()?;
+        Ok(Self { policy, anchors, revocation: None })
+    }
+
+    /// Reads the files that the settings name.
+    ///
+    /// # Errors
+    /// The first file that cannot be used.
+    pub fn load(settings: &Settings) -> Result<Self, TrustError> {
+        let policy = crate::policy_file::load(&settings.policy).map_err(TrustError::Policy)?;
+        let mut trust = Self::new(policy).map_err(TrustError::Anchors)?;
+        if let Some(path) = &settings.trust.revocation {
+            trust.revocation = Some(revocation_list(path)?);
+        }
+        Ok(trust)
+    }
+}
+
+/// The state of the files that trust comes from; another state means that they are to be read again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FileState(Vec<Option<(SystemTime, u64)>>);
+
+impl FileState {
+    pub(crate) fn of(settings: &Settings) -> Self {
+        let state = |path: &PathBuf| {
+            let metadata = fs::metadata(path).ok()?;
+            Some((metadata.modified().ok()?, metadata.len()))
+        };
+        Self(std::iter::once(&settings.policy).chain(&settings.trust.revocation).map(state).collect())
+    }
+}
+
+fn revocation_list(path: &Path) -> Result<RevocationList, TrustError> {
+    let unreadable = |error: io::Error| TrustError::Unreadable(path.to_owned(), error.kind());
+    if fs::metadata(path).map_err(unreadable)?.len() > MAX_REVOCATION_LIST {
+        return Err(TrustError::Unreadable(path.to_owned(), io::ErrorKind::FileTooLarge));
+    }
+    let json = fs::read(path).map_err(unreadable)?;
+    RevocationList::parse(&json).map_err(|error| TrustError::Revocation(path.to_owned(), error))
+}
+
+impl fmt::Display for TrustError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Policy(problems) => problems.fmt(f),
+            Self::Anchors(error) => write!(
+                f,
+                "a root in the policy's [danger] section cannot be used ({}); name a PEM or DER certificate file",
+                error.reason()
+            ),
+            Self::Unreadable(path, kind) => {
+                write!(f, "the revocation list {} cannot be read: {kind}", path.display())
+            }
+            Self::Revocation(path, error) => write!(
+                f,
+                "{} is not Android's attestation status list ({}); fetch it again",
+                path.display(),
+                error.reason()
+            ),
+        }
+    }
+}
+
+impl std::error::Error for TrustError {}

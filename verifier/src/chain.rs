@@ -1,0 +1,257 @@
+//! The small X.509 path checker for attestation chains: leaf first, every certificate issued by the next, the
+//! last one by an anchor. Genuine Android chains break RFC 5280 in known ways, so the rules of a path are data
+//! here ([`Rules`]), and each leniency has a name.
+
+use countersign_core::time::Timestamp;
+
+use crate::anchors::Anchor;
+use crate::certificate::{BasicConstraints, Certificate};
+use crate::crypto::{CertificateSignatureError, verify_certificate};
+
+/// Most certificates in one chain; the longest genuine ones have five.
+pub const MAX_CERTIFICATES: usize = 10;
+
+/// Why a chain was not accepted. `index` counts from the leaf, which is 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ChainError {
+    /// More than [`MAX_CERTIFICATES`], or fewer than a leaf and the certificate that issued it.
+    Length,
+    /// A certificate is not DER of its type, too long, or followed by further bytes.
+    MalformedCertificate {
+        /// Which certificate.
+        index: usize,
+    },
+    /// The chain does not end in the key of a trust anchor.
+    UnknownRoot,
+    /// The issuer's name is not the subject's name of the next certificate.
+    NameMismatch {
+        /// Which certificate.
+        index: usize,
+    },
+    /// The signature of a certificate was not accepted.
+    Signature {
+        /// Which certificate.
+        index: usize,
+        /// Why.
+        error: CertificateSignatureError,
+    },
+    /// A certificate is not valid yet.
+    NotYetValid {
+        /// Which certificate.
+        index: usize,
+    },
+    /// A certificate has expired, where that counts.
+    Expired {
+        /// Which certificate.
+        index: usize,
+    },
+    /// A certificate above the leaf is not marked as a certification authority, or may not sign certificates.
+    NotAuthority {
+        /// Which certificate.
+        index: usize,
+    },
+    /// More certificates below an authority than its path length allows.
+    PathLength {
+        /// Which certificate.
+        index: usize,
+    },
+    /// A critical extension that means nothing here.
+    UnknownCriticalExtension {
+        /// Which certificate.
+        index: usize,
+    },
+    /// The leaf is marked as a certification authority.
+    LeafIsAuthority,
+}
+
+impl ChainError {
+    /// A stable name for logs and metrics.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Length => "chain_length",
+            Self::MalformedCertificate { .. } => "chain_malformed_certificate",
+            Self::UnknownRoot => "chain_unknown_root",
+            Self::NameMismatch { .. } => "chain_name_mismatch",
+            Self::Signature { error, .. } => error.reason(),
+            Self::NotYetValid { .. } => "chain_not_yet_valid",
+            Self::Expired { .. } => "chain_expired",
+            Self::NotAuthority { .. } => "chain_not_authority",
+            Self::PathLength { .. } => "chain_path_length",
+            Self::UnknownCriticalExtension { .. } => "chain_unknown_critical_extension",
+            Self::LeafIsAuthority => "chain_leaf_is_authority",
+        }
+    }
+}
+
+/// What a kind of evidence demands of its path.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    pub(crate) leaf_dates: Dates,
+    pub(crate) issuer_dates: Dates,
+    pub(crate) authorities: Authorities,
+}
+
+/// Which dates of a certificate count. Those of the anchor never do: it is trusted by its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dates {
+    /// None: they are set on the device.
+    Unchecked,
+    /// Not yet valid refuses, expired does not: keys burnt in at the factory cannot be renewed.
+    NotBefore,
+    /// Both.
+    Both,
+}
+
+/// What the certificates between leaf and anchor must say about themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Authorities {
+    /// CA:TRUE, keyCertSign if keyUsage is present, path length respected, no unknown critical extension; and
+    /// the leaf is no authority.
+    Strict,
+    /// CA:TRUE, except for [`is_first_generation_attestation_certificate`].
+    FactoryProvisioned,
+}
+
+/// A chain taken apart, its end found among the anchors. Nothing in it is verified yet.
+#[derive(Debug)]
+pub(crate) struct Path<'c, 't> {
+    /// Leaf first, without a root.
+    pub(crate) certificates: Vec<Certificate<'c>>,
+    pub(crate) anchor: &'t Anchor,
+}
+
+impl<'c, 't> Path<'c, 't> {
+    /// Decodes `chain` (DER, leaf first) and finds its anchor by public key: the last certificate is either
+    /// self-issued with an anchor's key, and then the anchor takes its place, or issued by an anchor.
+    pub(crate) fn find(chain: &[&'c [u8]], anchors: &'t [Anchor]) -> Result<Self, ChainError> {
+        if chain.len() > MAX_CERTIFICATES {
+            return Err(ChainError::Length);
+        }
+        let mut certificates = Vec::with_capacity(chain.len());
+        for (index, bytes) in chain.iter().enumerate() {
+            let certificate = Certificate::decode(bytes);
+            certificates.push(certificate.map_err(|_| ChainError::MalformedCertificate { index })?);
+        }
+        let last = certificates.last().ok_or(ChainError::Length)?;
+        let anchor = match anchors.iter().find(|anchor| anchor.public_key() == last.public_key) {
+            Some(anchor) if last.is_self_issued() => {
+                certificates.pop();
+                anchor
+            }
+            _ => anchors.iter().find(|anchor| is_issued_by(last, anchor)).ok_or(ChainError::UnknownRoot)?,
+        };
+        if certificates.len() < 2 {
+            return Err(ChainError::Length);
+        }
+        Ok(Self { certificates, anchor })
+    }
+
+    /// Verifies names, constraints and dates, then every signature from the anchor down to the leaf.
+    pub(crate) fn verify(&self, rules: Rules, now: Timestamp) -> Result<(), ChainError> {
+        let issuers = || {
+            let next = self.certificates.iter().skip(1).map(|issuer| (issuer.subject, issuer.public_key));
+            next.chain([(self.anchor.subject(), self.anchor.public_key())])
+        };
+        for (index, (certificate, (issuer_name, _))) in self.certificates.iter().zip(issuers()).enumerate() {
+            if certificate.issuer != issuer_name {
+                return Err(ChainError::NameMismatch { index });
+            }
+            let dates = if index == 0 { rules.leaf_dates } else { rules.issuer_dates };
+            check_dates(certificate, index, dates, now)?;
+            check_constraints(certificate, index, rules.authorities)?;
+        }
+        let links: Vec<_> = self.certificates.iter().zip(issuers()).enumerate().collect();
+        for (index, (certificate, (_, issuer_key))) in links.into_iter().rev() {
+            verify_certificate(
+                certificate.signature_algorithm,
+                issuer_key,
+                certificate.tbs,
+                certificate.signature,
+            )
+            .map_err(|error| ChainError::Signature { index, error })?;
+        }
+        Ok(())
+    }
+}
+
+fn is_issued_by(certificate: &Certificate<'_>, anchor: &Anchor) -> bool {
+    certificate.issuer == anchor.subject()
+        && verify_certificate(
+            certificate.signature_algorithm,
+            anchor.public_key(),
+            certificate.tbs,
+            certificate.signature,
+        )
+        .is_ok()
+}
+
+fn check_dates(
+    certificate: &Certificate<'_>,
+    index: usize,
+    dates: Dates,
+    now: Timestamp,
+) -> Result<(), ChainError> {
+    if dates == Dates::Unchecked {
+        return Ok(());
+    }
+    let (not_before, not_after) =
+        certificate.validity().map_err(|_| ChainError::MalformedCertificate { index })?;
+    if now.as_unix_seconds() < not_before {
+        return Err(ChainError::NotYetValid { index });
+    }
+    if dates == Dates::Both && now.as_unix_seconds() > not_after {
+        return Err(ChainError::Expired { index });
+    }
+    Ok(())
+}
+
+fn check_constraints(
+    certificate: &Certificate<'_>,
+    index: usize,
+    authorities: Authorities,
+) -> Result<(), ChainError> {
+    let malformed = |_| ChainError::MalformedCertificate { index };
+    let strict = authorities == Authorities::Strict;
+    if strict && certificate.has_unknown_critical_extension() {
+        return Err(ChainError::UnknownCriticalExtension { index });
+    }
+    let constraints = certificate.basic_constraints().map_err(malformed)?;
+    if index == 0 {
+        return match constraints {
+            BasicConstraints::Authority { .. } if strict => Err(ChainError::LeafIsAuthority),
+            _ => Ok(()),
+        };
+    }
+    match constraints {
+        BasicConstraints::Authority { path_length } if strict => {
+            if !certificate.may_sign_certificates().map_err(malformed)? {
+                return Err(ChainError::NotAuthority { index });
+            }
+            let below = index - 1;
+            match path_length {
+                Some(limit) if limit < below as u64 => Err(ChainError::PathLength { index }),
+                _ => Ok(()),
+            }
+        }
+        BasicConstraints::Authority { .. } => Ok(()),
+        _ if !strict
+            && is_first_generation_attestation_certificate(certificate, index).map_err(malformed)? =>
+        {
+            Ok(())
+        }
+        _ => Err(ChainError::NotAuthority { index }),
+    }
+}
+
+/// Leniency *first-generation attestation certificate*: the certificates that Google issued in 2016 to the keys
+/// which sign leaves say CA:FALSE. They are tolerated directly above the leaf of a factory chain, by their date.
+/// An app cannot use this to extend a chain: the certificate of its own key carries a KeyDescription, and one
+/// anywhere but in the leaf refuses the chain.
+fn is_first_generation_attestation_certificate(
+    certificate: &Certificate<'_>,
+    index: usize,
+) -> Result<bool, crate::asn1::NotDer> {
+    const START_OF_2018: u64 = 1_514_764_800;
+    Ok(index == 1 && certificate.validity()?.0 < START_OF_2018)
+}

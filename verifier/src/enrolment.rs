@@ -1,0 +1,427 @@
+//! From an envelope to an admission: what the attestation service checks before it stores or issues anything.
+//!
+//! Each type is made from the one before it: a decoded envelope becomes [`AuthenticEnrolment`], that becomes
+//! [`VerifiedEnrolment`], and that a [`Verdict`]. Only an [`Admission`] can be issued for.
+
+use countersign_core::binding::Purpose;
+use countersign_core::cbor::CborError;
+use countersign_core::challenge::{ChallengeError, MacKeyRing, Scope};
+use countersign_core::enrolment::{Cure, DecodedEnrolment, Enrolment, Evidence};
+use countersign_core::time::Timestamp;
+use countersign_core::token::keys::PublicKey;
+use countersign_core::token::result::{InstanceId, Protection, Tier, VouchedBy};
+
+use crate::anchors::TrustAnchors;
+use crate::crypto::AwsLc;
+use crate::evidence::{Claims, EvidenceError, VerifiedEvidence, android_key, app_attest, development_key};
+use crate::policy::{self, Appraisal, AppraisalPolicy};
+use crate::revocation::RevocationList;
+
+/// Life of a challenge, in seconds.
+pub const CHALLENGE_LIFETIME: u64 = 20 * 60;
+/// Age at which Android evidence is due again, in seconds.
+pub const ANDROID_EVIDENCE_LIFETIME: u64 = 24 * 3600;
+
+/// Why an envelope is not admitted, apart from what the policy says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EnrolmentError {
+    /// Not deterministic CBOR of its shape.
+    Encoding(CborError),
+    /// Meant for another service.
+    Issuer,
+    /// The challenge is not one of ours, or no longer good.
+    Challenge(ChallengeError),
+    /// The instance key did not sign the envelope.
+    Signature,
+    /// The session key did not sign its possession.
+    Possession,
+    /// No such instance.
+    UnknownInstance,
+    /// The instance is registered with another key or `client_id`.
+    InstanceMismatch,
+    /// Enrolment without evidence.
+    NoEvidence,
+    /// Evidence of a kind that does not belong here: an assertion at enrolment, another platform at renewal.
+    UnexpectedEvidence,
+    /// Evidence of a kind that this service does not verify.
+    UnsupportedEvidence,
+    /// A development key that nobody registered.
+    UnknownDevelopmentKey,
+    /// The evidence attests another key than the one that signed the envelope: it was relayed.
+    KeyNotAttested,
+    /// The evidence could not be verified.
+    Evidence(EvidenceError),
+}
+
+impl EnrolmentError {
+    /// A stable name for logs and metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Encoding(error) => error.reason(),
+            Self::Issuer => "enrolment_issuer",
+            Self::Challenge(error) => error.reason(),
+            Self::Signature => "enrolment_signature",
+            Self::Possession => "enrolment_possession",
+            Self::UnknownInstance => "enrolment_unknown_instance",
+            Self::InstanceMismatch => "enrolment_instance_mismatch",
+            Self::NoEvidence => "enrolment_no_evidence",
+            Self::UnexpectedEvidence => "enrolment_unexpected_evidence",
+            Self::UnsupportedEvidence => "enrolment_unsupported_evidence",
+            Self::UnknownDevelopmentKey => "enrolment_unknown_development_key",
+            Self::KeyNotAttested => "enrolment_key_not_attested",
+            Self::Evidence(error) => error.reason(),
+        }
+    }
+
+    /// What an honest device in this situation should do.
+    pub fn cure(&self) -> Option<Cure> {
+        match self {
+            Self::Challenge(_) => Some(Cure::Retry),
+            Self::UnknownInstance | Self::InstanceMismatch | Self::KeyNotAttested | Self::Evidence(_) => {
+                Some(Cure::ReEnrol)
+            }
+            _ => None,
+        }
+    }
+}
+
+impl From<EvidenceError> for EnrolmentError {
+    fn from(error: EvidenceError) -> Self {
+        Self::Evidence(error)
+    }
+}
+
+/// The key by which the platform vouches for an instance from one renewal to the next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PlatformKey {
+    /// The App Attest key, and the highest counter it was seen with.
+    AppAttest {
+        /// Verifies assertions.
+        key: PublicKey,
+        /// The next assertion's counter must be greater.
+        counter: u32,
+    },
+    /// The instance key itself is attested; renewals attest a throwaway key when evidence is due.
+    AndroidKey,
+    /// A registered development key.
+    DevelopmentKey,
+}
+
+/// What the registry holds of an instance, as far as its renewal is decided by it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegisteredInstance {
+    /// Its identifier.
+    pub id: InstanceId,
+    /// The OAuth `client_id` it enrolled under.
+    pub client_id: String,
+    /// Its durable key.
+    pub instance_key: PublicKey,
+    /// How its platform vouches for it.
+    pub platform_key: PlatformKey,
+    /// Where its durable key lives.
+    pub protection: Protection,
+    /// Who says so.
+    pub vouched_by: VouchedBy,
+    /// When platform evidence was last verified.
+    pub evidence_time: Timestamp,
+    /// The tier of the appraisal of that evidence.
+    pub tier: Tier,
+}
+
+/// What the service holds that the checks need.
+pub struct Service<'a> {
+    /// Issuer URL.
+    pub issuer: &'a str,
+    /// Keys of the challenges.
+    pub challenge_keys: &'a MacKeyRing,
+    /// Roots of the platforms.
+    pub anchors: &'a TrustAnchors,
+    /// The status list of Android attestation certificates.
+    pub revocation: Option<&'a RevocationList>,
+    /// The keys that administrators registered for development, by identifier.
+    pub development_keys: &'a dyn Fn(&str) -> Option<PublicKey>,
+    /// The policy.
+    pub policy: &'a AppraisalPolicy,
+}
+
+/// An envelope that was made for this service, lately, by the holder of both keys it names.
+pub struct AuthenticEnrolment<'a> {
+    enrolment: Enrolment,
+    registered: Option<&'a RegisteredInstance>,
+}
+
+/// An envelope whose evidence is authentic and bound to it.
+pub struct VerifiedEnrolment<'a> {
+    enrolment: Enrolment,
+    registered: Option<&'a RegisteredInstance>,
+    evidence: Option<VerifiedEvidence>,
+}
+
+/// What the policy says of an envelope.
+pub enum Verdict {
+    /// A result may be issued.
+    Admitted(Box<Admission>),
+    /// The evidence is genuine, and not good enough.
+    Refused(Box<Appraisal>),
+}
+
+/// That results may be issued for an instance: its keys, and what is known of it.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    client_id: String,
+    instance_key: PublicKey,
+    session_key: PublicKey,
+    platform_key: PlatformKey,
+    protection: Protection,
+    vouched_by: VouchedBy,
+    evidence_time: Timestamp,
+    evidence_tier: Tier,
+    tier: Tier,
+    app_version: String,
+    policy: String,
+    appraisal: Option<Appraisal>,
+}
+
+impl<'a> AuthenticEnrolment<'a> {
+    /// Checks, in this order: issuer, challenge, identity with the registered instance, envelope signature, session
+    /// possession. `registered` is the instance that the envelope names, for a renewal.
+    ///
+    /// # Errors
+    /// The first that does not hold.
+    pub fn verify(
+        decoded: DecodedEnrolment<'_>,
+        registered: Option<&'a RegisteredInstance>,
+        service: &Service<'_>,
+        now: Timestamp,
+    ) -> Result<Self, EnrolmentError> {
+        let DecodedEnrolment { message, enrolment } = decoded;
+        if enrolment.issuer != service.issuer {
+            return Err(EnrolmentError::Issuer);
+        }
+        let scope = Scope::Challenge { issuer: service.issuer };
+        service
+            .challenge_keys
+            .verify(&enrolment.challenge, scope, CHALLENGE_LIFETIME, now)
+            .map_err(EnrolmentError::Challenge)?;
+        // A renewal is verified with the registered key alone; the key it carries must be the same one.
+        let key = match (enrolment.instance, registered) {
+            (None, None) => &enrolment.instance_key,
+            (Some(id), Some(registered)) => {
+                let same = id == registered.id
+                    && enrolment.client_id == registered.client_id
+                    && enrolment.instance_key == registered.instance_key;
+                if !same {
+                    return Err(EnrolmentError::InstanceMismatch);
+                }
+                &registered.instance_key
+            }
+            (Some(_), None) => return Err(EnrolmentError::UnknownInstance),
+            (None, Some(_)) => return Err(EnrolmentError::InstanceMismatch),
+        };
+        message.verify(key, &AwsLc).map_err(|_| EnrolmentError::Signature)?;
+        enrolment.verify_possession(&AwsLc).map_err(|_| EnrolmentError::Possession)?;
+        Ok(Self { enrolment, registered })
+    }
+
+    /// What the envelope says.
+    pub const fn enrolment(&self) -> &Enrolment {
+        &self.enrolment
+    }
+
+    /// Verifies the evidence and that it is bound to this envelope's challenge, client and keys.
+    ///
+    /// # Errors
+    /// [`EnrolmentError`].
+    pub fn verify_evidence(
+        self,
+        service: &Service<'_>,
+        now: Timestamp,
+    ) -> Result<VerifiedEnrolment<'a>, EnrolmentError> {
+        let Self { enrolment, registered } = self;
+        let evidence = match enrolment.evidence.as_slice() {
+            [] if registered.is_some() => None,
+            [] => return Err(EnrolmentError::NoEvidence),
+            [evidence] => Some(verify_evidence(evidence, &enrolment, registered, service, now)?),
+            [..] => return Err(EnrolmentError::UnexpectedEvidence),
+        };
+        Ok(VerifiedEnrolment { enrolment, registered, evidence })
+    }
+}
+
+fn verify_evidence(
+    evidence: &Evidence,
+    enrolment: &Enrolment,
+    registered: Option<&RegisteredInstance>,
+    service: &Service<'_>,
+    now: Timestamp,
+) -> Result<VerifiedEvidence, EnrolmentError> {
+    let enrol_with_key = || enrolment.binding(Purpose::Enrol, true, false).hash();
+    let renew = || enrolment.binding(Purpose::Renew, true, true).hash();
+    let anchors = service.anchors;
+    match (evidence, registered.map(|registered| &registered.platform_key)) {
+        (Evidence::AppAttest { attestation_object, key_id }, None) => {
+            Ok(app_attest::verify_attestation(attestation_object, key_id, &enrol_with_key(), anchors, now)?)
+        }
+        (Evidence::AppAttestAssertion { assertion }, Some(PlatformKey::AppAttest { key, counter })) => {
+            Ok(app_attest::verify_assertion(assertion, key, &renew(), *counter, now)?)
+        }
+        (Evidence::AndroidKey { chain }, None | Some(PlatformKey::AndroidKey)) => {
+            let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
+            // At enrolment the attested key is the instance key, so the challenge was made before it was born. A
+            // renewal attests a throwaway key, which vouches for both keys by its challenge.
+            let challenge = match registered {
+                None => enrolment.binding(Purpose::Enrol, false, false).hash(),
+                Some(_) => renew(),
+            };
+            let verified = android_key::verify(&chain, &challenge, anchors, service.revocation, now)?;
+            if registered.is_none() && verified.attested_key().as_p256() != Some(&enrolment.instance_key) {
+                return Err(EnrolmentError::KeyNotAttested);
+            }
+            Ok(verified)
+        }
+        (Evidence::DevelopmentKey { key_id, signature }, None | Some(PlatformKey::DevelopmentKey)) => {
+            let key = (service.development_keys)(key_id).ok_or(EnrolmentError::UnknownDevelopmentKey)?;
+            let hash = if registered.is_none() { enrol_with_key() } else { renew() };
+            Ok(development_key::verify(key_id, &key, &hash, signature, now)?)
+        }
+        (Evidence::PlayIntegrity { .. }, _) => Err(EnrolmentError::UnsupportedEvidence),
+        _ => Err(EnrolmentError::UnexpectedEvidence),
+    }
+}
+
+impl VerifiedEnrolment<'_> {
+    /// The evidence, where some came.
+    pub const fn evidence(&self) -> Option<&VerifiedEvidence> {
+        self.evidence.as_ref()
+    }
+
+    /// Appraises the evidence; without any, the last appraisal counts on, or less, once evidence is due.
+    pub fn appraise(self, policy: &AppraisalPolicy, now: Timestamp) -> Verdict {
+        let Self { enrolment, registered, evidence } = self;
+        let (appraisal, evidence_time, evidence_tier) = match (&evidence, registered) {
+            (Some(evidence), _) => {
+                let appraisal = policy.appraise(&enrolment.client_id, evidence, now);
+                let tier = match appraisal.tier() {
+                    policy::Tier::Affirming => Tier::Affirming,
+                    policy::Tier::Warning => Tier::Warning,
+                    policy::Tier::Contraindicated => return Verdict::Refused(Box::new(appraisal)),
+                };
+                (Some(appraisal), evidence.evidence_time(), tier)
+            }
+            (None, Some(registered)) => (None, registered.evidence_time, registered.tier),
+            // Made only by `verify_evidence`, which demands evidence of whoever is not registered.
+            (None, None) => (None, Timestamp::EPOCH, Tier::Warning),
+        };
+        let platform_key = platform_key(evidence.as_ref(), registered);
+        let is_due = match platform_key {
+            PlatformKey::AppAttest { .. } => evidence.is_none(),
+            _ => now.seconds_since(evidence_time) > ANDROID_EVIDENCE_LIFETIME,
+        };
+        let (protection, vouched_by) = match (registered, &evidence) {
+            (Some(registered), _) => (registered.protection, registered.vouched_by),
+            (None, Some(evidence)) => match evidence.claims() {
+                Claims::AndroidKey(_) => (evidence.protection(), VouchedBy::Platform),
+                Claims::AppAttest(_) => (enrolment.protection, VouchedBy::AttestedApp),
+                Claims::DevelopmentKey(_) => (Protection::Software, VouchedBy::Developer),
+            },
+            (None, None) => (Protection::Software, VouchedBy::Developer),
+        };
+        Verdict::Admitted(Box::new(Admission {
+            client_id: enrolment.client_id,
+            instance_key: enrolment.instance_key,
+            session_key: enrolment.session_key,
+            platform_key,
+            protection,
+            vouched_by,
+            evidence_time,
+            evidence_tier,
+            tier: if is_due { Tier::Warning } else { evidence_tier },
+            app_version: enrolment.app_version,
+            policy: policy.id().to_owned(),
+            appraisal,
+        }))
+    }
+}
+
+/// How the platform will vouch at the next renewal.
+fn platform_key(evidence: Option<&VerifiedEvidence>, registered: Option<&RegisteredInstance>) -> PlatformKey {
+    let app_attest_key = match registered.map(|registered| &registered.platform_key) {
+        Some(PlatformKey::AppAttest { key, counter }) => Some((*key, *counter)),
+        _ => None,
+    };
+    match evidence.map(|evidence| (evidence, evidence.claims())) {
+        Some((evidence, Claims::AppAttest(_))) => {
+            let known = app_attest_key.map(|(key, _)| key);
+            match evidence.attested_key().as_p256().copied().or(known) {
+                Some(key) => PlatformKey::AppAttest { key, counter: evidence.counter().unwrap_or(0) },
+                None => PlatformKey::DevelopmentKey,
+            }
+        }
+        Some((_, Claims::AndroidKey(_))) => PlatformKey::AndroidKey,
+        Some((_, Claims::DevelopmentKey(_))) => PlatformKey::DevelopmentKey,
+        None => registered.map_or(PlatformKey::DevelopmentKey, |registered| registered.platform_key.clone()),
+    }
+}
+
+impl Admission {
+    /// The OAuth `client_id`.
+    pub fn client_id(&self) -> &str {
+        &self.client_id
+    }
+
+    /// The durable key.
+    pub const fn instance_key(&self) -> &PublicKey {
+        &self.instance_key
+    }
+
+    /// The key of the coming requests.
+    pub const fn session_key(&self) -> &PublicKey {
+        &self.session_key
+    }
+
+    /// How the platform vouches at the next renewal; to be stored.
+    pub const fn platform_key(&self) -> &PlatformKey {
+        &self.platform_key
+    }
+
+    /// Where the durable key lives.
+    pub const fn protection(&self) -> Protection {
+        self.protection
+    }
+
+    /// Who says so.
+    pub const fn vouched_by(&self) -> VouchedBy {
+        self.vouched_by
+    }
+
+    /// When platform evidence was last verified.
+    pub const fn evidence_time(&self) -> Timestamp {
+        self.evidence_time
+    }
+
+    /// The tier of the last appraised evidence; to be stored.
+    pub const fn evidence_tier(&self) -> Tier {
+        self.evidence_tier
+    }
+
+    /// The tier of the results to be issued: lower than the evidence's once evidence is due.
+    pub const fn tier(&self) -> Tier {
+        self.tier
+    }
+
+    /// The app's version, as the app says.
+    pub fn app_version(&self) -> &str {
+        &self.app_version
+    }
+
+    /// Id and version of the policy.
+    pub fn policy(&self) -> &str {
+        &self.policy
+    }
+
+    /// The appraisal of fresh evidence, where some came.
+    pub const fn appraisal(&self) -> Option<&Appraisal> {
+        self.appraisal.as_ref()
+    }
+}

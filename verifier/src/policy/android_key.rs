@@ -1,0 +1,216 @@
+//! How the constraints read Android key attestation. Only what secure hardware enforces counts, except for the
+//! application's identity, which Android itself asserts.
+
+use countersign_core::token::result::Protection;
+
+use super::Finding;
+use super::app::{AndroidApp, AppPolicy};
+use super::constraint::Constraint;
+use super::danger::Danger;
+use crate::evidence::android_key::{
+    AndroidKeyClaims, ApplicationId, AuthorizationList, BootState, Digest, EcCurve, KeyAlgorithm, KeyOrigin,
+    KeyPurpose, Provisioning, SecurityLevel,
+};
+use crate::evidence::{AttestedKey, VerifiedEvidence};
+
+pub(super) fn findings(
+    claims: &AndroidKeyClaims,
+    evidence: &VerifiedEvidence,
+    app: &AppPolicy,
+    danger: &Danger,
+) -> Vec<Finding> {
+    let hardware = &claims.hardware_enforced;
+    vec![
+        app_identity(claims, app),
+        security_level(claims, evidence.protection(), app),
+        strongbox_in_chain(claims),
+        boot_state(hardware, danger),
+        device_locked(hardware),
+        os_patch_level(hardware, app),
+        key_origin(hardware),
+        key_purpose(hardware),
+        key_algorithm(hardware, evidence.attested_key()),
+        key_curve(hardware, evidence.attested_key()),
+        key_digest(hardware),
+        application_bound(claims),
+        known_tags(claims),
+        remote_provisioning(claims.provisioning),
+        revocation_checked(claims),
+    ]
+}
+
+fn app_identity(claims: &AndroidKeyClaims, app: &AppPolicy) -> Finding {
+    let finding =
+        |satisfied, explanation: String| Finding::new(Constraint::AppIdentity, satisfied, explanation);
+    let Some(application) = &claims.software_enforced.application_id else {
+        return finding(false, "The key names no application.".to_owned());
+    };
+    match app.android.iter().find(|android| is_application(application, android)) {
+        Some(android) => finding(true, format!("The app is {} with an expected signer.", android.package)),
+        None => {
+            let expected_package = |android: &AndroidApp| has_package(application, android);
+            let wrong = if app.android.iter().any(expected_package) { "signer" } else { "package" };
+            finding(false, format!("The app's {wrong} is none of those that were expected."))
+        }
+    }
+}
+
+/// The package is among those that share the user id, and every signer is expected.
+fn is_application(application: &ApplicationId, android: &AndroidApp) -> bool {
+    let expected = |digest: &Vec<u8>| android.signing_digests.iter().any(|known| known[..] == digest[..]);
+    has_package(application, android)
+        && !application.signature_digests.is_empty()
+        && application.signature_digests.iter().all(expected)
+}
+
+fn has_package(application: &ApplicationId, android: &AndroidApp) -> bool {
+    application.packages.iter().any(|package| package.name == android.package)
+}
+
+fn security_level(claims: &AndroidKeyClaims, protection: Protection, app: &AppPolicy) -> Finding {
+    let (attestation, key) = (claims.attestation_security_level, claims.keymint_security_level);
+    let enough = match app.minimum_protection {
+        Protection::Strongbox => protection == Protection::Strongbox,
+        _ => matches!(protection, Protection::Tee | Protection::Strongbox),
+    };
+    Finding::new(
+        Constraint::SecurityLevel,
+        enough && attestation == key,
+        format!("The attestation was made in {attestation}, the key lives in {key}."),
+    )
+}
+
+fn strongbox_in_chain(claims: &AndroidKeyClaims) -> Finding {
+    let claimed = claims.keymint_security_level == SecurityLevel::StrongBox;
+    let explanation = match (claimed, claims.strongbox_in_chain) {
+        (false, _) => "The key does not claim to be in a StrongBox.",
+        (true, true) => "The chain says that the attestation key is in a StrongBox.",
+        (true, false) => "The key claims to be in a StrongBox, but its chain is not of one.",
+    };
+    Finding::new(Constraint::StrongboxInChain, !claimed || claims.strongbox_in_chain, explanation)
+}
+
+fn boot_state(hardware: &AuthorizationList, danger: &Danger) -> Finding {
+    let Some(root_of_trust) = &hardware.root_of_trust else {
+        return Finding::new(Constraint::BootState, false, "Secure hardware does not report what booted.");
+    };
+    let state = root_of_trust.verified_boot_state;
+    let satisfied = match state {
+        BootState::Verified => true,
+        BootState::SelfSigned => danger.self_signed_boot_keys.contains(&root_of_trust.verified_boot_key),
+        _ => false,
+    };
+    Finding::new(Constraint::BootState, satisfied, format!("The verified boot state is {state}."))
+}
+
+fn device_locked(hardware: &AuthorizationList) -> Finding {
+    let locked = hardware.root_of_trust.as_ref().is_some_and(|root_of_trust| root_of_trust.device_locked);
+    let explanation =
+        if locked { "The boot loader is locked." } else { "The boot loader is not known to be locked." };
+    Finding::new(Constraint::DeviceLocked, locked, explanation)
+}
+
+fn os_patch_level(hardware: &AuthorizationList, app: &AppPolicy) -> Finding {
+    let (satisfied, explanation) = match (hardware.os_patch_level, app.minimum_os_patch) {
+        (Some(level), Some(minimum)) => (
+            level.is_at_least(minimum),
+            format!("The patch level is {level}, the oldest accepted {minimum}."),
+        ),
+        (None, Some(minimum)) => {
+            (false, format!("The patch level is unknown, the oldest accepted {minimum}."))
+        }
+        (_, None) => (true, "Any patch level is accepted.".to_owned()),
+    };
+    Finding::new(Constraint::OsPatchLevel, satisfied, explanation)
+}
+
+fn key_origin(hardware: &AuthorizationList) -> Finding {
+    Finding::new(
+        Constraint::KeyOrigin,
+        hardware.origin == Some(KeyOrigin::Generated),
+        format!("The key's origin in secure hardware is {}.", named(hardware.origin)),
+    )
+}
+
+fn key_purpose(hardware: &AuthorizationList) -> Finding {
+    let purposes = &hardware.purposes;
+    let only_signing =
+        purposes.iter().all(|purpose| matches!(purpose, KeyPurpose::Sign | KeyPurpose::Verify));
+    Finding::new(
+        Constraint::KeyPurpose,
+        only_signing && purposes.contains(&KeyPurpose::Sign),
+        format!("The key's purposes are {}.", listed(purposes)),
+    )
+}
+
+fn key_algorithm(hardware: &AuthorizationList, key: &AttestedKey) -> Finding {
+    Finding::new(
+        Constraint::KeyAlgorithm,
+        hardware.algorithm == Some(KeyAlgorithm::Ec) && key.as_p256().is_some(),
+        format!("The key's algorithm is {}.", named(hardware.algorithm)),
+    )
+}
+
+/// Before Keymaster 2 a curve was named by the key's size alone.
+fn key_curve(hardware: &AuthorizationList, key: &AttestedKey) -> Finding {
+    let by_size = hardware.ec_curve.is_none() && hardware.key_size == Some(256);
+    Finding::new(
+        Constraint::KeyCurve,
+        (hardware.ec_curve == Some(EcCurve::P256) || by_size) && key.as_p256().is_some(),
+        format!("The key's curve is {}.", named(hardware.ec_curve)),
+    )
+}
+
+fn key_digest(hardware: &AuthorizationList) -> Finding {
+    Finding::new(
+        Constraint::KeyDigest,
+        hardware.digests.contains(&Digest::Sha256),
+        format!("The key's digests are {}.", listed(&hardware.digests)),
+    )
+}
+
+fn application_bound(claims: &AndroidKeyClaims) -> Finding {
+    let bound = !claims.hardware_enforced.all_applications && !claims.software_enforced.all_applications;
+    let explanation = if bound { "The key belongs to one app." } else { "Every app can use the key." };
+    Finding::new(Constraint::ApplicationBound, bound, explanation)
+}
+
+fn known_tags(claims: &AndroidKeyClaims) -> Finding {
+    let lists = [&claims.hardware_enforced, &claims.software_enforced];
+    let unknown: Vec<_> = lists.iter().flat_map(|list| &list.unknown_tags).collect();
+    let explanation = if unknown.is_empty() {
+        "Every tag of the key description is known.".to_owned()
+    } else {
+        format!("The key description has unknown tags: {}.", listed(&unknown))
+    };
+    Finding::new(Constraint::KnownTags, unknown.is_empty(), explanation)
+}
+
+fn remote_provisioning(provisioning: Provisioning) -> Finding {
+    let explanation = match provisioning {
+        Provisioning::Factory => "The attestation key was provisioned at the factory.",
+        Provisioning::Remote => "The attestation key was provisioned remotely.",
+        Provisioning::Unknown => "The chain does not say how the attestation key was provisioned.",
+    };
+    Finding::new(Constraint::RemoteProvisioning, provisioning == Provisioning::Remote, explanation)
+}
+
+fn revocation_checked(claims: &AndroidKeyClaims) -> Finding {
+    let explanation = if claims.revocation_checked {
+        "No certificate of the chain is on the status list."
+    } else {
+        "No status list was at hand: whether a certificate was revoked is unknown."
+    };
+    Finding::new(Constraint::RevocationChecked, claims.revocation_checked, explanation)
+}
+
+fn named(value: Option<impl core::fmt::Display>) -> String {
+    value.map_or_else(|| "not stated".to_owned(), |value| value.to_string())
+}
+
+fn listed(values: &[impl core::fmt::Display]) -> String {
+    match values {
+        [] => "none".to_owned(),
+        _ => values.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+    }
+}

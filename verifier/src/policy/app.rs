@@ -1,0 +1,94 @@
+//! An app: its identities on the platforms, and what is asked of its devices.
+
+use countersign_core::token::result::Protection;
+
+use super::constraint::Enforcements;
+use crate::crypto::sha256;
+use crate::evidence::android_key::PatchLevel;
+use crate::evidence::app_attest::ValidationCategory;
+
+/// Whether an app is meant for users.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AppMode {
+    /// For users: platform evidence only.
+    #[default]
+    Production,
+    /// For developers: registered development keys vouch too.
+    Development,
+}
+
+/// What is asked of one app's devices.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppPolicy {
+    /// The OAuth client identifier.
+    pub client_id: String,
+    /// Whether it is meant for users.
+    pub mode: AppMode,
+    /// Its identities on Apple's platforms; any of them will do.
+    pub apple: Vec<AppleApp>,
+    /// Its identities on Android; any of them will do.
+    pub android: Vec<AndroidApp>,
+    /// Enforcement where it differs from the defaults.
+    pub enforcements: Enforcements,
+    /// Least protection of an Android key: TEE or StrongBox.
+    pub minimum_protection: Protection,
+    /// Oldest patch level of Android; None: any.
+    pub minimum_os_patch: Option<PatchLevel>,
+    /// Accepted sources of the app on Apple's platforms, where the system tells.
+    pub validation_categories: Vec<ValidationCategory>,
+}
+
+impl AppPolicy {
+    /// An app without identities and with the defaults: no evidence names it, so all is refused.
+    pub fn new(client_id: impl Into<String>) -> Self {
+        Self {
+            client_id: client_id.into(),
+            mode: AppMode::default(),
+            apple: Vec::new(),
+            android: Vec::new(),
+            enforcements: Enforcements::default(),
+            minimum_protection: Protection::Tee,
+            minimum_os_patch: None,
+            validation_categories: vec![ValidationCategory::APP_STORE, ValidationCategory::TEST_FLIGHT],
+        }
+    }
+}
+
+/// An identity on Apple's platforms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppleApp {
+    app_id: String,
+    rp_id_hash: [u8; 32],
+}
+
+impl AppleApp {
+    /// From team identifier (or App ID prefix) and bundle identifier.
+    pub fn new(team_id: &str, bundle_id: &str) -> Self {
+        Self::from_app_id(format!("{team_id}.{bundle_id}"))
+    }
+
+    /// From an App ID, `<team>.<bundle>`.
+    pub fn from_app_id(app_id: impl Into<String>) -> Self {
+        let app_id = app_id.into();
+        Self { rp_id_hash: sha256(app_id.as_bytes()), app_id }
+    }
+
+    /// The App ID.
+    pub fn app_id(&self) -> &str {
+        &self.app_id
+    }
+
+    /// SHA-256 of the App ID.
+    pub const fn rp_id_hash(&self) -> &[u8; 32] {
+        &self.rp_id_hash
+    }
+}
+
+/// An identity on Android.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AndroidApp {
+    /// The package name.
+    pub package: String,
+    /// SHA-256 of every certificate that may sign it, 32 bytes each; several while keys are rotated.
+    pub signing_digests: Vec<[u8; 32]>,
+}

@@ -1,0 +1,200 @@
+//! The constraints by label, and how each is enforced.
+
+use std::collections::BTreeMap;
+
+use serde::{Serialize, Serializer};
+
+use crate::evidence::Platform;
+
+/// What happens when a constraint does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Enforcement {
+    /// Nothing; the outcome is recorded.
+    Ignore,
+    /// The tier falls to warning.
+    Warn,
+    /// The evidence is refused.
+    Require,
+}
+
+impl Enforcement {
+    /// The enforcement of this name: `require`, `warn` or `ignore`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "require" => Some(Self::Require),
+            "warn" => Some(Self::Warn),
+            "ignore" => Some(Self::Ignore),
+            _ => None,
+        }
+    }
+}
+
+macro_rules! constraints {
+    ($($(#[$doc:meta])* $variant:ident $label:literal $default:ident,)*) => {
+        /// One thing that a policy looks at. Labels are stable: policies, metrics and audit records name them.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum Constraint {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl Constraint {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The label.
+            pub const fn label(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $label,)*
+                }
+            }
+
+            /// How it is enforced unless the policy says otherwise.
+            pub const fn default_enforcement(self) -> Enforcement {
+                match self {
+                    $(Self::$variant => Enforcement::$default,)*
+                }
+            }
+        }
+    };
+}
+
+constraints! {
+    /// An app is registered under the client identifier. Not negotiable.
+    Client "client" Require,
+    /// The evidence names one of the app's identities: App ID, or package and every signing digest.
+    AppIdentity "app-identity" Require,
+    /// The key was attested in App Attest's production environment.
+    Environment "environment" Require,
+    /// The app came from an accepted source, where the system tells (iOS 27 on).
+    ValidationCategory "validation-category" Require,
+    /// Attestation and key are in hardware of the same level, at least the app's minimum.
+    SecurityLevel "security-level" Require,
+    /// A claim of StrongBox is backed by the chain.
+    StrongboxInChain "strongbox-in-chain" Warn,
+    /// Secure hardware reports that the vendor's system was booted.
+    BootState "boot-state" Require,
+    /// Secure hardware reports a locked boot loader.
+    DeviceLocked "device-locked" Require,
+    /// The system's patch level is at least the app's minimum, if it has one.
+    OsPatchLevel "os-patch-level" Require,
+    /// The key was generated inside secure hardware.
+    KeyOrigin "key-origin" Require,
+    /// The key may sign, and nothing else but verify.
+    KeyPurpose "key-purpose" Require,
+    /// The key is an elliptic-curve key.
+    KeyAlgorithm "key-algorithm" Require,
+    /// Its curve is P-256.
+    KeyCurve "key-curve" Require,
+    /// It signs with SHA-256.
+    KeyDigest "key-digest" Require,
+    /// The key belongs to one app.
+    ApplicationBound "application-bound" Require,
+    /// No tag in the key description that this version does not know.
+    KnownTags "known-tags" Warn,
+    /// The attestation key was provisioned remotely, not at the factory.
+    RemoteProvisioning "remote-provisioning" Ignore,
+    /// The certificates were looked up in a status list.
+    RevocationChecked "revocation-checked" Warn,
+    /// Development keys vouch for apps in development only. Not negotiable.
+    DevelopmentMode "development-mode" Require,
+    /// A platform vouches for the device, not a developer. Not negotiable.
+    PlatformEvidence "platform-evidence" Warn,
+}
+
+impl Constraint {
+    /// The constraint with this label.
+    pub fn from_label(label: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|constraint| constraint.label() == label)
+    }
+
+    /// Whether a policy can change its enforcement.
+    pub const fn is_negotiable(self) -> bool {
+        !matches!(self, Self::Client | Self::DevelopmentMode | Self::PlatformEvidence)
+    }
+}
+
+impl Serialize for Constraint {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.label())
+    }
+}
+
+/// How constraints are enforced where that differs from their defaults, for one platform or all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Enforcements(BTreeMap<(Constraint, Option<Platform>), Enforcement>);
+
+impl Enforcements {
+    /// Sets the enforcement of a constraint, on one platform or (None) on those without their own. A constraint
+    /// that is not negotiable stays as it is.
+    pub fn set(&mut self, constraint: Constraint, platform: Option<Platform>, enforcement: Enforcement) {
+        if constraint.is_negotiable() {
+            self.0.insert((constraint, platform), enforcement);
+        }
+    }
+
+    /// Takes over all that `other` says, over what is said here.
+    pub fn extend(&mut self, other: &Self) {
+        self.0.extend(other.0.iter().map(|(key, enforcement)| (*key, *enforcement)));
+    }
+
+    /// How a constraint is enforced on a platform.
+    pub fn of(&self, constraint: Constraint, platform: Platform) -> Enforcement {
+        self.0
+            .get(&(constraint, Some(platform)))
+            .or_else(|| self.0.get(&(constraint, None)))
+            .copied()
+            .unwrap_or(constraint.default_enforcement())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_unique_and_found_again() {
+        for constraint in Constraint::ALL {
+            assert_eq!(Constraint::from_label(constraint.label()), Some(*constraint));
+        }
+        assert_eq!(Constraint::from_label("App-Identity"), None);
+    }
+
+    #[test]
+    fn what_an_attacker_would_switch_off_is_required_by_default() {
+        let relaxed: Vec<_> = Constraint::ALL
+            .iter()
+            .filter(|constraint| constraint.default_enforcement() != Enforcement::Require)
+            .map(|constraint| constraint.label())
+            .collect();
+        let expected = [
+            "strongbox-in-chain",
+            "known-tags",
+            "remote-provisioning",
+            "revocation-checked",
+            "platform-evidence",
+        ];
+        assert_eq!(relaxed, expected);
+    }
+
+    #[test]
+    fn a_platform_goes_before_all_and_all_before_the_default() {
+        let mut enforcements = Enforcements::default();
+        enforcements.set(Constraint::AppIdentity, None, Enforcement::Warn);
+        enforcements.set(Constraint::AppIdentity, Some(Platform::Android), Enforcement::Ignore);
+        assert_eq!(enforcements.of(Constraint::AppIdentity, Platform::Android), Enforcement::Ignore);
+        assert_eq!(enforcements.of(Constraint::AppIdentity, Platform::Apple), Enforcement::Warn);
+        assert_eq!(enforcements.of(Constraint::BootState, Platform::Android), Enforcement::Require);
+    }
+
+    #[test]
+    fn some_constraints_are_not_negotiable() {
+        let mut enforcements = Enforcements::default();
+        for constraint in Constraint::ALL.iter().filter(|constraint| !constraint.is_negotiable()) {
+            enforcements.set(*constraint, None, Enforcement::Ignore);
+            let enforced = enforcements.of(*constraint, Platform::Development);
+            assert_eq!(enforced, constraint.default_enforcement());
+        }
+    }
+}

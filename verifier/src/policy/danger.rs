@@ -1,0 +1,47 @@
+//! Every opt-out of the policy, in one place.
+
+use crate::anchors::{AnchorError, TrustAnchors};
+use crate::evidence::app_attest::AppAttestEnvironment;
+
+/// What a policy accepts although it should not. Empty by default; anything in it deserves a reason in writing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Danger {
+    /// Certificate files (PEM or DER) trusted as roots of App Attest: virtual devices.
+    pub app_attest_roots: Vec<Vec<u8>>,
+    /// Certificate files (PEM or DER) trusted as roots of Android key attestation: virtual devices.
+    pub android_key_roots: Vec<Vec<u8>>,
+    /// Environments of App Attest that are accepted instead of production. Empty: production alone.
+    pub app_attest_environments: Vec<AppAttestEnvironment>,
+    /// Verified boot keys of other systems than the vendor's, accepted when the boot loader is locked.
+    pub self_signed_boot_keys: Vec<Vec<u8>>,
+}
+
+impl Danger {
+    /// Whether nothing is accepted beyond the defaults.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether keys attested in this environment are accepted.
+    pub(super) fn accepts(&self, environment: AppAttestEnvironment) -> bool {
+        match self.app_attest_environments.as_slice() {
+            [] => environment == AppAttestEnvironment::Production,
+            accepted => environment != AppAttestEnvironment::Unknown && accepted.contains(&environment),
+        }
+    }
+
+    /// The embedded anchors and the roots named here.
+    ///
+    /// # Errors
+    /// [`AnchorError`] for the first file that holds no usable root.
+    pub fn trust_anchors(&self) -> Result<TrustAnchors, AnchorError> {
+        let mut anchors = TrustAnchors::embedded();
+        for file in &self.app_attest_roots {
+            anchors.danger_add_app_attest_roots(file)?;
+        }
+        for file in &self.android_key_roots {
+            anchors.danger_add_android_key_roots(file)?;
+        }
+        Ok(anchors)
+    }
+}

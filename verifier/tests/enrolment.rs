@@ -1,0 +1,329 @@
+//! Envelopes of virtual phones, honest and lying, from the wire to a result.
+#![allow(clippy::unwrap_used)]
+
+use countersign_core::challenge::{ChallengeError, MacKey, MacKeyRing, Scope};
+use countersign_core::encoding::from_base64url;
+use countersign_core::enrolment::DecodedEnrolment;
+use countersign_core::time::Timestamp;
+use countersign_core::token::jose::Jws;
+use countersign_core::token::keys::{PublicKey, SIGNATURE_LENGTH};
+use countersign_core::token::result::{DecodedResult, InstanceId, Protection, Tier, VouchedBy};
+use countersign_verifier::anchors::TrustAnchors;
+use countersign_verifier::crypto::AwsLc;
+use countersign_verifier::enrolment::{
+    ANDROID_EVIDENCE_LIFETIME, Admission, AuthenticEnrolment, CHALLENGE_LIFETIME, EnrolmentError,
+    PlatformKey, RegisteredInstance, Service, Verdict,
+};
+use countersign_verifier::issue::{Issuer, Lifetimes, Signer, SigningFailed};
+use countersign_verifier::policy::{AndroidApp, AppPolicy, AppleApp, AppraisalPolicy};
+use countersign_verifier::revocation::RevocationList;
+use countersign_virtual_device::{
+    AndroidAttack, AppleAuthority, AssertionAttack, EnrolmentAttack, GoogleAuthority, Seed, ServiceCall,
+    SessionKey, VirtualAndroid, VirtualIphone, VirtualPhone,
+};
+
+const NOW: Timestamp = Timestamp::from_unix_seconds(1_790_000_000);
+const ISSUER: &str = "https://attest.example";
+const INSTANCE: InstanceId = InstanceId::from_bytes([5; 16]);
+
+/// An attestation service with the virtual phones' roots.
+struct World {
+    challenge_keys: MacKeyRing,
+    anchors: TrustAnchors,
+    revocation: RevocationList,
+    policy: AppraisalPolicy,
+}
+
+/// Why no result is issued.
+#[derive(Debug, PartialEq)]
+enum Refused {
+    Encoding,
+    Error(EnrolmentError),
+    Policy,
+}
+
+fn seed() -> Seed {
+    Seed::from_text("enrolment")
+}
+
+fn session() -> SessionKey {
+    SessionKey::from_seed(&seed())
+}
+
+fn phones() -> [VirtualPhone; 2] {
+    let iphone = VirtualIphone::new(&AppleAuthority::from_seed(&seed()), &seed());
+    let android = VirtualAndroid::new(&GoogleAuthority::from_seed(&seed()), &seed());
+    [iphone.app("ABCDE12345", "com.example.app").into(), android.app("com.example.app", 1, [8; 32]).into()]
+}
+
+impl World {
+    fn new() -> Self {
+        let mut anchors = TrustAnchors::embedded();
+        let apple = AppleAuthority::from_seed(&seed()).root_certificate_der();
+        anchors.danger_add_app_attest_roots(&apple).unwrap();
+        let google = GoogleAuthority::from_seed(&seed()).root_certificate_der();
+        anchors.danger_add_android_key_roots(&google).unwrap();
+        let mut app = AppPolicy::new("app");
+        app.apple.push(AppleApp::new("ABCDE12345", "com.example.app"));
+        app.android
+            .push(AndroidApp { package: "com.example.app".to_owned(), signing_digests: vec![[8; 32]] });
+        Self {
+            challenge_keys: MacKeyRing::new(MacKey::new(1, [3; 32]), vec![]),
+            anchors,
+            revocation: RevocationList::parse(br#"{"entries":{}}"#).unwrap(),
+            policy: AppraisalPolicy::new("test/1").with_app(app),
+        }
+    }
+
+    fn call(&self) -> ServiceCall<'_> {
+        ServiceCall {
+            issuer: ISSUER,
+            client_id: "app",
+            challenge: self.challenge_keys.issue(Scope::Challenge { issuer: ISSUER }, NOW, &[1; 16]),
+            app_version: "1.0",
+            environment: 0,
+            now: NOW,
+        }
+    }
+
+    fn admit(
+        &self,
+        envelope: &[u8],
+        registered: Option<&RegisteredInstance>,
+        now: Timestamp,
+    ) -> Result<Admission, Refused> {
+        let service = Service {
+            issuer: ISSUER,
+            challenge_keys: &self.challenge_keys,
+            anchors: &self.anchors,
+            revocation: Some(&self.revocation),
+            development_keys: &|_| None,
+            policy: &self.policy,
+        };
+        let decoded = DecodedEnrolment::decode(envelope).map_err(|_| Refused::Encoding)?;
+        let verified = AuthenticEnrolment::verify(decoded, registered, &service, now)
+            .and_then(|authentic| authentic.verify_evidence(&service, now))
+            .map_err(Refused::Error)?;
+        match verified.appraise(&self.policy, now) {
+            Verdict::Admitted(admission) => Ok(*admission),
+            Verdict::Refused(_) => Err(Refused::Policy),
+        }
+    }
+
+    fn enrol(&self, phone: &mut VirtualPhone) -> RegisteredInstance {
+        registered(&self.admit(&phone.enrol(&self.call(), &session()), None, NOW).unwrap())
+    }
+}
+
+fn registered(admission: &Admission) -> RegisteredInstance {
+    RegisteredInstance {
+        id: INSTANCE,
+        client_id: admission.client_id().to_owned(),
+        instance_key: *admission.instance_key(),
+        platform_key: admission.platform_key().clone(),
+        protection: admission.protection(),
+        vouched_by: admission.vouched_by(),
+        evidence_time: admission.evidence_time(),
+        tier: admission.evidence_tier(),
+    }
+}
+
+#[test]
+fn both_phones_enrol_and_what_vouches_for_their_key_is_said() {
+    let world = World::new();
+    let [mut iphone, mut android] = phones();
+    let admission = world.admit(&iphone.enrol(&world.call(), &session()), None, NOW).unwrap();
+    assert_eq!(admission.vouched_by(), VouchedBy::AttestedApp);
+    assert_eq!(admission.protection(), Protection::SecureEnclave);
+    assert!(matches!(admission.platform_key(), PlatformKey::AppAttest { counter: 0, .. }));
+    let admission = world.admit(&android.enrol(&world.call(), &session()), None, NOW).unwrap();
+    assert_eq!(admission.vouched_by(), VouchedBy::Platform);
+    assert_eq!(admission.protection(), Protection::Tee);
+    assert_eq!(admission.instance_key(), &android.instance_key());
+}
+
+#[test]
+fn every_lying_enrolment_is_refused() {
+    let world = World::new();
+    for attack in EnrolmentAttack::ALL {
+        for mut phone in phones() {
+            let envelope = phone.forge_enrolment(&world.call(), &session(), *attack);
+            assert!(world.admit(&envelope, None, NOW).is_err(), "{}", attack.name());
+        }
+    }
+}
+
+#[test]
+fn relayed_evidence_does_not_enrol_another_key() {
+    let world = World::new();
+    let [mut iphone, mut android] = phones();
+    let envelope = android.forge_enrolment(&world.call(), &session(), EnrolmentAttack::RelayedEvidence);
+    assert_eq!(world.admit(&envelope, None, NOW).err(), Some(Refused::Error(EnrolmentError::KeyNotAttested)));
+    let envelope = iphone.forge_enrolment(&world.call(), &session(), EnrolmentAttack::RelayedEvidence);
+    assert!(matches!(world.admit(&envelope, None, NOW), Err(Refused::Error(EnrolmentError::Evidence(_)))));
+}
+
+#[test]
+fn a_rooted_phone_is_refused_by_policy() {
+    let world = World::new();
+    let google = GoogleAuthority::from_seed(&seed());
+    let rooted = VirtualAndroid::new(&google, &seed()).app("com.example.app", 1, [8; 32]);
+    let mut rooted: VirtualPhone = rooted.attack(AndroidAttack::Rooted).into();
+    assert_eq!(world.admit(&rooted.enrol(&world.call(), &session()), None, NOW).err(), Some(Refused::Policy));
+}
+
+#[test]
+fn a_challenge_lives_twenty_minutes() {
+    let world = World::new();
+    let [_, mut android] = phones();
+    let envelope = android.enrol(&world.call(), &session());
+    assert!(world.admit(&envelope, None, NOW.plus(CHALLENGE_LIFETIME)).is_ok());
+    let late = world.admit(&envelope, None, NOW.plus(CHALLENGE_LIFETIME + 1)).err();
+    assert_eq!(late, Some(Refused::Error(EnrolmentError::Challenge(ChallengeError::Expired))));
+}
+
+#[test]
+fn a_nonce_of_an_edge_is_no_challenge() {
+    let world = World::new();
+    let [_, mut android] = phones();
+    let scope = Scope::Nonce { resource: ISSUER, replay_domain: "" };
+    let nonce = world.challenge_keys.issue(scope, NOW, &[1; 16]);
+    let call = ServiceCall { challenge: nonce, ..world.call() };
+    let refused = world.admit(&android.enrol(&call, &session()), None, NOW).err();
+    assert_eq!(refused, Some(Refused::Error(EnrolmentError::Challenge(ChallengeError::Unrecognised))));
+}
+
+#[test]
+fn a_renewal_is_verified_with_the_registered_key_alone() {
+    let world = World::new();
+    for mut phone in phones() {
+        let registered = world.enrol(&mut phone);
+        let admission =
+            world.admit(&phone.renew(&world.call(), INSTANCE, &session()), Some(&registered), NOW);
+        assert_eq!(admission.unwrap().tier(), Tier::Affirming);
+        let mut thief = phone.of_somebody_else();
+        let stolen = thief.renew(&world.call(), INSTANCE, &session());
+        let refused = world.admit(&stolen, Some(&registered), NOW).err();
+        assert_eq!(
+            refused,
+            Some(Refused::Error(EnrolmentError::InstanceMismatch)),
+            "renewal under another's id"
+        );
+        let foreign = phone.renew(&world.call(), InstanceId::from_bytes([6; 16]), &session());
+        assert!(world.admit(&foreign, Some(&registered), NOW).is_err());
+        assert_eq!(
+            world.admit(&foreign, None, NOW).err(),
+            Some(Refused::Error(EnrolmentError::UnknownInstance))
+        );
+    }
+}
+
+#[test]
+fn every_lying_renewal_is_refused() {
+    let world = World::new();
+    for attack in EnrolmentAttack::ALL {
+        for mut phone in phones() {
+            let registered = world.enrol(&mut phone);
+            let envelope = phone.forge_renewal(&world.call(), INSTANCE, &session(), *attack);
+            let admitted = world.admit(&envelope, Some(&registered), NOW);
+            // Without evidence a renewal counts on the last appraisal; an iPhone, which could assert, for less.
+            let expected = match (attack, &phone) {
+                (EnrolmentAttack::NoEvidence, VirtualPhone::Iphone(_)) => Some(Tier::Warning),
+                (EnrolmentAttack::NoEvidence, VirtualPhone::Android(_)) => Some(Tier::Affirming),
+                _ => None,
+            };
+            assert_eq!(admitted.ok().map(|admission| admission.tier()), expected, "{}", attack.name());
+        }
+    }
+}
+
+#[test]
+fn android_evidence_that_is_due_lowers_the_tier_until_it_comes() {
+    let world = World::new();
+    let [_, mut android] = phones();
+    let mut registered = world.enrol(&mut android);
+    registered.evidence_time = NOW.minus(ANDROID_EVIDENCE_LIFETIME + 1);
+    let without = android.forge_renewal(&world.call(), INSTANCE, &session(), EnrolmentAttack::NoEvidence);
+    let admission = world.admit(&without, Some(&registered), NOW).unwrap();
+    assert_eq!((admission.tier(), admission.evidence_tier()), (Tier::Warning, Tier::Affirming));
+    let with = android.renew(&world.call(), INSTANCE, &session());
+    let admission = world.admit(&with, Some(&registered), NOW).unwrap();
+    assert_eq!((admission.tier(), admission.evidence_time()), (Tier::Affirming, NOW));
+}
+
+#[test]
+fn an_assertion_counter_only_grows() {
+    let world = World::new();
+    let [mut iphone, _] = phones();
+    let first = world.enrol(&mut iphone);
+    let envelope = iphone.renew(&world.call(), INSTANCE, &session());
+    let second = registered(&world.admit(&envelope, Some(&first), NOW).unwrap());
+    assert!(matches!(second.platform_key, PlatformKey::AppAttest { counter: 1, .. }));
+    assert!(world.admit(&envelope, Some(&second), NOW).is_err(), "the same assertion once more");
+    let VirtualPhone::Iphone(phone) = iphone else { panic!("an iPhone") };
+    let mut lying: VirtualPhone = phone.assertion_attack(AssertionAttack::CounterZero).into();
+    let envelope = lying.renew(&world.call(), INSTANCE, &session());
+    assert!(world.admit(&envelope, Some(&second), NOW).is_err());
+}
+
+#[test]
+fn what_is_issued_reads_as_it_was_admitted() {
+    let world = World::new();
+    let [_, mut android] = phones();
+    let admission = world.admit(&android.enrol(&world.call(), &session()), None, NOW).unwrap();
+    let (result_signer, attestation_signer) = (TestSigner::ed25519(), TestSigner::p256());
+    let issuer = Issuer {
+        issuer: ISSUER,
+        result_signer: &result_signer,
+        attestation_signer: &attestation_signer,
+        lifetimes: Lifetimes { result: 9999, attestation: 3600 },
+    };
+    let issued = issuer.issue(&admission, INSTANCE, NOW).unwrap();
+    let bytes = from_base64url(&issued.result).unwrap();
+    let result = DecodedResult::decode(&bytes).unwrap();
+    result.message.verify(result_signer.public_key(), &AwsLc).unwrap();
+    assert_eq!(result.claims.confirmation, session().public_key());
+    assert_eq!(result.claims.instance_jkt, android.instance_key().thumbprint());
+    assert_eq!(result.claims.expires_at, NOW.plus(600), "no result lives longer than ten minutes");
+    let for_server = Jws::decode(&issued.client_attestation_as).unwrap();
+    let for_resources = Jws::decode(&issued.client_attestation_rs).unwrap();
+    assert!(!for_server.claims.contains_key("countersign"), "a resource must not take this one");
+    assert_eq!(for_resources.claims["countersign"]["tier"], 2);
+    assert_eq!(for_resources.claims["exp"], NOW.plus(600).as_unix_seconds());
+    let jwk = for_server.claims["cnf"]["jwk"].as_object().unwrap();
+    assert_eq!(PublicKey::from_jwk(jwk), Ok(android.instance_key()));
+}
+
+type Sign = Box<dyn Fn(&[u8]) -> [u8; SIGNATURE_LENGTH] + Send + Sync>;
+
+/// A signing key of the service, in memory.
+struct TestSigner {
+    key: PublicKey,
+    sign: Sign,
+}
+
+impl TestSigner {
+    fn ed25519() -> Self {
+        let key = session();
+        Self { key: key.public_key(), sign: Box::new(move |message| key.sign(message)) }
+    }
+
+    fn p256() -> Self {
+        let [phone, _] = phones();
+        Self { key: phone.instance_key(), sign: Box::new(move |message| phone.sign(message)) }
+    }
+}
+
+impl Signer for TestSigner {
+    fn key_id(&self) -> &str {
+        "test"
+    }
+
+    fn public_key(&self) -> &PublicKey {
+        &self.key
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<[u8; SIGNATURE_LENGTH], SigningFailed> {
+        Ok((self.sign)(message))
+    }
+}

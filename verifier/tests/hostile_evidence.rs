@@ -1,0 +1,174 @@
+//! Every lie that evidence can tell, told by the virtual phones, with the verdict it deserves.
+#![allow(clippy::unwrap_used)]
+
+use countersign_core::time::Timestamp;
+use countersign_verifier::anchors::TrustAnchors;
+use countersign_verifier::evidence::{EvidenceError, VerifiedEvidence, android_key, app_attest};
+use countersign_verifier::policy::{AndroidApp, AppPolicy, AppleApp, AppraisalPolicy, Danger, Tier};
+use countersign_verifier::revocation::RevocationList;
+use countersign_virtual_device::certificate::serial_hex;
+use countersign_virtual_device::google_authority::status_list_json;
+use countersign_virtual_device::{
+    AndroidAttack, AppExtensions, AppleAuthority, AssertionAttack, Environment, Expected, GoogleAuthority,
+    IphoneAttack, Provisioning, SecurityLevel, Seed, VirtualAndroid, VirtualIphone,
+};
+
+const NOW: Timestamp = Timestamp::from_unix_seconds(1_790_000_000);
+const CHALLENGE: [u8; 32] = [7; 32];
+
+fn seed() -> Seed {
+    Seed::from_text("hostile evidence")
+}
+
+fn anchors() -> TrustAnchors {
+    let mut anchors = TrustAnchors::embedded();
+    let apple = AppleAuthority::from_seed(&seed()).root_certificate_der();
+    anchors.danger_add_app_attest_roots(&apple).unwrap();
+    let google = GoogleAuthority::from_seed(&seed()).root_certificate_der();
+    anchors.danger_add_android_key_roots(&google).unwrap();
+    anchors
+}
+
+fn nothing_revoked() -> RevocationList {
+    RevocationList::parse(status_list_json(&[]).as_bytes()).unwrap()
+}
+
+fn iphone() -> VirtualIphone {
+    VirtualIphone::new(&AppleAuthority::from_seed(&seed()), &seed()).app("ABCDE12345", "com.example.app")
+}
+
+fn android() -> VirtualAndroid {
+    VirtualAndroid::new(&GoogleAuthority::from_seed(&seed()), &seed()).app("com.example.app", 1, [8; 32])
+}
+
+fn policy() -> AppraisalPolicy {
+    let mut app = AppPolicy::new("app");
+    app.apple.push(AppleApp::new("ABCDE12345", "com.example.app"));
+    app.android.push(AndroidApp { package: "com.example.app".to_owned(), signing_digests: vec![[8; 32]] });
+    AppraisalPolicy::new("test/1").with_app(app)
+}
+
+/// The class of a verdict.
+fn class(verified: &Result<VerifiedEvidence, EvidenceError>) -> Option<Expected> {
+    let Ok(evidence) = verified else { return Some(Expected::Unverifiable) };
+    let appraisal = policy().appraise("app", evidence, NOW);
+    appraisal.is_refused().then_some(Expected::Contraindicated)
+}
+
+/// What was expected, where the default policy is meant: a stricter policy's minimum is no objection here.
+fn by_default_policy(expected: Expected) -> Option<Expected> {
+    Some(expected).filter(|expected| *expected != Expected::BelowMinimum)
+}
+
+fn attest_iphone(phone: &VirtualIphone) -> Result<VerifiedEvidence, EvidenceError> {
+    let attestation = phone.attest(&CHALLENGE, NOW);
+    app_attest::verify_attestation(&attestation.object, &attestation.key_id, &CHALLENGE, &anchors(), NOW)
+}
+
+fn attest_android(phone: &mut VirtualAndroid) -> Result<VerifiedEvidence, EvidenceError> {
+    let chain = phone.attest(&CHALLENGE, NOW);
+    let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
+    android_key::verify(&chain, &CHALLENGE, &anchors(), Some(&nothing_revoked()), NOW)
+}
+
+#[test]
+fn honest_iphones_of_every_kind_are_affirmed() {
+    for phone in [
+        iphone(),
+        iphone().ios_27(AppExtensions { bundle_version: "7".to_owned(), category: 4, flag: false }),
+        iphone().ios_27(AppExtensions { bundle_version: "7".to_owned(), category: 2, flag: true }),
+    ] {
+        let evidence = attest_iphone(&phone).unwrap();
+        assert_eq!(policy().appraise("app", &evidence, NOW).tier(), Tier::Affirming);
+    }
+}
+
+#[test]
+fn honest_androids_of_every_kind_are_affirmed() {
+    for mut phone in [
+        android(),
+        android().provisioning(Provisioning::Factory),
+        android().security_level(SecurityLevel::StrongBox),
+        android().attestation_version(3),
+        android().sharing_user_id_with("com.example.sibling", 3),
+    ] {
+        let evidence = attest_android(&mut phone).unwrap();
+        assert_eq!(policy().appraise("app", &evidence, NOW).tier(), Tier::Affirming);
+        assert_eq!(evidence.attested_key().as_p256(), Some(&phone.instance_key()));
+    }
+}
+
+#[test]
+fn every_app_attest_lie_gets_its_verdict() {
+    for attack in IphoneAttack::ALL {
+        let verdict = attest_iphone(&iphone().attack(*attack));
+        let expected = by_default_policy(attack.expected());
+        assert_eq!(class(&verdict), expected, "{}: {:?}", attack.name(), verdict.err());
+    }
+}
+
+#[test]
+fn every_android_lie_gets_its_verdict() {
+    for attack in AndroidAttack::ALL {
+        let verdict = attest_android(&mut android().attack(*attack));
+        let expected = by_default_policy(attack.expected());
+        assert_eq!(class(&verdict), expected, "{}: {:?}", attack.name(), verdict.err());
+    }
+}
+
+#[test]
+fn every_assertion_lie_gets_its_verdict() {
+    for attack in AssertionAttack::ALL {
+        let mut phone = iphone().counter(5).assertion_attack(*attack);
+        let key = phone.app_attest_key();
+        let assertion = phone.assert(&CHALLENGE);
+        let verdict = app_attest::verify_assertion(&assertion, &key, &CHALLENGE, 5, NOW);
+        assert_eq!(class(&verdict), by_default_policy(attack.expected()), "{}", attack.name());
+    }
+}
+
+#[test]
+fn development_app_attest_passes_only_where_danger_says_so() {
+    let evidence = attest_iphone(&iphone().environment(Environment::Development)).unwrap();
+    assert!(policy().appraise("app", &evidence, NOW).is_refused());
+    let environment = app_attest::AppAttestEnvironment::Development;
+    let danger = Danger { app_attest_environments: vec![environment], ..Danger::default() };
+    assert!(!policy().with_danger(danger).appraise("app", &evidence, NOW).is_refused());
+}
+
+#[test]
+fn a_revoked_or_suspended_certificate_anywhere_in_the_chain_is_refused() {
+    let chain = android().attest(&CHALLENGE, NOW);
+    let borrowed: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
+    let verdict = |serial: &str, status| {
+        let list = RevocationList::parse(status_list_json(&[(serial, status)]).as_bytes()).unwrap();
+        android_key::verify(&borrowed, &CHALLENGE, &anchors(), Some(&list), NOW)
+    };
+    assert!(verdict("abcdef", "REVOKED").is_ok(), "somebody else's certificate");
+    for certificate in &chain[..chain.len() - 1] {
+        let serial = serial_hex(certificate).unwrap();
+        for status in ["REVOKED", "SUSPENDED"] {
+            assert!(verdict(&serial, status).is_err(), "{status} {serial}");
+        }
+    }
+}
+
+#[test]
+fn without_a_status_list_the_tier_falls() {
+    let chain = android().attest(&CHALLENGE, NOW);
+    let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
+    let evidence = android_key::verify(&chain, &CHALLENGE, &anchors(), None, NOW).unwrap();
+    assert_eq!(policy().appraise("app", &evidence, NOW).tier(), Tier::Warning);
+}
+
+#[test]
+fn virtual_phones_are_refused_without_their_root() {
+    let attestation = iphone().attest(&CHALLENGE, NOW);
+    let embedded = TrustAnchors::embedded();
+    let verdict =
+        app_attest::verify_attestation(&attestation.object, &attestation.key_id, &CHALLENGE, &embedded, NOW);
+    assert!(verdict.is_err());
+    let chain = android().attest(&CHALLENGE, NOW);
+    let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
+    assert!(android_key::verify(&chain, &CHALLENGE, &embedded, None, NOW).is_err());
+}

@@ -1,0 +1,139 @@
+//! The groups of tests: what each needs, and whether it is here.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
+
+use crate::{Stop, workspace};
+
+/// A set of tests that needs the same things.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Group {
+    /// Unit, integration and documentation tests of the workspace; need Rust alone.
+    Rust,
+    /// Genuine and altered evidence of real phones; need the folder of vectors.
+    Vectors,
+    /// Real gateways in front of a plain API; need nginx.
+    Gateways,
+    /// The whole flow and its attacks, as a newcomer runs them; need Rust alone.
+    Quickstart,
+}
+
+/// Whether the parts of a group are on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Presence {
+    /// Everything is here.
+    Here,
+    /// Something is missing: what, and how to get it.
+    Missing(String),
+}
+
+impl Group {
+    /// Every group, in the order of the table.
+    pub(crate) const ALL: [Self; 4] = [Self::Rust, Self::Vectors, Self::Gateways, Self::Quickstart];
+
+    /// The name on the command line and in `SKIPPED name: …` lines.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Rust => "rust",
+            Self::Vectors => "vectors",
+            Self::Gateways => "gateways",
+            Self::Quickstart => "quickstart",
+        }
+    }
+
+    /// The group of this name.
+    ///
+    /// # Errors
+    /// When there is none; the sentence lists those that exist.
+    pub(crate) fn named(name: &str) -> Result<Self, Stop> {
+        Self::ALL.into_iter().find(|group| group.name() == name).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            Stop::Usage(format!("there is no group of tests `{name}`; the groups are {names}"))
+        })
+    }
+
+    /// The test program of this group in the crate `tests`; `None` for a group that is no single test program.
+    pub(crate) const fn test_target(self) -> Option<&'static str> {
+        match self {
+            Self::Vectors | Self::Gateways => Some(self.name()),
+            Self::Rust | Self::Quickstart => None,
+        }
+    }
+
+    /// Whether tests of this group have been written.
+    pub(crate) fn exists(self) -> bool {
+        self.test_target().is_none_or(|target| test_sources(target).iter().any(|source| source.is_file()))
+    }
+
+    /// Looks for the parts of this group.
+    pub(crate) fn presence(self) -> Presence {
+        match self {
+            _ if !self.exists() => Presence::Missing("no tests of this group exist yet".to_owned()),
+            Self::Rust | Self::Quickstart => Presence::Here,
+            Self::Vectors => match vectors() {
+                folder if folder.is_dir() => Presence::Here,
+                folder => Presence::Missing(format!(
+                    "no folder {}; COUNTERSIGN_VECTORS can name another",
+                    folder.display()
+                )),
+            },
+            Self::Gateways => match workspace::program("nginx") {
+                Some(_) => Presence::Here,
+                None => Presence::Missing("nginx is not installed; `cargo xtask setup gateways`".to_owned()),
+            },
+        }
+    }
+}
+
+/// The folder of genuine vectors: `COUNTERSIGN_VECTORS` (relative to where the command was typed), or
+/// `shared/vectors` beside the workspace.
+pub(crate) fn vectors() -> PathBuf {
+    let named = env::var_os("COUNTERSIGN_VECTORS").filter(|name| !name.is_empty());
+    vectors_at(named.map(PathBuf::from).as_deref())
+}
+
+fn vectors_at(named: Option<&Path>) -> PathBuf {
+    match named {
+        Some(folder) => std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned()),
+        None => workspace::root().parent().unwrap_or(workspace::root()).join("shared").join("vectors"),
+    }
+}
+
+/// The two places where cargo looks for the start of a test program.
+fn test_sources(target: &str) -> [PathBuf; 2] {
+    let folder = workspace::root().join("tests").join("tests");
+    [folder.join(format!("{target}.rs")), folder.join(target).join("main.rs")]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_group_is_found_by_its_name() {
+        for group in Group::ALL {
+            assert_eq!(Group::named(group.name()), Ok(group));
+        }
+    }
+
+    #[test]
+    fn an_unknown_group_is_a_usage_error_that_lists_the_groups() {
+        let Err(Stop::Usage(why)) = Group::named("gateway") else { panic!("accepted") };
+        assert!(why.contains("gateways"), "{why}");
+    }
+
+    #[test]
+    fn a_named_folder_of_vectors_wins_and_becomes_absolute() {
+        // Test programs run in their package's folder: a relative name would mean another place there.
+        assert_eq!(vectors_at(Some(Path::new("/data/vectors"))), Path::new("/data/vectors"));
+        assert!(vectors_at(Some(Path::new("vectors"))).is_absolute());
+    }
+
+    #[test]
+    fn vectors_are_looked_for_beside_the_workspace() {
+        let beside = workspace::root().parent().unwrap().join("shared/vectors");
+        assert_eq!(vectors_at(None), beside);
+    }
+}

@@ -1,0 +1,131 @@
+//! `cargo xtask setup`: installs what a group of tests needs beyond Rust, and says what it did.
+
+use std::{
+    io::{self, IsTerminal},
+    process::Command,
+};
+
+use crate::{Stop, workspace};
+
+/// Groups that are planned; naming one is no mistake, and nothing is installed for tests that do not exist.
+const PLANNED: [&str; 3] = ["jvm", "swift", "mobile"];
+
+/// Sets up the groups named in `arguments`, or all of them.
+///
+/// # Errors
+/// When something could not be installed; the sentence says what to type instead.
+pub(crate) fn run(arguments: &[String]) -> Result<(), Stop> {
+    for group in groups(arguments)? {
+        match group {
+            SetUp::Gateways => gateways()?,
+            SetUp::Planned(name) => {
+                println!("{name}: no tests of this group exist yet; nothing to install");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SetUp {
+    Gateways,
+    Planned(&'static str),
+}
+
+fn groups(arguments: &[String]) -> Result<Vec<SetUp>, Stop> {
+    const ALL: [SetUp; 1] = [SetUp::Gateways];
+    let mut chosen = Vec::new();
+    for name in arguments {
+        match name.as_str() {
+            "all" => chosen.extend(ALL),
+            "gateways" => chosen.push(SetUp::Gateways),
+            other => match PLANNED.into_iter().find(|planned| *planned == other) {
+                Some(planned) => chosen.push(SetUp::Planned(planned)),
+                None => {
+                    return Err(Stop::Usage(format!("`setup` does not know `{other}`")));
+                }
+            },
+        }
+    }
+    Ok(if arguments.is_empty() { ALL.to_vec() } else { chosen })
+}
+
+/// A real nginx, from Debian's packages.
+fn gateways() -> Result<(), Stop> {
+    if let Some(nginx) = workspace::program("nginx") {
+        println!("gateways: nginx is already here ({}); nothing to install", nginx.display());
+        return Ok(());
+    }
+    debian_packages("gateways", &["nginx"])?;
+    println!(
+        "gateways: installed Debian's package nginx. The tests start their own on free ports of 127.0.0.1.\n\
+         gateways: where Debian started one on port 80 too, `systemctl disable --now nginx` turns it off."
+    );
+    Ok(())
+}
+
+fn debian_packages(group: &str, packages: &[&str]) -> Result<(), Stop> {
+    let update = ["apt-get", "update", "-qq"];
+    let install = [&["apt-get", "install", "-qq", "-y", "--no-install-recommends"], packages].concat();
+    if workspace::program("apt-get").is_none() {
+        return Err(Stop::Failed(format!(
+            "{group}: this is no Debian; install {} with this system's own packages",
+            packages.join(", ")
+        )));
+    }
+    let Some(prefix) = to_become_root()? else {
+        return Err(Stop::Failed(format!(
+            "{group}: not installed: that takes root, and there is no sudo. As root:\n  {} && {}",
+            update.join(" "),
+            install.join(" ")
+        )));
+    };
+    for step in [&update[..], &install[..]] {
+        let words = [prefix, step].concat();
+        let Some((program, arguments)) = words.split_first() else { continue };
+        let mut command = Command::new(program);
+        command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
+        println!("{group}: $ {}", words.join(" "));
+        workspace::succeed(command)?;
+    }
+    Ok(())
+}
+
+/// The words in front of a command that needs root: none for root itself; `None` where nothing helps.
+fn to_become_root() -> Result<Option<&'static [&'static str]>, Stop> {
+    let mut id = Command::new("id");
+    id.arg("-u");
+    if workspace::output(id)?.trim() == "0" {
+        return Ok(Some(&[]));
+    }
+    if workspace::program("sudo").is_none() {
+        return Ok(None);
+    }
+    // Without a person to type a password, sudo must answer at once.
+    Ok(Some(if io::stdin().is_terminal() { &["sudo"] } else { &["sudo", "-n"] }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(line: &str) -> Result<Vec<SetUp>, Stop> {
+        groups(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn without_a_name_everything_that_exists_is_set_up() {
+        assert_eq!(chosen("").unwrap(), [SetUp::Gateways]);
+        assert_eq!(chosen("all").unwrap(), [SetUp::Gateways]);
+    }
+
+    #[test]
+    fn a_planned_group_is_named_as_such() {
+        assert_eq!(chosen("jvm gateways").unwrap(), [SetUp::Planned("jvm"), SetUp::Gateways]);
+    }
+
+    #[test]
+    fn an_unknown_group_is_a_usage_error() {
+        assert!(matches!(chosen("gateways kotlin"), Err(Stop::Usage(_))));
+    }
+}
