@@ -8,7 +8,7 @@ mod recovery;
 mod service;
 
 use countersign_core::attester::{
-    AttestRequest, AttesterError, Currency, Event, EvidenceFailure, KeyFailure, Platform, ResultKeys,
+    AttestRequest, AttesterError, Currency, Effect, Event, EvidenceFailure, KeyFailure, Platform, ResultKeys,
 };
 use countersign_core::enrolment::Evidence;
 
