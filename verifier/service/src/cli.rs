@@ -6,7 +6,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{appraise, keys, serve, settings};
+#[cfg(feature = "virtual-device")]
+use crate::commands::virtual_device;
+use crate::commands::{appraise, inspect, keys, serve, settings};
 
 /// Proves with each request that an API call comes from the genuine app on a genuine phone.
 #[derive(Debug, Parser)]
@@ -24,12 +26,18 @@ pub enum Command {
     Serve(serve::Arguments),
     /// Judge one piece of evidence, offline.
     Appraise(Box<appraise::Arguments>),
+    /// Explain a token, message or evidence file to a person, or as JSON.
+    Inspect(inspect::Arguments),
     /// Check a settings file, or print the JSON schema of settings.
     #[command(subcommand)]
     Settings(settings::Command),
     /// Rotate the service's keys, or make new ones where they are lost.
     #[command(subcommand)]
     Keys(keys::Command),
+    /// Play a phone against a running service, to try a request with curl. Not in release builds.
+    #[cfg(feature = "virtual-device")]
+    #[command(subcommand)]
+    VirtualDevice(virtual_device::Command),
 }
 
 const EXIT_CODES: &str = "\
@@ -74,6 +82,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Appraise(arguments) => appraise::run(&arguments),
         Command::Keys(command) => keys::run(&command),
+        #[cfg(feature = "virtual-device")]
+        Command::VirtualDevice(command) => virtual_device::run(&command),
+        Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Settings(command) => settings::run(&command),
     };
     exit.into()

@@ -5,6 +5,7 @@ mod enumerations;
 mod key_description;
 mod patch_level;
 mod provisioning;
+mod unverified;
 
 use countersign_core::time::Timestamp;
 use countersign_core::token::result::Protection;
@@ -24,6 +25,7 @@ pub use self::enumerations::{
 use self::key_description::KeyDescription;
 pub use self::patch_level::PatchLevel;
 pub use self::provisioning::Provisioning;
+pub use self::unverified::UnverifiedKeyDescription;
 
 /// KeyDescription.
 const KEY_DESCRIPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.11129.2.1.17");

@@ -5,6 +5,7 @@
 mod assertion;
 mod authenticator_data;
 mod statement;
+mod unverified;
 
 use countersign_core::time::Timestamp;
 use countersign_core::token::keys::PublicKey;
@@ -24,6 +25,7 @@ pub use self::assertion::verify_assertion;
 pub use self::authenticator_data::{AppAttestEnvironment, ValidationCategory};
 use self::authenticator_data::{AttestedCredential, AuthenticatorData};
 use self::statement::AttestationObject;
+pub use self::unverified::{UnverifiedAssertion, UnverifiedAttestation};
 
 /// Longest attestation object or assertion read, in bytes; genuine ones are below 8 KiB.
 pub const MAX_LENGTH: usize = 64 * 1024;
