@@ -27,8 +27,8 @@ pub(crate) const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
 pub(crate) const SERVICE: &str = "https://attest.example";
 pub(crate) const SERVICE_SEED: [u8; 32] = [1; 32];
 pub(crate) const AUTHORIZATION_SERVER: &str = "https://as.example";
-const AUTHORIZATION_SERVER_SEED: [u8; 32] = [2; 32];
-const RESOURCE: &str = "https://api.example";
+pub(crate) const AUTHORIZATION_SERVER_SEED: [u8; 32] = [2; 32];
+pub(crate) const RESOURCE: &str = "https://api.example";
 
 /// The edge under attack.
 pub(crate) struct Scene {
@@ -330,7 +330,11 @@ fn public(pair: &Ed25519KeyPair) -> PublicKey {
 }
 
 fn jwks(key_id: &str, seed: [u8; 32]) -> Jwks {
+    Jwks::decode(key_set(key_id, seed).as_bytes()).unwrap()
+}
+
+/// A key set of one key, as its issuer publishes it.
+pub(crate) fn key_set(key_id: &str, seed: [u8; 32]) -> String {
     let key = public(&Ed25519KeyPair::from_seed_unchecked(&seed).unwrap()).to_jwk();
-    let set = json!({"keys": [{"kty": key.kty, "crv": key.crv, "x": key.x, "kid": key_id, "use": "sig"}]});
-    Jwks::decode(set.to_string().as_bytes()).unwrap()
+    json!({"keys": [{"kty": key.kty, "crv": key.crv, "x": key.x, "kid": key_id, "use": "sig"}]}).to_string()
 }
