@@ -343,7 +343,7 @@ impl VerifiedEnrolment<'_> {
             (Some(registered), _) => (registered.protection, registered.vouched_by),
             (None, Some(evidence)) => match evidence.claims() {
                 Claims::AndroidKey(_) => (evidence.protection(), VouchedBy::Platform),
-                Claims::AppAttest(_) => (enrolment.protection, VouchedBy::AttestedApp),
+                Claims::AppAttest(_) => (apple_protection(enrolment.protection), VouchedBy::AttestedApp),
                 Claims::DevelopmentKey(_) => (Protection::Software, VouchedBy::Developer),
             },
             (None, None) => (Protection::Software, VouchedBy::Developer),
@@ -362,6 +362,14 @@ impl VerifiedEnrolment<'_> {
             policy: policy.id().to_owned(),
             appraisal,
         }))
+    }
+}
+
+/// What an app says of its key, as far as Apple's devices have it: a StrongBox they do not.
+const fn apple_protection(said: Protection) -> Protection {
+    match said {
+        Protection::SecureEnclave => Protection::SecureEnclave,
+        Protection::Software | Protection::Tee | Protection::Strongbox => Protection::Software,
     }
 }
 
