@@ -239,6 +239,15 @@ fn an_old_unsigned_or_foreign_deny_list_is_not_taken() {
 }
 
 #[test]
+fn a_stolen_key_does_not_take_back_its_ban() {
+    let scene = Scene::new();
+    let ban = scene.deny_list(7, |list| list.key_ids.extend([b"service-1".to_vec()]));
+    let forged = scene.signed_deny_list(&scene.deny_list(u64::MAX, |_| {}), scene::SERVICE_SEED);
+    let taken = DenyList::verify(&forged, scene::SERVICE, &scene.service_keys(), Some(&ban), NOW);
+    assert_eq!(taken, Err(DenyListError::DeniedKey));
+}
+
+#[test]
 fn a_required_deny_list_that_is_missing_or_stale_lets_nothing_pass() {
     let scene = Scene::with_required_deny_list();
     assert_eq!(scene.refused(&scene.sent()), Reason::DenyListStale);
