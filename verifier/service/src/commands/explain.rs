@@ -16,7 +16,13 @@ pub struct Arguments {
     #[arg(value_name = "REFERENCE")]
     reference: String,
     /// The settings file of the service.
-    #[arg(long, short, value_name = "FILE", default_value = "countersign.toml", env = "COUNTERSIGN_SETTINGS")]
+    #[arg(
+        long,
+        short,
+        value_name = "FILE",
+        default_value = "countersign.toml",
+        env = "COUNTERSIGN_SETTINGS"
+    )]
     settings: PathBuf,
     /// Print JSON instead of text for people.
     #[arg(long)]
@@ -29,19 +35,17 @@ pub fn run(arguments: &Arguments) -> Exit {
         complain("a reference has eight letters and digits");
         return Exit::Usage;
     };
-    with_store(&arguments.settings, async |store| {
-        match store.decision(reference.as_str()).await? {
-            Some(decision) => {
-                answer(if arguments.json { to_json(&decision) } else { to_text(&decision) });
-                Ok(Exit::Success)
-            }
-            None => {
-                complain(format!(
-                    "no record of {reference}: it is older than the audit lifetime, or the message was not signed; \
+    with_store(&arguments.settings, async |store| match store.decision(reference.as_str()).await? {
+        Some(decision) => {
+            answer(if arguments.json { to_json(&decision) } else { to_text(&decision) });
+            Ok(Exit::Success)
+        }
+        None => {
+            complain(format!(
+                "no record of {reference}: it is older than the audit lifetime, or the message was not signed; \
                      then the log has a line with it"
-                ));
-                Ok(Exit::Failure)
-            }
+            ));
+            Ok(Exit::Failure)
         }
     })
 }

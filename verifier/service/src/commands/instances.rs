@@ -29,7 +29,13 @@ pub struct Instance {
     #[arg(value_name = "INSTANCE", allow_hyphen_values = true)]
     id: String,
     /// The settings file of the service.
-    #[arg(long, short, value_name = "FILE", default_value = "countersign.toml", env = "COUNTERSIGN_SETTINGS")]
+    #[arg(
+        long,
+        short,
+        value_name = "FILE",
+        default_value = "countersign.toml",
+        env = "COUNTERSIGN_SETTINGS"
+    )]
     settings: PathBuf,
 }
 
@@ -60,7 +66,10 @@ pub fn run(command: &Command) -> Exit {
 }
 
 /// Opens the store that the settings name, beside a service that may be running, and does something with it.
-pub(super) fn with_store(settings: &Path, action: impl AsyncFnOnce(&Store) -> Result<Exit, StoreError>) -> Exit {
+pub(super) fn with_store(
+    settings: &Path,
+    action: impl AsyncFnOnce(&Store) -> Result<Exit, StoreError>,
+) -> Exit {
     let settings = match Settings::load(settings) {
         Ok(settings) => settings,
         Err(problems) => {
