@@ -69,15 +69,15 @@ fn swift_has_the_face() {
     let swift = generate("swift", out.path());
     for name in [
         "open class Countersign",
-        "func proveWhenReady(request: ApiRequest)async throws",
-        "func refresh()async throws",
+        "func proveWhenReady(request: ApiRequest)",
+        "func refresh()",
         "protocol InstanceKeys",
         "protocol EvidenceSource",
         "protocol Transport",
         "protocol Storage",
         "protocol Clock",
         "enum CountersignError",
-        "case updateRequired",
+        "case UpdateRequired(",
         "struct Configuration",
     ] {
         assert!(swift.contains(name), "{name}");
