@@ -11,6 +11,9 @@ use super::finding::Finding;
 
 const JUDGE: &str = "Nothing of it was verified; `countersign appraise` judges it.";
 
+/// OBJECT IDENTIFIER 1.2.840.113549.1.7.2, id-signedData (RFC 5652).
+const SIGNED_DATA: [u8; 11] = [0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x02];
+
 /// An App Attest attestation object or assertion.
 pub(super) fn app_attest(bytes: &[u8]) -> Option<Finding> {
     if let Ok(object) = UnverifiedAttestation::read(bytes) {
@@ -20,8 +23,28 @@ pub(super) fn app_attest(bytes: &[u8]) -> Option<Finding> {
         }
         return Some(finding);
     }
-    let assertion = UnverifiedAssertion::read(bytes).ok()?;
-    Some(Finding::new("App Attest assertion", json!(assertion)).note(JUDGE))
+    if let Ok(assertion) = UnverifiedAssertion::read(bytes) {
+        return Some(Finding::new("App Attest assertion", json!(assertion)).note(JUDGE));
+    }
+    broken(bytes)
+}
+
+/// What was meant to be App Attest's, by the names in it, and why it cannot be read.
+fn broken(bytes: &[u8]) -> Option<Finding> {
+    let holds = |name: &[u8]| bytes.windows(name.len()).any(|window| window == name);
+    if holds(&SIGNED_DATA) && bytes.first() == Some(&0x30) {
+        let sentence = "It may be an App Attest receipt; what is in it, Apple answers for.";
+        return Some(Finding::new("CMS signed data", json!({ "bytes": bytes.len() })).note(sentence));
+    }
+    let (what, error) = if holds(b"attStmt") || holds(b"authData") {
+        ("App Attest attestation object", UnverifiedAttestation::read(bytes).err()?)
+    } else if holds(b"authenticatorData") {
+        ("App Attest assertion", UnverifiedAssertion::read(bytes).err()?)
+    } else {
+        return None;
+    };
+    let sentence = format!("It cannot be read: {}", error.explanation());
+    Some(Finding::new(what, json!({ "bytes": bytes.len() })).note(sentence))
 }
 
 /// A certificate chain, and what its certificates say of an Android key.

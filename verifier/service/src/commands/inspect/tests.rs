@@ -115,6 +115,12 @@ fn control_characters_do_not_reach_the_terminal() {
 }
 
 #[test]
+fn broken_evidence_is_told_with_what_breaks_it() {
+    let told = text(b"\xa1\x67attStmt\xa0", None);
+    assert!(told.contains("App Attest attestation object") && told.contains("It cannot be read"), "{told}");
+}
+
+#[test]
 fn noise_is_nothing_that_is_known() {
     for noise in [&b""[..], b"hello", b"{}", b"a.b.c", b"\xff\x00", b"-----BEGIN CERTIFICATE-----", b"d284"] {
         assert!(inspect(noise, None).is_none(), "{noise:?}");
