@@ -6,7 +6,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{appraise, keys, serve, settings};
+#[cfg(feature = "virtual-device")]
+use crate::commands::virtual_device;
+use crate::commands::{appraise, inspect, keys, serve, settings};
 
 /// Proves with each request that an API call comes from the genuine app on a genuine phone.
 #[derive(Debug, Parser)]
@@ -24,12 +26,17 @@ pub enum Command {
     Serve(serve::Arguments),
     /// Judge one piece of evidence, offline.
     Appraise(Box<appraise::Arguments>),
+    /// Explain a token or a piece of evidence, and say what was not verified.
+    Inspect(inspect::Arguments),
     /// Check a settings file, or print the JSON schema of settings.
     #[command(subcommand)]
     Settings(settings::Command),
     /// Rotate the service's keys, or make new ones where they are lost.
     #[command(subcommand)]
     Keys(keys::Command),
+    /// Play a phone that enrols with a running service, and print the header fields of a request.
+    #[cfg(feature = "virtual-device")]
+    VirtualDevice(Box<virtual_device::Arguments>),
 }
 
 const EXIT_CODES: &str = "\
@@ -73,8 +80,11 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let exit = match parsed.command {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Appraise(arguments) => appraise::run(&arguments),
+        Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Keys(command) => keys::run(&command),
         Command::Settings(command) => settings::run(&command),
+        #[cfg(feature = "virtual-device")]
+        Command::VirtualDevice(arguments) => virtual_device::run(&arguments),
     };
     exit.into()
 }

@@ -1,6 +1,9 @@
 //! One file for each command of the binary: its arguments, and a `run` that ends in an [`Exit`](crate::cli::Exit).
 
 pub mod appraise;
+pub mod inspect;
 pub mod keys;
 pub mod serve;
 pub mod settings;
+#[cfg(feature = "virtual-device")]
+pub mod virtual_device;

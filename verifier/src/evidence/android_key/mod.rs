@@ -14,14 +14,15 @@ use subtle::ConstantTimeEq;
 
 use super::{AttestedKey, Claims, EvidenceError, EvidenceKind, VerifiedEvidence};
 use crate::anchors::TrustAnchors;
-use crate::chain::{Authorities, Dates, Path, Rules};
+use crate::certificate::Certificate;
+use crate::chain::{Authorities, ChainError, Dates, Path, Rules};
 use crate::revocation::{RevocationList, serial_hex};
 
 pub use self::authorization_list::{ApplicationId, AuthorizationList, Package, RootOfTrust};
 pub use self::enumerations::{
     BootState, Digest, EcCurve, KeyAlgorithm, KeyOrigin, KeyPurpose, SecurityLevel,
 };
-use self::key_description::KeyDescription;
+pub use self::key_description::KeyDescription;
 pub use self::patch_level::PatchLevel;
 pub use self::provisioning::Provisioning;
 
@@ -139,6 +140,16 @@ pub fn verify(
         counter: None,
         claims: Claims::AndroidKey(Box::new(claims)),
     })
+}
+
+/// The key description in a certificate, unverified: for a person who wants to read it; None if it has none.
+///
+/// # Errors
+/// [`EvidenceError`] if it cannot be read; nothing is judged.
+pub fn claimed_key_description(certificate: &[u8]) -> Result<Option<KeyDescription<'_>>, EvidenceError> {
+    let certificate = Certificate::decode(certificate)
+        .map_err(|_| EvidenceError::Chain(ChainError::MalformedCertificate { index: 0 }))?;
+    Ok(certificate.extension(&KEY_DESCRIPTION).map(KeyDescription::decode).transpose()?)
 }
 
 /// The weaker of both levels; a StrongBox only if the chain says so too, because a broken TEE can claim anything.

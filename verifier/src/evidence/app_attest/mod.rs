@@ -4,6 +4,7 @@
 
 mod assertion;
 mod authenticator_data;
+mod claimed;
 mod statement;
 
 use countersign_core::time::Timestamp;
@@ -23,6 +24,7 @@ use crate::crypto::{sha256, sha256_of};
 pub use self::assertion::verify_assertion;
 pub use self::authenticator_data::{AppAttestEnvironment, ValidationCategory};
 use self::authenticator_data::{AttestedCredential, AuthenticatorData};
+pub use self::claimed::{ClaimedAssertion, ClaimedAttestation};
 use self::statement::AttestationObject;
 
 /// Longest attestation object or assertion read, in bytes; genuine ones are below 8 KiB.

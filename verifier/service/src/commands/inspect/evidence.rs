@@ -1,0 +1,161 @@
+//! Platform evidence: App Attest objects and assertions, certificate chains.
+
+use countersign_core::encoding::base64url;
+use countersign_core::token::keys::PublicKey;
+use countersign_verifier::certificate_file;
+use countersign_verifier::certificate_summary::CertificateSummary;
+use countersign_verifier::evidence::EvidenceError;
+use countersign_verifier::evidence::android_key::claimed_key_description;
+use countersign_verifier::evidence::app_attest::{ClaimedAssertion, ClaimedAttestation, ValidationCategory};
+
+use super::explanation::{Check, Explanation, Value, members};
+use super::fault::Fault;
+
+/// Explains the CBOR map of an attestation object or assertion.
+pub(super) fn explain_app_attest(bytes: &[u8]) -> Result<Explanation, Fault> {
+    match (attestation(bytes), assertion(bytes)) {
+        (Ok(says), _) => Ok(Explanation {
+            kind: "app-attest",
+            what: "An App Attest attestation object: Apple vouches for a new key of an app.",
+            parts: vec![("says".to_owned(), says)],
+            checks: vec![
+                Check::not_verified("chain", "`countersign appraise --kind app-attest` verifies it"),
+                Check::not_verified(
+                    "nonce",
+                    "that needs the clientDataHash: --challenge or --client-data-hash there",
+                ),
+            ],
+            ..Explanation::default()
+        }),
+        (_, Ok(says)) => Ok(Explanation {
+            kind: "app-attest-assertion",
+            what: "An App Attest assertion: a signature by an attested key of an app.",
+            parts: vec![("says".to_owned(), says)],
+            checks: vec![Check::not_verified(
+                "signature",
+                "`countersign appraise --kind app-attest-assertion` verifies it with the attested key",
+            )],
+            ..Explanation::default()
+        }),
+        (Err(attestation), Err(assertion)) => {
+            let is_assertion = bytes.windows(17).any(|window| window == b"authenticatorData");
+            Err(if is_assertion { assertion } else { attestation })
+        }
+    }
+}
+
+/// Explains PEM or DER certificates.
+pub(super) fn explain_certificates(bytes: &[u8]) -> Result<Explanation, Fault> {
+    let seems = "certificates";
+    let certificates = certificate_file::certificates(bytes).map_err(|error| Fault {
+        seems,
+        reason: error.reason(),
+        at: "the file around the certificates".to_owned(),
+    })?;
+    if let Some(index) = certificates.iter().position(|der| CertificateSummary::of(der).is_err()) {
+        return Err(Fault {
+            seems,
+            reason: "chain_malformed_certificate",
+            at: format!("certificate {index} of {}, counted from 0", certificates.len()),
+        });
+    }
+    let described = certificates.iter().any(|der| !matches!(claimed_key_description(der), Ok(None)));
+    let (kind, what, cure) = if described {
+        (
+            "android-key",
+            "An Android key attestation: a certificate chain whose leaf describes a key.",
+            "`countersign appraise --kind android-key` verifies it",
+        )
+    } else {
+        (
+            "certificates",
+            "X.509 certificates; none of them describes an Android key.",
+            "nothing here verifies it",
+        )
+    };
+    Ok(Explanation {
+        kind,
+        what,
+        parts: vec![("certificates".to_owned(), chain(&certificates))],
+        checks: vec![
+            Check::not_verified("chain", cure),
+            Check::not_verified("revocation", "see Google's status list by the serial numbers"),
+        ],
+        ..Explanation::default()
+    })
+}
+
+/// What an attestation object says.
+pub(super) fn attestation(object: &[u8]) -> Result<Value, Fault> {
+    let claimed = ClaimedAttestation::decode(object)
+        .map_err(|error| fault("an App Attest attestation object", error))?;
+    Ok(members([
+        ("rp_id_hash", Value::hex(&claimed.rp_id_hash)),
+        ("environment", name(&claimed.environment)),
+        ("counter", u64::from(claimed.counter).into()),
+        ("key_id", base64url(&claimed.credential_id).into()),
+        ("key", p256(&claimed.key)),
+        ("validation_category", category(claimed.validation_category)),
+        ("bundle_version", claimed.bundle_version.into()),
+        ("os_version", claimed.os_version.into()),
+        ("nonce", claimed.nonce.map_or_else(|| "absent or unreadable".into(), |nonce| Value::hex(&nonce))),
+        ("receipt", claimed.receipt_length.map(|length| format!("{length} bytes")).into()),
+        ("certificates", chain(&claimed.certificates)),
+    ]))
+}
+
+/// What an assertion says.
+pub(super) fn assertion(assertion: &[u8]) -> Result<Value, Fault> {
+    let claimed =
+        ClaimedAssertion::decode(assertion).map_err(|error| fault("an App Attest assertion", error))?;
+    Ok(members([
+        ("rp_id_hash", Value::hex(&claimed.rp_id_hash)),
+        ("counter", u64::from(claimed.counter).into()),
+        ("validation_category", category(claimed.validation_category)),
+        ("bundle_version", claimed.bundle_version.into()),
+    ]))
+}
+
+/// What the certificates of a chain say, and the key description where there is one.
+pub(super) fn chain(certificates: &[Vec<u8>]) -> Value {
+    Value::List(certificates.iter().map(|der| certificate(der)).collect())
+}
+
+fn certificate(der: &[u8]) -> Value {
+    let Ok(summary) = CertificateSummary::of(der) else {
+        return Value::text("not a certificate");
+    };
+    let description = match claimed_key_description(der) {
+        Ok(None) => None,
+        Ok(Some(description)) => serde_json::to_value(description).ok().map(Value::Json),
+        Err(error) => Some(Value::Text(format!("{}: {}", error.reason(), error.explanation()))),
+    };
+    let (from, until) = summary.validity.unzip();
+    members([
+        ("subject", summary.subject.into()),
+        ("issuer", summary.issuer.into()),
+        ("serial", summary.serial.into()),
+        ("from", from.into()),
+        ("until", until.into()),
+        ("key", summary.key.into()),
+        ("authority", Value::Flag(summary.is_authority)),
+        ("key_description", description.into()),
+    ])
+}
+
+fn category(category: Option<ValidationCategory>) -> Value {
+    category.map(|category| Value::Named(category.name().to_owned(), category.0.into())).into()
+}
+
+fn p256(key: &PublicKey) -> Value {
+    let point = key.to_p256_sec1().unwrap_or([0; 65]);
+    Value::hex(&point)
+}
+
+fn name(value: &impl serde::Serialize) -> Value {
+    serde_json::to_value(value).map(Value::Json).unwrap_or_else(|_| "unknown".into())
+}
+
+fn fault(seems: &'static str, error: EvidenceError) -> Fault {
+    Fault { seems, reason: error.reason(), at: error.explanation() }
+}
