@@ -41,7 +41,8 @@ pub enum Command {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done; 1 failed, or the answer is no; 3 wrong use of the command line.
-`countersign appraise` tells more: 1 genuine but refused, 2 could not be verified.";
+`countersign appraise` tells more: 1 genuine but refused, 2 could not be verified; so does `countersign inspect`:
+2 not recognised or malformed.";
 
 /// How a command ended, as every command reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +51,7 @@ pub enum Exit {
     Success,
     /// Failed, or the answer is no. `appraise`: genuine, but the policy refuses it.
     Failure,
-    /// `appraise`: the evidence could not be verified.
+    /// `appraise`: the evidence could not be verified. `inspect`: not recognised, or malformed.
     Unverified,
     /// The command line was wrong; nothing was done.
     Usage,

@@ -3,7 +3,7 @@
 use countersign_core::encoding::base64url;
 use countersign_core::enrolment::{DecodedEnrolment, Evidence};
 use countersign_core::token::cose::{Sign1, typ};
-use countersign_core::token::keys::PublicKey;
+use countersign_core::token::keys::{PublicKey, SIGNATURE_LENGTH};
 use countersign_core::token::proof::DecodedProof;
 use countersign_core::token::result::DecodedResult;
 use countersign_verifier::check::deny_list::DenyList;
@@ -312,24 +312,24 @@ fn sign1_fault(bytes: &[u8], reason: &'static str) -> Fault {
         return Fault { seems, reason: error.reason(), at: format!("byte {at} of {}", bytes.len()) };
     }
     let mut decoder = minicbor::Decoder::new(bytes);
-    let at = if decoder.array().ok().flatten() != Some(4) {
-        "it is no array of four members".to_owned()
+    if decoder.array().ok().flatten() != Some(4) {
+        return Fault { seems, reason, at: "it is no array of four members".to_owned() };
+    }
+    // In the order in which `Sign1` looks at them.
+    let protected = decoder.bytes().unwrap_or_default();
+    let unprotected = decoder.map();
+    let payload = decoder.bytes().unwrap_or_default();
+    let signature = decoder.bytes().unwrap_or_default();
+    let at = if !matches!(unprotected, Ok(Some(0))) {
+        "the unprotected header is not an empty map".to_owned()
+    } else if signature.len() != SIGNATURE_LENGTH {
+        format!("the signature has {} bytes, not {SIGNATURE_LENGTH}", signature.len())
+    } else if let Some((at, _)) = encoding_fault(payload) {
+        format!("byte {at} of the payload")
+    } else if let Some((at, _)) = encoding_fault(protected) {
+        format!("byte {at} of the protected header")
     } else {
-        let protected = decoder.bytes().unwrap_or_default();
-        let unprotected = decoder.map();
-        let payload = decoder.bytes();
-        let signature = decoder.bytes();
-        if let Some((at, _)) = encoding_fault(protected) {
-            format!("byte {at} of the protected header")
-        } else if !matches!(unprotected, Ok(Some(0))) {
-            "the unprotected header is not an empty map".to_owned()
-        } else if let Some((at, error)) = payload.as_ref().ok().and_then(|payload| encoding_fault(payload)) {
-            return Fault { seems, reason: error.reason(), at: format!("byte {at} of the payload") };
-        } else if !matches!(signature, Ok(signature) if signature.len() == 64) {
-            "the signature is not 64 bytes".to_owned()
-        } else {
-            "the protected header is not alg (ESP256 or Ed25519), typ and at most kid".to_owned()
-        }
+        "the protected header is not alg (ESP256 or Ed25519), typ and at most kid".to_owned()
     };
     Fault { seems, reason, at }
 }

@@ -20,6 +20,13 @@ pub(super) fn explain(json: &[u8]) -> Result<Explanation, Fault> {
         reason: "json_malformed",
         at: format!("line {}, column {}", error.line(), error.column()),
     })?;
+    if !parsed.is_object() {
+        return Err(Fault {
+            seems: "a JSON document",
+            reason: "unknown_document",
+            at: "its outermost value is no object".to_owned(),
+        });
+    }
     let has = |name: &str| parsed.get(name).is_some();
     if has("entries") {
         return status_list(json);

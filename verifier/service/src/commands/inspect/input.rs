@@ -46,7 +46,8 @@ fn bounded(input: impl Read, limit: u64) -> io::Result<Vec<u8>> {
 /// Base64 of any alphabet, segments, and what stands before a token in a header field.
 fn is_like_a_token(text: &str) -> bool {
     let last_word = text.split_whitespace().last().unwrap_or_default();
-    last_word.len() >= SHORTEST_TOKEN
+    !text.starts_with(['/', '.'])
+        && last_word.len() >= SHORTEST_TOKEN
         && last_word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.+/=".contains(&byte))
 }
 
