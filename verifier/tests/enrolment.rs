@@ -1,4 +1,5 @@
 //! Envelopes of virtual phones, honest and lying, from the wire to a result.
+#![allow(clippy::unwrap_used)]
 
 use countersign_core::challenge::{ChallengeError, MacKey, MacKeyRing, Scope};
 use countersign_core::encoding::from_base64url;
@@ -14,11 +15,13 @@ use countersign_verifier::enrolment::{
     PlatformKey, RegisteredInstance, Service, Verdict,
 };
 use countersign_verifier::issue::{Issuer, Lifetimes, Signer, SigningFailed};
-use countersign_verifier::policy::{AndroidApp, AppPolicy, AppleApp, AppraisalPolicy};
+use countersign_verifier::policy::{
+    AndroidApp, AppMode, AppPolicy, AppleApp, AppraisalPolicy, Constraint, Enforcement,
+};
 use countersign_verifier::revocation::RevocationList;
 use countersign_virtual_device::{
-    AndroidAttack, AppleAuthority, AssertionAttack, EnrolmentAttack, GoogleAuthority, Seed, ServiceCall,
-    SessionKey, VirtualAndroid, VirtualIphone, VirtualPhone,
+    AndroidAttack, AppleAuthority, AssertionAttack, EnrolmentAttack, Environment, GoogleAuthority, Seed,
+    ServiceCall, SessionKey, VirtualAndroid, VirtualIphone, VirtualPhone,
 };
 
 const NOW: Timestamp = Timestamp::from_unix_seconds(1_790_000_000);
@@ -251,6 +254,48 @@ fn android_evidence_that_is_due_lowers_the_tier_until_it_comes() {
 }
 
 #[test]
+fn an_assertion_does_not_raise_the_tier_of_a_development_attestation() {
+    let mut world = World::new();
+    let mut app = world.policy.app("app").unwrap().clone();
+    app.enforcements.set(Constraint::Environment, None, Enforcement::Warn);
+    world.policy = AppraisalPolicy::new("test/2").with_app(app);
+    let iphone = VirtualIphone::new(&AppleAuthority::from_seed(&seed()), &seed());
+    let iphone = iphone.app("ABCDE12345", "com.example.app").environment(Environment::Development);
+    let mut iphone: VirtualPhone = iphone.into();
+    let registered = world.enrol(&mut iphone);
+    assert_eq!(registered.tier, Tier::Warning);
+    let renewal = iphone.renew(&world.call(), INSTANCE, &session());
+    let admission = world.admit(&renewal, Some(&registered), NOW).unwrap();
+    assert_eq!((admission.tier(), admission.evidence_tier()), (Tier::Warning, Tier::Warning));
+}
+
+#[test]
+fn an_instance_of_an_app_that_was_removed_is_not_renewed() {
+    for mut phone in phones() {
+        let mut world = World::new();
+        let registered = world.enrol(&mut phone);
+        world.policy = AppraisalPolicy::new("test/2");
+        let without = phone.forge_renewal(&world.call(), INSTANCE, &session(), EnrolmentAttack::NoEvidence);
+        let refused = world.admit(&without, Some(&registered), NOW).err();
+        assert_eq!(refused, Some(Refused::Error(EnrolmentError::UnknownClient)));
+    }
+}
+
+#[test]
+fn an_instance_of_a_developer_is_not_renewed_in_production() {
+    let mut world = World::new();
+    let [_, mut android] = phones();
+    let platform_key = PlatformKey::DevelopmentKey;
+    let registered = RegisteredInstance { platform_key, tier: Tier::Warning, ..world.enrol(&mut android) };
+    let without = android.forge_renewal(&world.call(), INSTANCE, &session(), EnrolmentAttack::NoEvidence);
+    let refused = world.admit(&without, Some(&registered), NOW).err();
+    assert_eq!(refused, Some(Refused::Error(EnrolmentError::DevelopmentInstance)));
+    let app = AppPolicy { mode: AppMode::Development, ..world.policy.app("app").unwrap().clone() };
+    world.policy = AppraisalPolicy::new("test/2").with_app(app);
+    assert!(world.admit(&without, Some(&registered), NOW).is_ok());
+}
+
+#[test]
 fn an_assertion_counter_only_grows() {
     let world = World::new();
     let [mut iphone, _] = phones();
@@ -293,10 +338,12 @@ fn what_is_issued_reads_as_it_was_admitted() {
     assert_eq!(PublicKey::from_jwk(jwk), Ok(android.instance_key()));
 }
 
+type Sign = Box<dyn Fn(&[u8]) -> [u8; SIGNATURE_LENGTH] + Send + Sync>;
+
 /// A signing key of the service, in memory.
 struct TestSigner {
     key: PublicKey,
-    sign: Box<dyn Fn(&[u8]) -> [u8; SIGNATURE_LENGTH] + Send + Sync>,
+    sign: Sign,
 }
 
 impl TestSigner {

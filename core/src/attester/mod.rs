@@ -87,6 +87,8 @@ pub struct Attester {
     hints: Vec<Hints>,
     /// An edge asked for fresh evidence, and no result has been obtained since.
     fresh_wanted: bool,
+    /// Uptime at which an edge's wish for fresh evidence was last followed.
+    hint_followed: Option<Duration>,
     /// Failures since the last success.
     failures: u32,
     /// Whether keys were already forgotten for the demand being served.
@@ -151,8 +153,8 @@ struct Attempt {
     enrolment: Option<Enrolment>,
     /// The signed bytes, from the moment they exist: a lost answer is asked for with the same.
     envelope: Option<Vec<u8>>,
-    /// An answer that waits for the service's keys.
-    held: Option<Unverified>,
+    /// An answer that waits for the service's keys, and when it came.
+    held: Option<(Unverified, Now)>,
     /// The key set was already fetched for this answer.
     keys_refetched: bool,
     /// A Play Integrity token is among the evidence.
@@ -195,10 +197,21 @@ impl Attester {
             environment: 0,
             hints: config.resources.iter().map(|_| Hints::default()).collect(),
             fresh_wanted: false,
+            hint_followed: None,
             failures: 0,
             restarted: false,
             next_id: 0,
             config,
+        }
+    }
+
+    /// Continues from what [`Effect::Store`] last kept, for hosts that read it after [`Attester::new`]. Does nothing
+    /// after the first step.
+    pub fn restore(&mut self, stored: &[u8]) {
+        if self.next_id == 0 {
+            self.state = State::restore(Some(stored), &self.config);
+            self.stored = self.state.clone();
+            self.clock = ServerClock::new(self.state.clock_offset);
         }
     }
 

@@ -14,7 +14,7 @@ use countersign_verifier::check::{Edge, Limits, Mode, Resource, Route};
 use http::request::Parts;
 
 use crate::deny_list::DenyListSource;
-use crate::layer::{CountersignLayer, DEFAULT_MAX_CONTENT};
+use crate::layer::{CountersignLayer, DEFAULT_MAX_CONTENT, SourceAddress};
 use crate::runtime::{EdgeRuntime, SetupError};
 use crate::source::JwksSource;
 use crate::system::{OsRandomness, system_time};
@@ -37,7 +37,7 @@ pub struct CountersignBuilder {
     shared: Option<(String, MacKeyRing)>,
     limits: Limits,
     max_content: usize,
-    source: Option<Box<dyn Fn(&Parts) -> Option<IpAddr> + Send + Sync>>,
+    source: Option<Box<SourceAddress>>,
     clock: Box<dyn Fn() -> Timestamp + Send + Sync>,
     fetch_timeout: Duration,
     refresh_interval: Duration,

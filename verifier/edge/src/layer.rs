@@ -15,6 +15,9 @@ use crate::service::{CountersignService, Gate};
 /// Longest body that is read for routes that demand its hash, unless the builder says otherwise: 1 MiB.
 pub const DEFAULT_MAX_CONTENT: usize = 1024 * 1024;
 
+/// Tells the client's address, where it can be told.
+pub(crate) type SourceAddress = dyn Fn(&Parts) -> Option<IpAddr> + Send + Sync;
+
 /// Lets requests through to the service below only if a genuine app instance proves that it made them, with an access
 /// token that belongs to it. Cloning is cheap; all clones share one state.
 #[derive(Clone)]

@@ -1,7 +1,6 @@
 //! The tower service: one request in, through or back.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -19,6 +18,7 @@ use tower::{BoxError, Service};
 
 use crate::attested::{Attested, Verdict};
 use crate::body::{Read, read};
+use crate::layer::SourceAddress;
 use crate::respond::{passing_fields, refusal_response, strip_identity, verdict_field};
 use crate::runtime::EdgeRuntime;
 
@@ -35,7 +35,7 @@ pub(crate) struct Gate {
     pub(crate) runtime: Arc<EdgeRuntime>,
     pub(crate) resource: String,
     pub(crate) max_content: usize,
-    pub(crate) source: Arc<dyn Fn(&Parts) -> Option<IpAddr> + Send + Sync>,
+    pub(crate) source: Arc<SourceAddress>,
 }
 
 /// What to add to the response.

@@ -34,9 +34,10 @@ pub enum Command {
     /// Rotate the service's keys, or make new ones where they are lost.
     #[command(subcommand)]
     Keys(keys::Command),
-    /// Play a phone that enrols with a running service, and print the header fields of a request.
+    /// Play a phone against a running service, to try a request with curl. Not in release builds.
     #[cfg(feature = "virtual-device")]
-    VirtualDevice(Box<virtual_device::Arguments>),
+    #[command(subcommand)]
+    VirtualDevice(virtual_device::Command),
 }
 
 const EXIT_CODES: &str = "\
@@ -81,11 +82,11 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let exit = match parsed.command {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Appraise(arguments) => appraise::run(&arguments),
-        Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Keys(command) => keys::run(&command),
-        Command::Settings(command) => settings::run(&command),
         #[cfg(feature = "virtual-device")]
-        Command::VirtualDevice(arguments) => virtual_device::run(&arguments),
+        Command::VirtualDevice(command) => virtual_device::run(&command),
+        Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Settings(command) => settings::run(&command),
     };
     exit.into()
 }

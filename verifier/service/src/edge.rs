@@ -18,7 +18,9 @@ use crate::clock::Clock;
 use crate::keys::ServiceKeys;
 use crate::routes::metadata_url;
 use crate::service::Service;
-use crate::settings::{self, BodyBinding, KeyProtection, NonceDemand, ResourceSettings, RouteSettings, Settings};
+use crate::settings::{
+    self, BodyBinding, KeyProtection, NonceDemand, ResourceSettings, RouteSettings, Settings,
+};
 use crate::store::StoreError;
 
 /// How often bans are read from the registry (protocol section 9).
@@ -27,7 +29,11 @@ const DENY_LIST_INTERVAL: Duration = Duration::from_secs(10);
 const DENY_LIST_LIFETIME: u64 = 600;
 
 /// Starts the edge for the resources of the settings: fetches keys, and keeps them fresh.
-pub(crate) async fn start(settings: &Settings, keys: &ServiceKeys, clock: &Clock) -> Result<Arc<EdgeRuntime>, SetupError> {
+pub(crate) async fn start(
+    settings: &Settings,
+    keys: &ServiceKeys,
+    clock: &Clock,
+) -> Result<Arc<EdgeRuntime>, SetupError> {
     let service = settings.issuer.as_str().to_owned();
     let mut servers: HashMap<String, JwksSource> = HashMap::new();
     for server in settings.resources.iter().flat_map(|resource| &resource.authorization_servers) {
@@ -60,7 +66,11 @@ pub(crate) async fn start(settings: &Settings, keys: &ServiceKeys, clock: &Clock
 
 /// Keeps the edge's deny list as the registry has it. While the registry cannot be read the last list stays, until
 /// it expires and nothing passes.
-pub(crate) async fn watch_bans(service: Arc<Service>, edge: Arc<EdgeRuntime>, mut stopped: watch::Receiver<bool>) {
+pub(crate) async fn watch_bans(
+    service: Arc<Service>,
+    edge: Arc<EdgeRuntime>,
+    mut stopped: watch::Receiver<bool>,
+) {
     loop {
         match service.deny_list().await {
             Ok(list) => edge.edge().replace_deny_list(list),

@@ -8,6 +8,7 @@ pub mod cli;
 pub mod clock;
 pub mod commands;
 pub mod document;
+mod edge;
 mod gateways;
 pub mod keys;
 pub mod policy_file;

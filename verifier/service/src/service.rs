@@ -7,12 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use countersign_edge::{EdgeRuntime, SetupError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
+use crate::edge;
 use crate::keys::{KeysError, ServiceKeys};
-use crate::routes;
+use crate::routes::{self, EdgeListener};
 use crate::server::{self, ListenError, Listener, Running};
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
@@ -32,6 +34,7 @@ pub struct Service {
     pub(crate) store: Store,
     pub(crate) keys: ServiceKeys,
     pub(crate) trust: ArcSwap<Trust>,
+    pub(crate) edge: Option<Arc<EdgeRuntime>>,
     pub(crate) metrics: Arc<Metrics>,
 }
 
@@ -47,6 +50,8 @@ pub enum StartError {
     Store(StoreError),
     /// The policy, its roots or the revocation list.
     Trust(TrustError),
+    /// The edge.
+    Edge(SetupError),
 }
 
 /// A service that answers. Dropping it ends it at once; [`RunningService::shut_down`] is the graceful way.
@@ -105,20 +110,18 @@ impl Service {
         if !had_keys {
             store.remember_keys().await?;
         }
-        let service = Arc::new(Self {
-            settings,
-            clock,
-            store,
-            keys,
-            trust: ArcSwap::from_pointee(trust),
-            metrics: Arc::default(),
-        });
+        let edge = match listen.edge {
+            Some(_) => Some(edge::start(&settings, &keys, &clock).await?),
+            None => None,
+        };
+        let trust = ArcSwap::from_pointee(trust);
+        let service = Arc::new(Self { settings, clock, store, keys, trust, edge, metrics: Arc::default() });
 
         let mut listeners = BTreeMap::new();
         for (name, address, socket) in bound {
-            let router = match name {
-                "public" => routes::public(&service),
-                "edge" => routes::edge(&service),
+            let router = match (name, service.edge_listener()) {
+                ("public", _) => routes::public(&service),
+                ("edge", Some(listener)) => routes::edge(listener),
                 _ => routes::admin(&service),
             };
             let concurrency = service.settings.limits.concurrency;
@@ -130,8 +133,18 @@ impl Service {
             listeners.insert(name, running);
         }
         let (stop, stopped) = watch::channel(false);
-        let tasks = vec![tokio::spawn(prune(Arc::clone(&service), stopped))];
+        let mut tasks = vec![tokio::spawn(prune(Arc::clone(&service), stopped.clone()))];
+        if let Some(edge) = &service.edge {
+            tasks.push(tokio::spawn(edge::watch_bans(Arc::clone(&service), Arc::clone(edge), stopped)));
+        }
         Ok(RunningService { service, listeners, tasks, stop })
+    }
+}
+
+impl Service {
+    fn edge_listener(self: &Arc<Self>) -> Option<EdgeListener> {
+        let (edge, gateway) = (self.edge.clone()?, self.settings.listen.gateway?);
+        Some(EdgeListener { service: Arc::clone(self), edge, gateway })
     }
 }
 
@@ -204,6 +217,12 @@ async fn reload(service: Arc<Service>, mut files: FileState, mut stopped: watch:
     }
 }
 
+impl From<SetupError> for StartError {
+    fn from(error: SetupError) -> Self {
+        Self::Edge(error)
+    }
+}
+
 impl From<TrustError> for StartError {
     fn from(error: TrustError) -> Self {
         Self::Trust(error)
@@ -235,6 +254,7 @@ impl fmt::Display for StartError {
             Self::Keys(error) => error.fmt(f),
             Self::Store(error) => error.fmt(f),
             Self::Trust(error) => error.fmt(f),
+            Self::Edge(error) => error.fmt(f),
         }
     }
 }

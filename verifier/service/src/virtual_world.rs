@@ -1,15 +1,18 @@
 //! For the tests of this crate: a service whose policy accepts two virtual phones, at a time that stands still.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use countersign_core::challenge::{Challenge, Scope};
+use countersign_core::encoding::base64url;
 use countersign_core::time::Timestamp;
+use countersign_core::token::keys::PublicKey;
 use countersign_core::token::result::InstanceId;
 use countersign_verifier::policy::{AndroidApp, AppPolicy, AppleApp, AppraisalPolicy, Danger};
 use countersign_verifier::revocation::RevocationList;
 use countersign_virtual_device::{
-    AppleAuthority, GoogleAuthority, Seed, ServiceCall, SessionKey, VirtualAndroid, VirtualIphone,
+    AppleAuthority, GoogleAuthority, Seed, ServiceCall, Session, SessionKey, VirtualAndroid, VirtualIphone,
     VirtualPhone,
 };
 use tempfile::TempDir;
@@ -21,31 +24,49 @@ use crate::{RunningService, Service};
 
 pub(crate) const ISSUER: &str = "https://attest.example";
 pub(crate) const CLIENT: &str = "app";
+pub(crate) const RESOURCE: &str = "https://api.example";
+pub(crate) const LOGIN: &str = "https://login.example";
 pub(crate) const START: Timestamp = Timestamp::from_unix_seconds(1_790_000_000);
 
 /// A running service on loopback, its clock, and the directory of its files.
 pub(crate) struct World {
     pub(crate) running: RunningService,
-    pub(crate) clock: Arc<AtomicU64>,
-    pub(crate) directory: TempDir,
+    clock: Arc<AtomicU64>,
+    _directory: TempDir,
 }
 
 impl World {
+    /// An attestation service without an edge.
     pub(crate) async fn new() -> Self {
-        Self::with_settings("").await
+        Self::with("", |_| {}).await
     }
 
-    /// A world with further settings behind the listeners.
-    pub(crate) async fn with_settings(further: &str) -> Self {
+    /// An attestation service and an edge for the resource `api` behind `gateway`; the tokens are those of
+    /// [`access_token`]. `route` holds further settings of its only route.
+    pub(crate) async fn with_edge(gateway: &str, route: &str) -> Self {
+        let settings = format!(
+            "edge = '127.0.0.1:0'\ngateway = '{gateway}'\n[[resource]]\nname = 'api'\nidentifier = '{RESOURCE}'\n\
+             [[resource.authorization_server]]\nissuer = '{LOGIN}'\njwks = 'login.jwks'\n\
+             clients = {{ {CLIENT} = ['mobile'] }}\n[[resource.route]]\npath = '/'\n{route}\n"
+        );
+        let key = login_key();
+        let public = key.verifying_key().to_sec1_point(false);
+        let public = PublicKey::from_p256_sec1(public.as_bytes()).unwrap();
+        let jwks = countersign_verifier::issue::jwks([("login", &public)]).to_string();
+        Self::with(&settings, |directory| std::fs::write(directory.join("login.jwks"), jwks).unwrap()).await
+    }
+
+    async fn with(listen_and_more: &str, prepare: impl FnOnce(&Path)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("policy.toml"), "").unwrap();
+        prepare(directory.path());
         let clock = Arc::new(AtomicU64::new(START.as_unix_seconds()));
         let text = format!(
-            "issuer = '{ISSUER}'\n[listen]\npublic = '127.0.0.1:0'\nadmin = '127.0.0.1:0'\n{further}"
+            "issuer = '{ISSUER}'\n[listen]\npublic = '127.0.0.1:0'\nadmin = '127.0.0.1:0'\n{listen_and_more}"
         );
         let settings = Settings::parse(&directory.path().join("countersign.toml"), &text).unwrap();
         let running = Service::start_with(settings, trust(), clock_of(&clock)).await.unwrap();
-        Self { running, clock, directory }
+        Self { running, clock, _directory: directory }
     }
 
     pub(crate) fn service(&self) -> &Service {
@@ -70,6 +91,13 @@ impl World {
             environment: 0,
             now: self.now(),
         }
+    }
+
+    /// Enrols a phone and returns a session to prove requests with.
+    pub(crate) async fn session(&self, phone: &mut VirtualPhone) -> Session {
+        let key = session("first");
+        let answer = self.service().attest(None, &phone.enrol(&self.call(), &key)).await.unwrap();
+        Session { key, result: answer.result }
     }
 
     /// Enrols a phone and returns its instance.
@@ -116,6 +144,28 @@ pub(crate) fn session(name: &str) -> SessionKey {
 
 pub(crate) fn seed() -> Seed {
     Seed::from_text("virtual world")
+}
+
+/// An access token of the authorization server for `subject`, bound to the instance key if one is given.
+pub(crate) fn access_token(subject: &str, bound_to: Option<&PublicKey>, now: Timestamp) -> String {
+    use p256::ecdsa::signature::Signer;
+
+    let mut claims = serde_json::json!({
+        "iss": LOGIN, "aud": RESOURCE, "sub": subject, "client_id": "mobile", "jti": "1",
+        "iat": now.as_unix_seconds(), "exp": now.as_unix_seconds() + 600,
+    });
+    if let Some(key) = bound_to {
+        claims["cnf"] = serde_json::json!({ "jkt": key.thumbprint().to_base64url() });
+    }
+    let header = serde_json::json!({ "typ": "at+jwt", "alg": "ES256", "kid": "login" });
+    let input =
+        format!("{}.{}", base64url(header.to_string().as_bytes()), base64url(claims.to_string().as_bytes()));
+    let signature: p256::ecdsa::Signature = login_key().sign(input.as_bytes());
+    format!("{input}.{}", base64url(&signature.to_bytes()))
+}
+
+fn login_key() -> p256::ecdsa::SigningKey {
+    p256::ecdsa::SigningKey::from_slice(&[6; 32]).unwrap()
 }
 
 /// A well-formed challenge of the issuer that nobody gave out.

@@ -17,7 +17,7 @@ struct Desk(TempDir);
 impl Desk {
     fn new(settings: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        fs::write(directory.path().join("policy.toml"), "").unwrap();
+        fs::write(directory.path().join("policy.toml"), "id = 'test/1'").unwrap();
         fs::write(directory.path().join("countersign.toml"), settings).unwrap();
         Self(directory)
     }

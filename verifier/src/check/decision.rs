@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use countersign_core::challenge::{Challenge, MacKeyRing, RANDOM_LENGTH, Scope};
 use countersign_core::encoding::{from_base64url, from_base64url_into};
-use countersign_core::request::{RequestError, TargetUri, check_method, check_path, split_query};
+use countersign_core::request::{RequestError, TargetUri, check_method, check_path, decoded, split_query};
 use countersign_core::time::Timestamp;
 use countersign_core::token::MAX_COMPACT_FIELD;
 use countersign_core::token::cose::SIG_STRUCTURE_OVERHEAD;
@@ -307,7 +307,10 @@ impl Edge {
             Err(Stop::Needs(lookup)) => return Decision::Needs(lookup),
             Err(Stop::Refuse(reason)) => reason,
         };
-        if reason.is_callers_fault() {
+        // Where nothing is refused, nobody uses up what guards the other routes: apps that do not attest yet are
+        // what such a route is for.
+        let refuses = route.is_none_or(|route| route.mode == Mode::Require);
+        if refuses && reason.is_callers_fault() {
             self.budget.spend(request.source, now);
         }
         by_mode(route, self.refusal(reason, scheme, resource, route, now))
@@ -751,5 +754,8 @@ fn compact_fields<'a>(fields: &Fields<'a>) -> Result<Option<(&'a str, &'a str)>,
 
 /// Whether a query carries a token (RFC 6750 section 2.3, which RFC 9700 forbids).
 fn has_access_token(query: &str) -> bool {
-    query.split('&').any(|pair| pair.split('=').next() == Some("access_token"))
+    query.split(['&', ';']).any(|pair| {
+        let name = pair.split('=').next().unwrap_or_default();
+        decoded(name).eq(*b"access_token")
+    })
 }

@@ -32,6 +32,8 @@ pub enum DenyListError {
     Issuer,
     /// No key of its `kid`.
     UnknownKey,
+    /// Signed with a key that the list in force denies: whoever stole a key cannot take back its ban.
+    DeniedKey,
     /// The signature does not verify.
     Signature,
     /// `exp` has passed.
@@ -49,6 +51,7 @@ impl DenyListError {
             Self::Encoding(error) => error.reason(),
             Self::Issuer => "deny_list_issuer",
             Self::UnknownKey => "deny_list_unknown_key",
+            Self::DeniedKey => "deny_list_denied_key",
             Self::Signature => "deny_list_signature",
             Self::Expired => "deny_list_expired",
             Self::FromTheFuture => "deny_list_from_the_future",
@@ -126,6 +129,9 @@ impl DenyList {
     ) -> Result<Self, DenyListError> {
         let (message, key_id) = open(bytes)?;
         let key = keys.get(key_id).ok_or(DenyListError::UnknownKey)?;
+        if previous.is_some_and(|previous| previous.key_ids.contains(key_id)) {
+            return Err(DenyListError::DeniedKey);
+        }
         message.verify(key.public_key(), &crate::crypto::AwsLc).map_err(|_| DenyListError::Signature)?;
         let list = Self::decode(&mut Decoder::new(message.payload()))?;
         if list.issuer != issuer {

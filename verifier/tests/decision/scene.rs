@@ -27,8 +27,8 @@ pub(crate) const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
 pub(crate) const SERVICE: &str = "https://attest.example";
 pub(crate) const SERVICE_SEED: [u8; 32] = [1; 32];
 pub(crate) const AUTHORIZATION_SERVER: &str = "https://as.example";
-const AUTHORIZATION_SERVER_SEED: [u8; 32] = [2; 32];
-const RESOURCE: &str = "https://api.example";
+pub(crate) const AUTHORIZATION_SERVER_SEED: [u8; 32] = [2; 32];
+pub(crate) const RESOURCE: &str = "https://api.example";
 
 /// The edge under attack.
 pub(crate) struct Scene {
@@ -98,14 +98,18 @@ impl Scene {
     }
 
     pub(crate) fn with_route(route: Route) -> Self {
-        Self::build(route, false)
+        Self::with_routes(vec![route])
+    }
+
+    pub(crate) fn with_routes(routes: Vec<Route>) -> Self {
+        Self::build(routes, false)
     }
 
     pub(crate) fn with_required_deny_list() -> Self {
-        Self::build(Route::new("/"), true)
+        Self::build(vec![Route::new("/")], true)
     }
 
-    fn build(route: Route, deny_list_required: bool) -> Self {
+    fn build(routes: Vec<Route>, deny_list_required: bool) -> Self {
         let client = OAuthClient { issuer: AUTHORIZATION_SERVER.to_owned(), client_id: "client".to_owned() };
         let resource = Resource {
             identifier: RESOURCE.to_owned(),
@@ -114,7 +118,7 @@ impl Scene {
             authorization_servers: vec![AUTHORIZATION_SERVER.to_owned()],
             clients: HashMap::from([("app".to_owned(), vec![client])]),
             replay_domain: String::new(),
-            routes: vec![route],
+            routes,
         };
         let edge = Edge::new(
             HashMap::from([("api".to_owned(), resource)]),
@@ -330,7 +334,11 @@ fn public(pair: &Ed25519KeyPair) -> PublicKey {
 }
 
 fn jwks(key_id: &str, seed: [u8; 32]) -> Jwks {
+    Jwks::decode(key_set(key_id, seed).as_bytes()).unwrap()
+}
+
+/// A key set of one key, as its issuer publishes it.
+pub(crate) fn key_set(key_id: &str, seed: [u8; 32]) -> String {
     let key = public(&Ed25519KeyPair::from_seed_unchecked(&seed).unwrap()).to_jwk();
-    let set = json!({"keys": [{"kty": key.kty, "crv": key.crv, "x": key.x, "kid": key_id, "use": "sig"}]});
-    Jwks::decode(set.to_string().as_bytes()).unwrap()
+    json!({"keys": [{"kty": key.kty, "crv": key.crv, "x": key.x, "kid": key_id, "use": "sig"}]}).to_string()
 }

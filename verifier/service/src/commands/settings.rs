@@ -7,11 +7,12 @@ use clap::Subcommand;
 use crate::cli::{Exit, answer, complain};
 use crate::document;
 use crate::settings::Settings;
+use crate::trust::Trust;
 
 /// What to do with settings.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Read a settings file and name every problem in it, each with its line.
+    /// Read a settings file and the policy that it names, and tell every problem, each with its line.
     Check {
         /// The settings file (TOML).
         file: PathBuf,
@@ -23,16 +24,21 @@ pub enum Command {
 /// Runs the command.
 pub fn run(command: &Command) -> Exit {
     match command {
-        Command::Check { file } => match Settings::load(file) {
-            Ok(_) => {
-                answer(format!("{}: no problems", file.display()));
-                Exit::Success
+        Command::Check { file } => {
+            let settings = match Settings::load(file) {
+                Ok(settings) => settings,
+                Err(problems) => {
+                    complain(problems.to_string());
+                    return Exit::Failure;
+                }
+            };
+            if let Err(error) = Trust::load(&settings) {
+                complain(error.to_string());
+                return Exit::Failure;
             }
-            Err(problems) => {
-                complain(problems.to_string());
-                Exit::Failure
-            }
-        },
+            answer(format!("{}: no problems", file.display()));
+            Exit::Success
+        }
         Command::Schema => {
             answer(format!("{:#}", document::schema::<Settings>()));
             Exit::Success

@@ -13,9 +13,14 @@ pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// Ready: an enrolment could be committed now.
+/// Ready: an enrolment could be committed now, and the edge has the keys that it decides with.
 pub(super) async fn readyz(State(service): State<Arc<Service>>) -> Response {
+    let keys_missing = service.edge.as_ref().is_some_and(|edge| !edge.is_ready());
     match service.store.check_writable().await {
+        Ok(()) if keys_missing => {
+            let sentence = "the keys of an authorization server have not come yet\n";
+            (StatusCode::SERVICE_UNAVAILABLE, sentence).into_response()
+        }
         Ok(()) => "ready\n".into_response(),
         Err(error) => {
             service.metrics.store_error(error.reason());

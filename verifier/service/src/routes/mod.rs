@@ -1,6 +1,10 @@
 //! What each listener answers.
 
 mod challenge;
+mod deny_list;
+mod edge_check;
+#[cfg(test)]
+mod edge_check_tests;
 mod health;
 mod instances;
 mod problem;
@@ -11,7 +15,10 @@ mod well_known;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
+
+pub(crate) use edge_check::EdgeListener;
+pub(crate) use well_known::metadata_url;
 
 use crate::service::Service;
 
@@ -21,15 +28,20 @@ pub(crate) fn public(service: &Arc<Service>) -> Router {
         .route("/v1/challenge", post(challenge::issue))
         .route("/v1/instances", post(instances::enrol))
         .route("/v1/instances/{id}/results", post(instances::renew))
+        .route("/v1/deny-list", get(deny_list::current))
         .route("/.well-known/jwks.json", get(well_known::jwks))
         .route("/.well-known/oauth-protected-resource", get(well_known::only_resource))
         .route("/.well-known/oauth-protected-resource/{*path}", get(well_known::resource))
         .with_state(Arc::clone(service))
 }
 
-/// For gateways.
-pub(crate) fn edge(service: &Arc<Service>) -> Router {
-    Router::new().with_state(Arc::clone(service))
+/// For gateways. Envoy asks with the original path behind the resource's name.
+pub(crate) fn edge(listener: EdgeListener) -> Router {
+    Router::new()
+        .route("/edge/check/{resource}", any(edge_check::check))
+        .route("/edge/check/{resource}/", any(edge_check::check))
+        .route("/edge/check/{resource}/{*original}", any(edge_check::check))
+        .with_state(listener)
 }
 
 /// For operators.

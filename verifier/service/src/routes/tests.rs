@@ -145,3 +145,33 @@ async fn metrics_count_verdicts_by_reason_and_name_nobody() {
     assert!(text.contains("purpose=\"enrol\",verdict=\"refused\""), "{text}");
     assert!(!text.contains(&answer.instance_id));
 }
+
+#[tokio::test]
+async fn the_deny_list_is_signed_and_rises_with_each_ban() {
+    use countersign_verifier::check::deny_list::DenyList;
+    use countersign_verifier::check::trust::service_keys;
+    use countersign_verifier::credential::jwks::Jwks;
+
+    let world = World::new().await;
+    let caller = Caller::new(&world);
+    let jwks =
+        caller.client.get(caller.url("/.well-known/jwks.json")).send().await.unwrap().bytes().await.unwrap();
+    let keys = service_keys(&Jwks::decode(&jwks).unwrap());
+    let list = async || {
+        let response = caller.client.get(caller.url("/v1/deny-list")).send().await.unwrap();
+        let tag = response.headers()["etag"].clone();
+        let bytes = response.bytes().await.unwrap();
+        let issuer = crate::virtual_world::ISSUER;
+        (tag, DenyList::verify(&bytes, issuer, &keys, None, world.now()).unwrap())
+    };
+    let (tag, empty) = list().await;
+    assert!(empty.instances.is_empty());
+    let unchanged = caller.client.get(caller.url("/v1/deny-list")).header("if-none-match", &tag);
+    assert_eq!(unchanged.send().await.unwrap().status(), StatusCode::NOT_MODIFIED);
+
+    let instance = world.enrol(&mut iphone()).await;
+    world.service().store.set_banned(&instance, true).await.unwrap();
+    let (other_tag, banned) = list().await;
+    assert!(banned.instances.contains(&instance));
+    assert!(banned.sequence > empty.sequence && other_tag != tag);
+}

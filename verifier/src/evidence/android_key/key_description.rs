@@ -1,7 +1,6 @@
 //! KeyDescription, the extension of the leaf.
 
 use der::Tag;
-use serde::Serialize;
 
 use super::authorization_list::{AuthorizationList, SchemaError};
 use super::enumerations::SecurityLevel;
@@ -9,23 +8,14 @@ use crate::asn1::Members;
 
 /// The extension's value. Versions above the newest known are read by the same schema: members were only ever
 /// added to the authorization lists.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct KeyDescription<'a> {
-    /// Version of the attestation format.
-    pub attestation_version: u64,
-    /// Where the attestation was made.
-    pub attestation_security_level: SecurityLevel,
-    /// Version of Keymaster or KeyMint.
-    pub keymint_version: u64,
-    /// Where the key lives.
-    pub keymint_security_level: SecurityLevel,
-    /// The challenge that the key was made with.
-    #[serde(serialize_with = "crate::evidence::hex")]
-    pub challenge: &'a [u8],
-    /// What Android's system software enforces.
-    pub software_enforced: AuthorizationList,
-    /// What the secure hardware enforces.
-    pub hardware_enforced: AuthorizationList,
+pub(super) struct KeyDescription<'a> {
+    pub(super) attestation_version: u64,
+    pub(super) attestation_security_level: SecurityLevel,
+    pub(super) keymint_version: u64,
+    pub(super) keymint_security_level: SecurityLevel,
+    pub(super) challenge: &'a [u8],
+    pub(super) software_enforced: AuthorizationList,
+    pub(super) hardware_enforced: AuthorizationList,
 }
 
 impl<'a> KeyDescription<'a> {

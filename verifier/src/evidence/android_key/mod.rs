@@ -5,6 +5,7 @@ mod enumerations;
 mod key_description;
 mod patch_level;
 mod provisioning;
+mod unverified;
 
 use countersign_core::time::Timestamp;
 use countersign_core::token::result::Protection;
@@ -14,17 +15,17 @@ use subtle::ConstantTimeEq;
 
 use super::{AttestedKey, Claims, EvidenceError, EvidenceKind, VerifiedEvidence};
 use crate::anchors::TrustAnchors;
-use crate::certificate::Certificate;
-use crate::chain::{Authorities, ChainError, Dates, Path, Rules};
+use crate::chain::{Authorities, Dates, Path, Rules};
 use crate::revocation::{RevocationList, serial_hex};
 
 pub use self::authorization_list::{ApplicationId, AuthorizationList, Package, RootOfTrust};
 pub use self::enumerations::{
     BootState, Digest, EcCurve, KeyAlgorithm, KeyOrigin, KeyPurpose, SecurityLevel,
 };
-pub use self::key_description::KeyDescription;
+use self::key_description::KeyDescription;
 pub use self::patch_level::PatchLevel;
 pub use self::provisioning::Provisioning;
+pub use self::unverified::UnverifiedKeyDescription;
 
 /// KeyDescription.
 const KEY_DESCRIPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.11129.2.1.17");
@@ -140,16 +141,6 @@ pub fn verify(
         counter: None,
         claims: Claims::AndroidKey(Box::new(claims)),
     })
-}
-
-/// The key description in a certificate, unverified: for a person who wants to read it; None if it has none.
-///
-/// # Errors
-/// [`EvidenceError`] if it cannot be read; nothing is judged.
-pub fn claimed_key_description(certificate: &[u8]) -> Result<Option<KeyDescription<'_>>, EvidenceError> {
-    let certificate = Certificate::decode(certificate)
-        .map_err(|_| EvidenceError::Chain(ChainError::MalformedCertificate { index: 0 }))?;
-    Ok(certificate.extension(&KEY_DESCRIPTION).map(KeyDescription::decode).transpose()?)
 }
 
 /// The weaker of both levels; a StrongBox only if the chain says so too, because a broken TEE can claim anything.

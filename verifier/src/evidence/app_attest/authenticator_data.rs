@@ -160,34 +160,33 @@ fn bundle_version(text: &str) -> Result<String, EvidenceError> {
 
 /// A COSE_Key for ES256: kty EC2, alg -7, crv P-256, x, y, and nothing else.
 fn cose_key(decoder: &mut Decoder<'_>) -> Result<PublicKey, EvidenceError> {
-    let malformed = EvidenceError::MalformedAuthenticatorData;
-    let mut read = || -> Result<(Option<i64>, [Option<[u8; 32]>; 2], [bool; 2]), minicbor::decode::Error> {
-        let (mut kty, mut coordinates, mut named) = (None, [None; 2], [false; 2]);
-        let unexpected = || minicbor::decode::Error::message("unexpected");
-        for _ in 0..decoder.map()?.ok_or_else(unexpected)? {
-            let fresh = match decoder.i64()? {
-                1 => kty.replace(decoder.i64()?).is_none(),
-                3 => !core::mem::replace(&mut named[0], true) && decoder.i64()? == -7,
-                -1 => !core::mem::replace(&mut named[1], true) && decoder.i64()? == 1,
-                -2 => {
-                    coordinates[0].replace(decoder.bytes()?.try_into().map_err(|_| unexpected())?).is_none()
-                }
-                -3 => {
-                    coordinates[1].replace(decoder.bytes()?.try_into().map_err(|_| unexpected())?).is_none()
-                }
-                _ => false,
-            };
-            if !fresh {
-                return Err(unexpected());
-            }
+    let (x, y) = coordinates(decoder).map_err(|_| EvidenceError::MalformedAuthenticatorData)?;
+    PublicKey::from_p256_coordinates(x, y).map_err(|_| EvidenceError::MalformedKey)
+}
+
+/// Reads the five members of the key, each once, in any order.
+fn coordinates(decoder: &mut Decoder<'_>) -> Result<([u8; 32], [u8; 32]), minicbor::decode::Error> {
+    const EC2: i64 = 2;
+    const ES256: i64 = -7;
+    const P256: i64 = 1;
+    let unexpected = || minicbor::decode::Error::message("unexpected");
+    let (mut kty, mut alg, mut crv, mut x, mut y) = (None, None, None, None, None);
+    for _ in 0..decoder.map()?.ok_or_else(unexpected)? {
+        let repeated = match decoder.i64()? {
+            1 => kty.replace(decoder.i64()?).is_some(),
+            3 => alg.replace(decoder.i64()?).is_some(),
+            -1 => crv.replace(decoder.i64()?).is_some(),
+            -2 => x.replace(decoder.bytes()?.try_into().map_err(|_| unexpected())?).is_some(),
+            -3 => y.replace(decoder.bytes()?.try_into().map_err(|_| unexpected())?).is_some(),
+            _ => return Err(unexpected()),
+        };
+        if repeated {
+            return Err(unexpected());
         }
-        Ok((kty, coordinates, named))
-    };
-    match read() {
-        Ok((Some(2), [Some(x), Some(y)], [true, true])) => {
-            PublicKey::from_p256_coordinates(x, y).map_err(|_| EvidenceError::MalformedKey)
-        }
-        _ => Err(malformed),
+    }
+    match (kty, alg, crv, x, y) {
+        (Some(EC2), Some(ES256), Some(P256), Some(x), Some(y)) => Ok((x, y)),
+        _ => Err(unexpected()),
     }
 }
 

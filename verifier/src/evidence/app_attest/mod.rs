@@ -4,8 +4,8 @@
 
 mod assertion;
 mod authenticator_data;
-mod claimed;
 mod statement;
+mod unverified;
 
 use countersign_core::time::Timestamp;
 use countersign_core::token::keys::PublicKey;
@@ -24,8 +24,8 @@ use crate::crypto::{sha256, sha256_of};
 pub use self::assertion::verify_assertion;
 pub use self::authenticator_data::{AppAttestEnvironment, ValidationCategory};
 use self::authenticator_data::{AttestedCredential, AuthenticatorData};
-pub use self::claimed::{ClaimedAssertion, ClaimedAttestation};
 use self::statement::AttestationObject;
+pub use self::unverified::{UnverifiedAssertion, UnverifiedAttestation};
 
 /// Longest attestation object or assertion read, in bytes; genuine ones are below 8 KiB.
 pub const MAX_LENGTH: usize = 64 * 1024;

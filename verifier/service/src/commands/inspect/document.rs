@@ -1,5 +1,8 @@
 //! JSON documents: JWK Sets, status lists, answers of the service.
 
+use countersign_core::encoding::from_base64url;
+use countersign_core::enrolment::EnrolmentAnswer;
+use countersign_core::time::Timestamp;
 use countersign_core::token::jose::strict_object;
 use countersign_core::token::keys::PublicKey;
 use countersign_verifier::credential::jwks::Jwks;
@@ -8,12 +11,14 @@ use serde_json::{Map, Value as Json};
 
 use super::explanation::{Check, Explanation, Value, members};
 use super::fault::Fault;
+use super::key_set::KeySet;
+use super::{compact, jwt};
 
 /// Entries of a status list that are shown.
 const SHOWN: usize = 20;
 
 /// Explains a JSON object by its members.
-pub(super) fn explain(json: &[u8]) -> Result<Explanation, Fault> {
+pub(super) fn explain(json: &[u8], keys: Option<&KeySet>) -> Result<Explanation, Fault> {
     // Before anything else is asked of it: where does it stop being JSON?
     let parsed: Json = serde_json::from_slice(json).map_err(|error| Fault {
         seems: "a JSON document",
@@ -41,6 +46,8 @@ pub(super) fn explain(json: &[u8]) -> Result<Explanation, Fault> {
     } else if has("kty") {
         let set = Map::from_iter([("keys".to_owned(), Json::Array(vec![parsed.clone()]))]);
         key_set(Json::Object(set.clone()).to_string().as_bytes(), &set)
+    } else if let Ok(enrolled) = serde_json::from_value::<EnrolmentAnswer>(parsed.clone()) {
+        answer(&enrolled, keys)
     } else {
         let names: Vec<_> = object.keys().take(8).map(String::as_str).collect();
         Err(Fault {
@@ -80,6 +87,43 @@ fn key_set(json: &[u8], object: &Map<String, Json>) -> Result<Explanation, Fault
         checks: vec![Check::not_verified("origin", "a key set is worth as much as the way it came here")],
         ..Explanation::default()
     })
+}
+
+/// The service's answer to an enrolment or renewal, token by token.
+fn answer(answer: &EnrolmentAnswer, keys: Option<&KeySet>) -> Result<Explanation, Fault> {
+    let malformed = |_| Fault {
+        seems: "the service's answer to an enrolment",
+        reason: "answer_malformed",
+        at: "result is not base64url".to_owned(),
+    };
+    let tokens = [
+        ("result", compact::explain(&from_base64url(&answer.result).map_err(malformed)?, keys)?),
+        ("client_attestation_as", jwt::explain(&answer.client_attestation_as, keys)?),
+        ("client_attestation_rs", jwt::explain(&answer.client_attestation_rs, keys)?),
+    ];
+    let mut explanation = Explanation {
+        kind: "enrolment-answer",
+        what: "The service's answer to an enrolment or renewal.",
+        parts: vec![(
+            "content".to_owned(),
+            members([
+                ("instance_id", answer.instance_id.as_str().into()),
+                ("server_time", Timestamp::from_unix_seconds(answer.server_time).into()),
+                ("renew_after", format!("{} seconds", answer.renew_after).into()),
+            ]),
+        )],
+        ..Explanation::default()
+    };
+    for (name, token) in tokens {
+        explanation.parts.push((name.to_owned(), Value::Members(token.parts)));
+        explanation.validity = explanation.validity.or(token.validity);
+        // Of each token the signature; what else an edge asks of it is said when the token is inspected alone.
+        let signature = token.checks.into_iter().find(|check| check.of == "signature");
+        explanation
+            .checks
+            .extend(signature.map(|check| Check { detail: format!("{name}: {}", check.detail), ..check }));
+    }
+    Ok(explanation)
 }
 
 fn status_list(json: &[u8]) -> Result<Explanation, Fault> {

@@ -1,12 +1,13 @@
 //! Platform evidence: App Attest objects and assertions, certificate chains.
 
 use countersign_core::encoding::base64url;
-use countersign_core::token::keys::PublicKey;
 use countersign_verifier::certificate_file;
 use countersign_verifier::certificate_summary::CertificateSummary;
-use countersign_verifier::evidence::EvidenceError;
-use countersign_verifier::evidence::android_key::claimed_key_description;
-use countersign_verifier::evidence::app_attest::{ClaimedAssertion, ClaimedAttestation, ValidationCategory};
+use countersign_verifier::evidence::android_key::UnverifiedKeyDescription;
+use countersign_verifier::evidence::app_attest::{
+    UnverifiedAssertion, UnverifiedAttestation, ValidationCategory,
+};
+use countersign_verifier::evidence::{AttestedKey, EvidenceError};
 
 use super::explanation::{Check, Explanation, Value, members};
 use super::fault::Fault;
@@ -59,8 +60,15 @@ pub(super) fn explain_certificates(bytes: &[u8]) -> Result<Explanation, Fault> {
             at: format!("certificate {index} of {}, counted from 0", certificates.len()),
         });
     }
-    let described = certificates.iter().any(|der| !matches!(claimed_key_description(der), Ok(None)));
-    let (kind, what, cure) = if described {
+    let described =
+        certificates.iter().filter(|der| !matches!(UnverifiedKeyDescription::read(der), Ok(None))).count();
+    let (kind, what, cure) = if described > 1 {
+        (
+            "android-key",
+            "An Android key attestation with SEVERAL key descriptions: an attested key has extended the chain.",
+            "`countersign appraise --kind android-key` refuses it",
+        )
+    } else if described == 1 {
         (
             "android-key",
             "An Android key attestation: a certificate chain whose leaf describes a key.",
@@ -87,18 +95,16 @@ pub(super) fn explain_certificates(bytes: &[u8]) -> Result<Explanation, Fault> {
 
 /// What an attestation object says.
 pub(super) fn attestation(object: &[u8]) -> Result<Value, Fault> {
-    let claimed = ClaimedAttestation::decode(object)
+    let claimed = UnverifiedAttestation::read(object)
         .map_err(|error| fault("an App Attest attestation object", error))?;
     Ok(members([
         ("rp_id_hash", Value::hex(&claimed.rp_id_hash)),
         ("environment", name(&claimed.environment)),
         ("counter", u64::from(claimed.counter).into()),
         ("key_id", base64url(&claimed.credential_id).into()),
-        ("key", p256(&claimed.key)),
+        ("key", key(&claimed.key)),
         ("validation_category", category(claimed.validation_category)),
         ("bundle_version", claimed.bundle_version.into()),
-        ("os_version", claimed.os_version.into()),
-        ("nonce", claimed.nonce.map_or_else(|| "absent or unreadable".into(), |nonce| Value::hex(&nonce))),
         ("receipt", claimed.receipt_length.map(|length| format!("{length} bytes")).into()),
         ("certificates", chain(&claimed.certificates)),
     ]))
@@ -107,7 +113,7 @@ pub(super) fn attestation(object: &[u8]) -> Result<Value, Fault> {
 /// What an assertion says.
 pub(super) fn assertion(assertion: &[u8]) -> Result<Value, Fault> {
     let claimed =
-        ClaimedAssertion::decode(assertion).map_err(|error| fault("an App Attest assertion", error))?;
+        UnverifiedAssertion::read(assertion).map_err(|error| fault("an App Attest assertion", error))?;
     Ok(members([
         ("rp_id_hash", Value::hex(&claimed.rp_id_hash)),
         ("counter", u64::from(claimed.counter).into()),
@@ -125,7 +131,7 @@ fn certificate(der: &[u8]) -> Value {
     let Ok(summary) = CertificateSummary::of(der) else {
         return Value::text("not a certificate");
     };
-    let description = match claimed_key_description(der) {
+    let description = match UnverifiedKeyDescription::read(der) {
         Ok(None) => None,
         Ok(Some(description)) => serde_json::to_value(description).ok().map(Value::Json),
         Err(error) => Some(Value::Text(format!("{}: {}", error.reason(), error.explanation()))),
@@ -147,9 +153,11 @@ fn category(category: Option<ValidationCategory>) -> Value {
     category.map(|category| Value::Named(category.name().to_owned(), category.0.into())).into()
 }
 
-fn p256(key: &PublicKey) -> Value {
-    let point = key.to_p256_sec1().unwrap_or([0; 65]);
-    Value::hex(&point)
+fn key(key: &AttestedKey) -> Value {
+    match key {
+        AttestedKey::P256(key) => Value::hex(&key.to_p256_sec1().unwrap_or([0; 65])),
+        _ => name(key),
+    }
 }
 
 fn name(value: &impl serde::Serialize) -> Value {

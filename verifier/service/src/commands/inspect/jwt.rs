@@ -27,7 +27,7 @@ pub(super) fn explain(token: &str, keys: Option<&KeySet>) -> Result<Explanation,
     let carries_its_key = matches!(kind, "dpop-proof");
     let mut checks =
         vec![if carries_its_key { own_signature(token, &jws) } else { signature(token, &jws, keys) }];
-    checks.extend(further_checks(kind));
+    checks.extend(further_checks(kind, jws.claims.contains_key("cnf")));
     Ok(Explanation {
         kind,
         what,
@@ -53,11 +53,14 @@ fn kind(jws: &Jws<'_>) -> (&'static str, &'static str) {
     }
 }
 
-fn further_checks(kind: &str) -> Vec<Check> {
+fn further_checks(kind: &str, is_bound: bool) -> Vec<Check> {
     let note = |of, detail| vec![Check::not_verified(of, detail)];
     match kind {
+        "access-token" if is_bound => {
+            note("binding", "it is of use only together with a proof by the key in cnf")
+        }
         "access-token" => {
-            note("binding", "with cnf.jkt in it, it is of use only together with a proof by that key")
+            note("binding", "it is bound to no key: whoever has it can use it, where a route permits that")
         }
         "client-attestation" => note("possession", "who shows it must prove that it holds the key in cnf"),
         "client-attestation-pop" => {

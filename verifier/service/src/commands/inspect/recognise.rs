@@ -35,7 +35,7 @@ fn text_form(text: &str, keys: Option<&KeySet>) -> Result<Explanation, Fault> {
         });
     }
     if text.starts_with(['{', '[']) {
-        return document::explain(text.as_bytes());
+        return document::explain(text.as_bytes(), keys);
     }
     let token = without_field_name(text);
     if token.contains('.') {

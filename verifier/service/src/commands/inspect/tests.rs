@@ -461,3 +461,36 @@ fn times_beyond_every_calendar_are_survived() {
     assert!(explanation.text(START).contains("beyond the year 9999"));
     assert_eq!(read_json(&explanation, START)["content"]["issued_at"], json!(u64::MAX));
 }
+
+#[tokio::test]
+async fn the_services_answer_is_told_token_by_token() {
+    let world = crate::virtual_world::World::new().await;
+    let answer = world.service().attest(None, &iphone().enrol(&world.call(), &session())).await.unwrap();
+    let json = serde_json::to_vec(&answer).unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), world.service().keys.public_jwks().to_string()).unwrap();
+    let keys = KeySet::read(file.path()).unwrap();
+    let explanation = explain(&json, Some(&keys)).unwrap();
+    assert_eq!(explanation.kind, "enrolment-answer");
+    let outcomes: Vec<_> = explanation.checks.iter().map(|check| check.outcome).collect();
+    assert_eq!(outcomes, [Outcome::Verified; 3]);
+    let report = read_json(&explanation, START);
+    assert_eq!(report["result"]["claims"]["protection"], "secure-enclave");
+    assert_eq!(explain(&json, Some(&key_set(&service_key()))).unwrap().exit(), Exit::Failure);
+}
+
+#[test]
+fn an_unbound_access_token_is_pointed_out() {
+    let header = json!({ "typ": "at+jwt", "alg": "EdDSA" });
+    let unbound = jwt(&header, &json!({ "sub": "user" }), |message| service_key().sign(message));
+    assert!(explain(unbound.as_bytes(), None).unwrap().text(START).contains("bound to no key"));
+    let bound = explain(format!("Authorization: DPoP {}", access_token()).as_bytes(), None).unwrap();
+    assert!(!bound.text(START).contains("bound to no key"));
+}
+
+#[test]
+fn an_extended_chain_is_pointed_out() {
+    let VirtualPhone::Android(phone) = android() else { unreachable!("it was made as an Android phone") };
+    let chain = phone.attack(AndroidAttack::ExtendedChain).attest(b"challenge", START).concat();
+    assert!(explain(&chain, None).unwrap().what.contains("SEVERAL"));
+}

@@ -1,0 +1,156 @@
+//! The one object that an app holds.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::FutureExt;
+use futures_util::future::Shared;
+
+use countersign_core::attester::{AttesterError, Currency, EdgeAnswer, InstanceKeyProof};
+
+use crate::drive::Device;
+use crate::error::CountersignError;
+use crate::port::Ports;
+use crate::record::{Advice, ApiAnswer, ApiRequest, Configuration, Proof, Standing};
+
+type Run = Shared<Pin<Box<dyn Future<Output = Result<(), AttesterError>> + Send>>>;
+
+/// Proves the requests of this installation. One for the whole app; every method may be called from any thread.
+#[derive(uniffi::Object)]
+pub struct Countersign {
+    device: Arc<Device>,
+    /// The enrolment or renewal under way. It is kept here, so that it survives the cancellation of all who wait
+    /// for it: whoever comes next goes on with it.
+    run: Mutex<Option<Run>>,
+}
+
+#[uniffi::export]
+impl Countersign {
+    /// Checks the configuration. Reads nothing, calls nothing: the first `refresh` or `prove_when_ready` does.
+    ///
+    /// # Errors
+    /// [`CountersignError::Configuration`].
+    #[uniffi::constructor]
+    pub fn new(configuration: Configuration, ports: Ports) -> Result<Arc<Self>, CountersignError> {
+        let device = Arc::new(Device::new(configuration.check()?, ports));
+        Ok(Arc::new(Self { device, run: Mutex::new(None) }))
+    }
+
+    /// Makes the header fields for one request with the result at hand: some tens of microseconds, no waiting.
+    ///
+    /// # Errors
+    /// [`CountersignError::NoResult`] where `prove_when_ready` would first obtain one;
+    /// [`CountersignError::UnknownOrigin`] for a host that was not configured.
+    pub fn prove(&self, request: ApiRequest) -> Result<Proof, CountersignError> {
+        let random = self.random()?;
+        let now = self.device.now();
+        let attester = self.device.attester();
+        let headers = attester.prove(&request.borrowed(), now, &random)?;
+        Ok(Proof::new(headers.fields(), attester.currency(now) == Currency::Due))
+    }
+
+    /// As `prove`; enrols or renews first if there is no result. However many wait, one enrolment is under way.
+    ///
+    /// # Errors
+    /// As `prove`, and why there is no result.
+    pub async fn prove_when_ready(&self, request: ApiRequest) -> Result<Proof, CountersignError> {
+        match self.prove(request.clone()) {
+            Err(CountersignError::NoResult) => {}
+            proven => return proven,
+        }
+        self.refresh().await?;
+        self.prove(request)
+    }
+
+    /// Obtains a result, or renews the one that is due; returns at once if it is not.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn refresh(&self) -> Result<(), CountersignError> {
+        let run = self.join();
+        let outcome = run.clone().await;
+        // Over: the next wish is another run.
+        let mut current = self.run.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.as_ref().is_some_and(|current| current.ptr_eq(&run)) {
+            *current = None;
+        }
+        Ok(outcome?)
+    }
+
+    /// Makes the header fields of the JWT flavour with the instance key, for routes that demand hardware: as slow as
+    /// the device's key store.
+    ///
+    /// # Errors
+    /// As `prove`; [`CountersignError::PlatformUnavailable`] if the key store does not sign.
+    pub async fn prove_with_instance_key(&self, request: ApiRequest) -> Result<Proof, CountersignError> {
+        let prepared = match self.prepare(&request) {
+            Err(CountersignError::NoResult) => {
+                self.refresh().await?;
+                self.prepare(&request)?
+            }
+            prepared => prepared?,
+        };
+        let (handle, message) = (prepared.handle().as_bytes().to_vec(), prepared.message().to_vec());
+        let unavailable = CountersignError::PlatformUnavailable;
+        let signature =
+            self.device.ports().keys.sign(handle, message).await.map_err(|_| unavailable.clone())?;
+        let headers = prepared.finish(&signature).map_err(|_| unavailable)?;
+        Ok(Proof::new(headers.fields(), false))
+    }
+
+    /// Takes in an API's answer and says what to do about it, at most once per request.
+    pub fn observe(&self, uri: String, answer: ApiAnswer) -> Advice {
+        let now = self.device.now();
+        let values: Vec<&str> = answer.www_authenticate.iter().map(String::as_str).collect();
+        let answer = EdgeAnswer {
+            status: answer.status,
+            challenge: answer.challenge.as_deref(),
+            www_authenticate: &values,
+        };
+        self.device.attester().observe(&uri, &answer, now).into()
+    }
+
+    /// Notes what the device sees of its environment, for the next renewal and the proofs to come.
+    pub fn note_environment(&self, bits: u64) {
+        self.device.attester().note_environment(bits);
+    }
+
+    /// The client attestation for the authorization server; nothing without a current result.
+    pub fn client_attestation(&self) -> Option<String> {
+        let now = self.device.now();
+        self.device.attester().client_attestation(now).map(ToOwned::to_owned)
+    }
+
+    /// What is known of this installation, for support.
+    pub fn standing(&self) -> Standing {
+        self.device.attester().standing().into()
+    }
+}
+
+impl Countersign {
+    /// The run under way, or a new one.
+    fn join(&self) -> Run {
+        let mut current = self.run.lock().unwrap_or_else(PoisonError::into_inner);
+        // One that has ended, and whose waiters were all cancelled, is over too.
+        if let Some(run) = current.as_ref().filter(|run| run.peek().is_none()) {
+            return run.clone();
+        }
+        let device = Arc::clone(&self.device);
+        let future: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(async move { device.obtain().await });
+        let run = future.shared();
+        *current = Some(run.clone());
+        run
+    }
+
+    fn prepare(&self, request: &ApiRequest) -> Result<InstanceKeyProof, CountersignError> {
+        let random = self.random()?;
+        let now = self.device.now();
+        Ok(self.device.attester().prepare_instance_key_proof(&request.borrowed(), now, &random)?)
+    }
+
+    fn random(&self) -> Result<[u8; 16], CountersignError> {
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes).map_err(|_| CountersignError::PlatformUnavailable)?;
+        Ok(bytes)
+    }
+}

@@ -1,0 +1,14 @@
+//! The layer attacked from outside, its sources of keys failing, and the ways to describe it wrongly.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+#[allow(dead_code, reason = "shared with the decision's own tests, which use all of it")]
+#[path = "../../../tests/decision/scene.rs"]
+mod scene;
+
+mod api;
+mod body;
+mod builder;
+mod deny_list;
+mod keys;
+mod layer;
+mod modes;

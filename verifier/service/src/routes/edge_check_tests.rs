@@ -1,0 +1,204 @@
+//! Forward authentication over HTTP, as a gateway meets it.
+
+use countersign_verifier::check::identity::IDENTITY_FIELDS;
+use countersign_virtual_device::{HeaderFields, ProofRequest, Session};
+use reqwest::{Client, Method, RequestBuilder, Response};
+
+use crate::virtual_world::{RESOURCE, World, access_token, iphone};
+
+const TARGET: &str = "/v1/pay?amount=1";
+
+/// A request as the device made it.
+struct Call {
+    token: String,
+    scheme: &'static str,
+    fields: HeaderFields,
+}
+
+fn call(world: &World, session: &Session, token: String, scheme: &'static str, number: u8) -> Call {
+    let fields = session.prove(&ProofRequest {
+        resource: RESOURCE,
+        method: "POST",
+        uri: &format!("{RESOURCE}{TARGET}"),
+        body: None,
+        credential: Some(&token),
+        nonce: None,
+        token_id: [number; 16],
+        now: world.now(),
+    });
+    Call { token, scheme, fields }
+}
+
+/// A world with an enrolled iPhone, and its request with a bound token.
+async fn world_and_call(gateway: &str, route: &str) -> (World, Session, Call) {
+    let world = World::with_edge(gateway, route).await;
+    let mut phone = iphone();
+    let session = world.session(&mut phone).await;
+    let token = access_token("alice", Some(&phone.instance_key()), world.now());
+    let call = call(&world, &session, token, "DPoP", 1);
+    (world, session, call)
+}
+
+fn url(world: &World, path: &str) -> String {
+    format!("http://{}{path}", world.running.address("edge").unwrap())
+}
+
+fn with_call(request: RequestBuilder, call: &Call) -> RequestBuilder {
+    request
+        .header("authorization", format!("{} {}", call.scheme, call.token))
+        .header("attestation-result", &call.fields.result)
+        .header("attestation-proof", &call.fields.proof)
+}
+
+async fn ask_as_nginx(world: &World, call: &Call) -> Response {
+    let request = Client::new()
+        .get(url(world, "/edge/check/api"))
+        .header("x-original-method", "POST")
+        .header("x-original-uri", TARGET)
+        .header("x-original-source", "192.0.2.7");
+    with_call(request, call).send().await.unwrap()
+}
+
+#[tokio::test]
+async fn nginx_gets_every_identity_field_of_a_permitted_request() {
+    let (world, session, call) = world_and_call("nginx", "").await;
+    let response = ask_as_nginx(&world, &call).await;
+    assert_eq!(response.status(), 200);
+    let field = |name: &str| response.headers()[name].to_str().unwrap().to_owned();
+    assert_eq!(field("x-attested-client"), "app");
+    assert_eq!(field("x-attested-tier"), "affirming");
+    assert_eq!(field("x-attested-protection"), "secure-enclave");
+    assert_eq!(field("x-attested-subject"), "alice");
+    for name in IDENTITY_FIELDS.into_iter().chain(["attestation-verdict"]) {
+        assert_eq!(response.headers().get_all(name).iter().count(), 1, "{name}");
+    }
+    assert_eq!(field("cache-control"), "no-store");
+    assert!(!response.headers().values().any(|value| value == session.result.as_str()));
+}
+
+#[tokio::test]
+async fn a_second_copy_of_a_request_is_refused() {
+    let (world, _, call) = world_and_call("nginx", "").await;
+    assert_eq!(ask_as_nginx(&world, &call).await.status(), 200);
+    let replayed = ask_as_nginx(&world, &call).await;
+    assert_eq!(replayed.status(), 401);
+    assert!(replayed.headers()["www-authenticate"].to_str().unwrap().contains("reason=\"replayed\""));
+    assert!(!replayed.headers().contains_key("x-attested-client"));
+}
+
+#[tokio::test]
+async fn a_stolen_token_passes_neither_alone_nor_on_another_genuine_phone() {
+    let (world, _, call) = world_and_call("nginx", "").await;
+    let alone = Client::new()
+        .get(url(&world, "/edge/check/api"))
+        .header("x-original-method", "POST")
+        .header("x-original-uri", TARGET)
+        .header("authorization", format!("DPoP {}", call.token))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(alone.status(), 401);
+    assert!(alone.headers()["www-authenticate"].to_str().unwrap().contains("invalid_client_attestation"));
+
+    let mut thief = iphone().of_somebody_else();
+    let session = world.session(&mut thief).await;
+    let stolen = self::call(&world, &session, call.token.clone(), "DPoP", 2);
+    let refused = ask_as_nginx(&world, &stolen).await;
+    assert_eq!(refused.status(), 401);
+    assert!(refused.headers()["www-authenticate"].to_str().unwrap().contains("invalid_token"));
+}
+
+#[tokio::test]
+async fn a_request_for_another_target_is_refused() {
+    let (world, _, call) = world_and_call("nginx", "").await;
+    let request = Client::new()
+        .get(url(&world, "/edge/check/api"))
+        .header("x-original-method", "POST")
+        .header("x-original-uri", "/v1/pay?amount=1000");
+    assert_eq!(with_call(request, &call).send().await.unwrap().status(), 401);
+}
+
+#[tokio::test]
+async fn a_gateway_that_does_not_tell_the_target_lets_nothing_pass() {
+    let (world, _, call) = world_and_call("nginx", "").await;
+    let request = Client::new().get(url(&world, "/edge/check/api")).header("x-forwarded-uri", TARGET);
+    assert_eq!(with_call(request, &call).send().await.unwrap().status(), 500);
+    let unknown = Client::new()
+        .get(url(&world, "/edge/check/other"))
+        .header("x-original-method", "POST")
+        .header("x-original-uri", TARGET);
+    assert_eq!(with_call(unknown, &call).send().await.unwrap().status(), 500);
+}
+
+#[tokio::test]
+async fn envoy_asks_with_the_original_method_and_target() {
+    let (world, _, call) = world_and_call("envoy-http", "").await;
+    let path = format!("/edge/check/api{TARGET}");
+    let request = Client::new().request(Method::POST, url(&world, &path));
+    assert_eq!(with_call(request, &call).send().await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn envoy_with_the_whole_body_has_it_checked() {
+    let (world, session, call) = world_and_call("envoy-http", "body = 'required'").await;
+    let ask = async |number: u8, sent: &'static str| {
+        let fields = session.prove(&ProofRequest {
+            resource: RESOURCE,
+            method: "POST",
+            uri: &format!("{RESOURCE}{TARGET}"),
+            body: Some(b"amount=1"),
+            credential: Some(&call.token),
+            nonce: None,
+            token_id: [number; 16],
+            now: world.now(),
+        });
+        let call = Call { token: call.token.clone(), scheme: "DPoP", fields };
+        let request = Client::new()
+            .request(Method::POST, url(&world, &format!("/edge/check/api{TARGET}")))
+            .header("x-envoy-auth-partial-body", "false")
+            .body(sent);
+        with_call(request, &call).send().await.unwrap().status()
+    };
+    assert_eq!(ask(1, "amount=1").await, 200);
+    assert_eq!(ask(2, "amount=9").await, 401);
+}
+
+#[tokio::test]
+async fn an_observed_route_passes_without_identity() {
+    let (world, _, mut call) = world_and_call("caddy", "mode = 'observe'").await;
+    call.fields.proof.clear();
+    let request = Client::new()
+        .get(url(&world, "/edge/check/api"))
+        .header("x-forwarded-method", "POST")
+        .header("x-forwarded-uri", TARGET);
+    let response = with_call(request, &call).send().await.unwrap();
+    assert_eq!(response.status(), 200);
+    for name in IDENTITY_FIELDS {
+        assert_eq!(response.headers()[name], "", "{name}");
+    }
+    assert!(response.headers()["attestation-verdict"].to_str().unwrap().starts_with("refused; reason="));
+}
+
+#[tokio::test]
+async fn devices_do_not_reach_the_check() {
+    let (world, _, call) = world_and_call("nginx", "").await;
+    let address = world.running.address("public").unwrap();
+    let request = Client::new().get(format!("http://{address}/edge/check/api"));
+    assert_eq!(with_call(request, &call).send().await.unwrap().status(), 404);
+}
+
+#[tokio::test]
+async fn metadata_name_the_resource_and_whose_tokens_it_takes() {
+    let (world, _, _) = world_and_call("nginx", "scopes = ['pay']").await;
+    let address = world.running.address("public").unwrap();
+    let path = "/.well-known/oauth-protected-resource";
+    for path in [path.to_owned(), format!("{path}/api")] {
+        let metadata: serde_json::Value =
+            Client::new().get(format!("http://{address}{path}")).send().await.unwrap().json().await.unwrap();
+        assert_eq!(metadata["resource"], RESOURCE);
+        assert_eq!(metadata["authorization_servers"][0], "https://login.example");
+        assert_eq!(metadata["scopes_supported"][0], "pay");
+    }
+    let unknown = Client::new().get(format!("http://{address}{path}/other")).send().await.unwrap();
+    assert_eq!(unknown.status(), 404);
+}

@@ -1,0 +1,206 @@
+//! What a policy changes: the same genuine evidence, appraised by different policies.
+#![allow(clippy::unwrap_used)]
+
+use countersign_core::time::Timestamp;
+use countersign_core::token::result::Protection;
+use countersign_verifier::anchors::TrustAnchors;
+use countersign_verifier::evidence::app_attest::ValidationCategory;
+use countersign_verifier::evidence::{Platform, VerifiedEvidence, android_key, app_attest, development_key};
+use countersign_verifier::policy::{
+    AndroidApp, AppMode, AppPolicy, AppleApp, AppraisalPolicy, Constraint, Danger, Enforcement, Tier,
+};
+use countersign_verifier::revocation::RevocationList;
+use countersign_virtual_device::google_authority::status_list_json;
+use countersign_virtual_device::{
+    AndroidAttack, AppExtensions, AppleAuthority, BootState, GoogleAuthority, Provisioning, SecurityLevel,
+    Seed, VirtualAndroid, VirtualIphone,
+};
+
+const NOW: Timestamp = Timestamp::from_unix_seconds(1_790_000_000);
+const CHALLENGE: [u8; 32] = [7; 32];
+const BOOT_KEY: [u8; 32] = [5; 32];
+
+fn seed() -> Seed {
+    Seed::from_text("appraisal")
+}
+
+fn android() -> VirtualAndroid {
+    VirtualAndroid::new(&GoogleAuthority::from_seed(&seed()), &seed()).app("com.example.app", 1, [8; 32])
+}
+
+fn verified(mut phone: VirtualAndroid) -> VerifiedEvidence {
+    let mut anchors = TrustAnchors::embedded();
+    let root = GoogleAuthority::from_seed(&seed()).root_certificate_der();
+    anchors.danger_add_android_key_roots(&root).unwrap();
+    let list = RevocationList::parse(status_list_json(&[]).as_bytes()).unwrap();
+    let chain = phone.attest(&CHALLENGE, NOW);
+    let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
+    android_key::verify(&chain, &CHALLENGE, &anchors, Some(&list), NOW).unwrap()
+}
+
+fn verified_iphone(category: u32) -> VerifiedEvidence {
+    let authority = AppleAuthority::from_seed(&seed());
+    let mut anchors = TrustAnchors::embedded();
+    anchors.danger_add_app_attest_roots(&authority.root_certificate_der()).unwrap();
+    let extensions = AppExtensions { bundle_version: "7".to_owned(), category, flag: false };
+    let phone =
+        VirtualIphone::new(&authority, &seed()).app("ABCDE12345", "com.example.app").ios_27(extensions);
+    let attestation = phone.attest(&CHALLENGE, NOW);
+    app_attest::verify_attestation(&attestation.object, &attestation.key_id, &CHALLENGE, &anchors, NOW)
+        .unwrap()
+}
+
+fn app() -> AppPolicy {
+    let mut app = AppPolicy::new("app");
+    app.apple.push(AppleApp::new("ABCDE12345", "com.example.app"));
+    app.android.push(AndroidApp { package: "com.example.app".to_owned(), signing_digests: vec![[8; 32]] });
+    app
+}
+
+fn policy(change: impl FnOnce(&mut AppPolicy)) -> AppraisalPolicy {
+    let mut app = app();
+    change(&mut app);
+    AppraisalPolicy::new("test/1").with_app(app)
+}
+
+fn tier(policy: &AppraisalPolicy, evidence: &VerifiedEvidence) -> Tier {
+    policy.appraise("app", evidence, NOW).tier()
+}
+
+/// The labels of what speaks against the evidence.
+fn objections(policy: &AppraisalPolicy, evidence: &VerifiedEvidence) -> Vec<&'static str> {
+    let appraisal = policy.appraise("app", evidence, NOW);
+    appraisal.objections().map(|outcome| outcome.constraint.label()).collect()
+}
+
+#[test]
+fn an_unknown_client_is_refused_whatever_it_sends() {
+    let appraisal = policy(|_| ()).appraise("App", &verified(android()), NOW);
+    assert_eq!(appraisal.tier(), Tier::Contraindicated);
+    assert_eq!(appraisal.outcomes()[0].constraint, Constraint::Client);
+}
+
+#[test]
+fn another_apps_evidence_is_refused_under_a_known_client() {
+    let other = AppPolicy { client_id: "other".to_owned(), ..AppPolicy::new("other") };
+    let policy = policy(|_| ()).with_app(other);
+    assert!(policy.appraise("other", &verified(android()), NOW).is_refused());
+    assert!(policy.appraise("other", &verified_iphone(4), NOW).is_refused());
+}
+
+#[test]
+fn require_warn_and_ignore_are_three_tiers() {
+    let unlocked = verified(android().attack(AndroidAttack::Unlocked));
+    let with = |enforcement| {
+        let policy = policy(|app| app.enforcements.set(Constraint::DeviceLocked, None, enforcement));
+        (tier(&policy, &unlocked), objections(&policy, &unlocked))
+    };
+    assert_eq!(with(Enforcement::Require), (Tier::Contraindicated, vec!["device-locked"]));
+    assert_eq!(with(Enforcement::Warn), (Tier::Warning, vec!["device-locked"]));
+    assert_eq!(with(Enforcement::Ignore), (Tier::Affirming, vec![]));
+}
+
+#[test]
+fn an_ignored_outcome_is_still_recorded() {
+    let unlocked = verified(android().attack(AndroidAttack::Unlocked));
+    let policy = policy(|app| app.enforcements.set(Constraint::DeviceLocked, None, Enforcement::Ignore));
+    let appraisal = policy.appraise("app", &unlocked, NOW);
+    let outcome = appraisal.outcomes().iter().find(|o| o.constraint == Constraint::DeviceLocked).unwrap();
+    assert!(!outcome.satisfied && !outcome.counts_against());
+}
+
+#[test]
+fn an_enforcement_for_one_platform_leaves_the_other_alone() {
+    let policy = policy(|app| {
+        app.android.clear();
+        app.apple.clear();
+        app.enforcements.set(Constraint::AppIdentity, Some(Platform::Apple), Enforcement::Warn);
+    });
+    assert_eq!(tier(&policy, &verified_iphone(4)), Tier::Warning);
+    assert_eq!(tier(&policy, &verified(android())), Tier::Contraindicated);
+}
+
+#[test]
+fn another_system_passes_only_with_its_boot_key_and_a_locked_boot_loader() {
+    let listed = policy(|_| ())
+        .with_danger(Danger { self_signed_boot_keys: vec![BOOT_KEY.to_vec()], ..Danger::default() });
+    let booted = |key, locked| verified(android().boot(BootState::SelfSigned, locked).boot_key(key));
+    assert_eq!(tier(&listed, &booted(BOOT_KEY, true)), Tier::Affirming);
+    assert_eq!(objections(&listed, &booted([6; 32], true)), ["boot-state"]);
+    assert_eq!(objections(&listed, &booted(BOOT_KEY, false)), ["device-locked"]);
+    assert_eq!(objections(&policy(|_| ()), &booted(BOOT_KEY, true)), ["boot-state"]);
+}
+
+#[test]
+fn a_listed_boot_key_does_not_excuse_an_unverified_system() {
+    let listed = policy(|_| ())
+        .with_danger(Danger { self_signed_boot_keys: vec![BOOT_KEY.to_vec()], ..Danger::default() });
+    let unverified = verified(android().boot(BootState::Unverified, true).boot_key(BOOT_KEY));
+    assert_eq!(objections(&listed, &unverified), ["boot-state"]);
+}
+
+#[test]
+fn a_patch_level_below_the_minimum_or_unknown_is_refused() {
+    let policy = policy(|app| app.minimum_os_patch = "2025-01".parse().ok());
+    assert_eq!(tier(&policy, &verified(android().system(150_000, 202_501))), Tier::Affirming);
+    for patch in [202_412, 0] {
+        assert_eq!(
+            objections(&policy, &verified(android().system(150_000, patch))),
+            ["os-patch-level"],
+            "{patch}"
+        );
+    }
+}
+
+#[test]
+fn strongbox_is_believed_only_over_the_chain_of_one() {
+    let strongbox = verified(android().security_level(SecurityLevel::StrongBox));
+    let pretended = verified(android().attack(AndroidAttack::StrongBoxOverTee));
+    assert_eq!((strongbox.protection(), pretended.protection()), (Protection::Strongbox, Protection::Tee));
+    let policy = policy(|app| app.minimum_protection = Protection::Strongbox);
+    assert_eq!(tier(&policy, &strongbox), Tier::Affirming);
+    assert_eq!(objections(&policy, &pretended), ["security-level", "strongbox-in-chain"]);
+    assert_eq!(objections(&policy, &verified(android())), ["security-level"]);
+}
+
+#[test]
+fn factory_keys_are_a_lower_tier_if_the_policy_says_so() {
+    let factory = verified(android().provisioning(Provisioning::Factory));
+    let strict = policy(|app| app.enforcements.set(Constraint::RemoteProvisioning, None, Enforcement::Warn));
+    assert_eq!(tier(&strict, &factory), Tier::Warning);
+    assert_eq!(tier(&strict, &verified(android())), Tier::Affirming);
+    assert_eq!(tier(&policy(|_| ()), &factory), Tier::Affirming);
+}
+
+#[test]
+fn only_accepted_sources_of_the_app_pass_on_ios_27() {
+    for category in [1, 3, 5, 6, 7, 10, 11] {
+        assert_eq!(
+            objections(&policy(|_| ()), &verified_iphone(category)),
+            ["validation-category"],
+            "{category}"
+        );
+    }
+    let enterprise = policy(|app| app.validation_categories = vec![ValidationCategory(5)]);
+    assert_eq!(tier(&enterprise, &verified_iphone(5)), Tier::Affirming);
+    assert_eq!(objections(&enterprise, &verified_iphone(4)), ["validation-category"]);
+}
+
+#[test]
+fn development_keys_vouch_for_apps_in_development_and_never_above_a_warning() {
+    let phone = android();
+    let (key, signature) = (phone.instance_key(), phone.sign(&CHALLENGE));
+    let evidence = development_key::verify("desk", &key, &CHALLENGE, &signature, NOW).unwrap();
+    assert_eq!(evidence.protection(), Protection::Software);
+    assert_eq!(tier(&policy(|app| app.mode = AppMode::Development), &evidence), Tier::Warning);
+    assert_eq!(tier(&policy(|_| ()), &evidence), Tier::Contraindicated);
+    assert!(development_key::verify("desk", &key, &[8; 32], &signature, NOW).is_err());
+}
+
+#[test]
+fn new_apps_start_from_the_template() {
+    let template = AppPolicy { minimum_os_patch: "2025-01".parse().ok(), ..AppPolicy::new("") };
+    let policy = AppraisalPolicy::new("test/1").with_template(template);
+    let app = policy.new_app("x");
+    assert_eq!((app.client_id.as_str(), app.minimum_os_patch), ("x", "2025-01".parse().ok()));
+}
