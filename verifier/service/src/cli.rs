@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 
 #[cfg(feature = "virtual-device")]
 use crate::commands::virtual_device;
-use crate::commands::{appraise, inspect, keys, serve, settings};
+use crate::commands::{appraise, explain, inspect, instances, keys, serve, settings};
 
 /// Proves with each request that an API call comes from the genuine app on a genuine phone.
 #[derive(Debug, Parser)]
@@ -28,6 +28,11 @@ pub enum Command {
     Appraise(Box<appraise::Arguments>),
     /// Explain a token or a piece of evidence, and say what was not verified.
     Inspect(inspect::Arguments),
+    /// Tell why the service decided as it did, by the reference that a device was given.
+    Explain(explain::Arguments),
+    /// Look at an enrolled instance, ban it, or lift its ban.
+    #[command(subcommand)]
+    Instances(instances::Command),
     /// Check a settings file, or print the JSON schema of settings.
     #[command(subcommand)]
     Settings(settings::Command),
@@ -86,6 +91,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         #[cfg(feature = "virtual-device")]
         Command::VirtualDevice(command) => virtual_device::run(&command),
         Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
+        Command::Instances(command) => instances::run(&command),
         Command::Settings(command) => settings::run(&command),
     };
     exit.into()

@@ -12,6 +12,9 @@ use countersign_verifier::evidence::{AttestedKey, EvidenceError};
 use super::explanation::{Check, Explanation, Value, members};
 use super::fault::Fault;
 
+/// OBJECT IDENTIFIER 1.2.840.113549.1.7.2, id-signedData, as DER.
+const SIGNED_DATA: [u8; 11] = [0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x02];
+
 /// Explains the CBOR map of an attestation object or assertion.
 pub(super) fn explain_app_attest(bytes: &[u8]) -> Result<Explanation, Fault> {
     match (attestation(bytes), assertion(bytes)) {
@@ -45,8 +48,23 @@ pub(super) fn explain_app_attest(bytes: &[u8]) -> Result<Explanation, Fault> {
     }
 }
 
-/// Explains PEM or DER certificates.
-pub(super) fn explain_certificates(bytes: &[u8]) -> Result<Explanation, Fault> {
+/// Explains PEM or DER certificates, and DER that is something else.
+pub(super) fn explain_der(bytes: &[u8]) -> Result<Explanation, Fault> {
+    if bytes.get(..24).unwrap_or_default().windows(SIGNED_DATA.len()).any(|window| window == SIGNED_DATA) {
+        return Ok(Explanation {
+            kind: "cms-signed-data",
+            what: "CMS signed data (RFC 5652): an App Attest receipt, perhaps.",
+            parts: vec![(
+                "content".to_owned(),
+                members([("length", format!("{} bytes", bytes.len()).into())]),
+            )],
+            checks: vec![Check::not_verified(
+                "signature",
+                "receipts are for Apple's server; nothing here reads them",
+            )],
+            ..Explanation::default()
+        });
+    }
     let seems = "certificates";
     let certificates = certificate_file::certificates(bytes).map_err(|error| Fault {
         seems,

@@ -25,7 +25,7 @@ pub(super) fn explain(input: &[u8], keys: Option<&KeySet>) -> Result<Explanation
 
 fn text_form(text: &str, keys: Option<&KeySet>) -> Result<Explanation, Fault> {
     if text.contains("-----BEGIN CERTIFICATE-----") {
-        return evidence::explain_certificates(text.as_bytes());
+        return evidence::explain_der(text.as_bytes());
     }
     if text.starts_with("-----BEGIN ") {
         return Err(Fault {
@@ -65,8 +65,8 @@ fn binary(bytes: &[u8], keys: Option<&KeySet>) -> Option<Result<Explanation, Fau
         [0x84, ..] | [0xd2, 0x84, ..] => Some(compact::explain(bytes, keys)),
         // A map with a text key.
         [0xa1..=0xb7 | 0xbf, 0x60..=0x7b, ..] => Some(evidence::explain_app_attest(bytes)),
-        // SEQUENCE of a long length, as every certificate is.
-        [0x30, 0x81..=0x84, ..] => Some(evidence::explain_certificates(bytes)),
+        // SEQUENCE of a long length, as every certificate is; 80 is BER, as in receipts.
+        [0x30, 0x80..=0x84, ..] => Some(evidence::explain_der(bytes)),
         _ => None,
     }
 }
