@@ -26,7 +26,7 @@ pub enum Command {
     Serve(serve::Arguments),
     /// Judge one piece of evidence, offline.
     Appraise(Box<appraise::Arguments>),
-    /// Explain a token, message or evidence file to a person, or as JSON.
+    /// Explain a token or a piece of evidence, and say what was not verified.
     Inspect(inspect::Arguments),
     /// Tell why the service decided as it did, by the reference that a device was given.
     Explain(explain::Arguments),
@@ -47,7 +47,8 @@ pub enum Command {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done; 1 failed, or the answer is no; 3 wrong use of the command line.
-`countersign appraise` tells more: 1 genuine but refused, 2 could not be verified.";
+`countersign appraise` tells more: 1 genuine but refused, 2 could not be verified; so does `countersign inspect`:
+2 not recognised or malformed.";
 
 /// How a command ended, as every command reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +57,7 @@ pub enum Exit {
     Success,
     /// Failed, or the answer is no. `appraise`: genuine, but the policy refuses it.
     Failure,
-    /// `appraise`: the evidence could not be verified.
+    /// `appraise`: the evidence could not be verified. `inspect`: not recognised, or malformed.
     Unverified,
     /// The command line was wrong; nothing was done.
     Usage,
