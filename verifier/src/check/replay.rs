@@ -122,11 +122,11 @@ mod tests {
     #[test]
     fn a_time_in_the_future_once_seen_does_not_fill_the_set_for_ever() {
         let set = ReplaySet::new(SHARDS, 60);
-        let key = |n: u8| [16 * n; 16];
-        assert_eq!(set.insert(key(1), NOW.plus(10 * 365 * 86400)), Replay::Fresh);
-        assert_eq!(set.insert(key(2), NOW), Replay::Full);
-        assert_eq!(set.insert(key(1), NOW.plus(60)), Replay::Replayed);
-        assert_eq!(set.insert(key(2), NOW.plus(60)), Replay::Fresh);
+        let key = |n: u8| [n; 16];
+        assert_eq!(set.insert(key(0), NOW.plus(10 * 365 * 86400)), Replay::Fresh);
+        let full = (1..=255).find(|n| set.insert(key(*n), NOW) == Replay::Full).unwrap();
+        assert_eq!(set.insert(key(0), NOW), Replay::Replayed);
+        assert_eq!(set.insert(key(full), NOW.plus(60)), Replay::Fresh);
     }
 
     #[test]
