@@ -63,6 +63,11 @@ fn policy(change: impl FnOnce(&mut AppPolicy)) -> AppraisalPolicy {
     AppraisalPolicy::new("test/1").with_app(app)
 }
 
+/// As [`policy`], for apps that may be lax about the boot loader's lock.
+fn policy_for_unlocked(change: impl FnOnce(&mut AppPolicy)) -> AppraisalPolicy {
+    policy(change).with_danger(Danger { weak_devices: vec![Constraint::DeviceLocked], ..Danger::default() })
+}
+
 fn tier(policy: &AppraisalPolicy, evidence: &VerifiedEvidence) -> Tier {
     policy.appraise("app", evidence, NOW).tier()
 }
@@ -92,7 +97,8 @@ fn another_apps_evidence_is_refused_under_a_known_client() {
 fn require_warn_and_ignore_are_three_tiers() {
     let unlocked = verified(android().attack(AndroidAttack::Unlocked));
     let with = |enforcement| {
-        let policy = policy(|app| app.enforcements.set(Constraint::DeviceLocked, None, enforcement));
+        let policy =
+            policy_for_unlocked(|app| app.enforcements.set(Constraint::DeviceLocked, None, enforcement));
         (tier(&policy, &unlocked), objections(&policy, &unlocked))
     };
     assert_eq!(with(Enforcement::Require), (Tier::Contraindicated, vec!["device-locked"]));
@@ -103,21 +109,60 @@ fn require_warn_and_ignore_are_three_tiers() {
 #[test]
 fn an_ignored_outcome_is_still_recorded() {
     let unlocked = verified(android().attack(AndroidAttack::Unlocked));
-    let policy = policy(|app| app.enforcements.set(Constraint::DeviceLocked, None, Enforcement::Ignore));
+    let policy =
+        policy_for_unlocked(|app| app.enforcements.set(Constraint::DeviceLocked, None, Enforcement::Ignore));
     let appraisal = policy.appraise("app", &unlocked, NOW);
     let outcome = appraisal.outcomes().iter().find(|o| o.constraint == Constraint::DeviceLocked).unwrap();
     assert!(!outcome.satisfied && !outcome.counts_against());
 }
 
 #[test]
-fn an_enforcement_for_one_platform_leaves_the_other_alone() {
+fn a_rooted_phone_is_refused_unless_danger_names_the_constraint() {
+    let unlocked = verified(android().attack(AndroidAttack::Unlocked));
+    for enforcement in [Enforcement::Warn, Enforcement::Ignore] {
+        let lax = |app: &mut AppPolicy| {
+            for constraint in Constraint::ALL {
+                for platform in [None, Some(Platform::Android)] {
+                    app.enforcements.set(*constraint, platform, enforcement);
+                }
+            }
+        };
+        assert_eq!(tier(&policy(lax), &unlocked), Tier::Contraindicated);
+        let other = Danger { weak_devices: vec![Constraint::BootState], ..Danger::default() };
+        assert_eq!(tier(&policy(lax).with_danger(other), &unlocked), Tier::Contraindicated);
+        assert_ne!(tier(&policy_for_unlocked(lax), &unlocked), Tier::Contraindicated);
+    }
+}
+
+#[test]
+fn a_re_signed_app_is_refused_by_the_laxest_policy() {
+    let weak_devices = Constraint::ALL.to_vec();
     let policy = policy(|app| {
         app.android.clear();
         app.apple.clear();
-        app.enforcements.set(Constraint::AppIdentity, Some(Platform::Apple), Enforcement::Warn);
+        for constraint in Constraint::ALL {
+            app.enforcements.set(*constraint, None, Enforcement::Ignore);
+        }
+    })
+    .with_danger(Danger { weak_devices, ..Danger::default() });
+    for evidence in [verified(android()), verified_iphone(4)] {
+        assert_eq!(tier(&policy, &evidence), Tier::Contraindicated);
+        assert_eq!(objections(&policy, &evidence), ["app-identity"]);
+    }
+}
+
+#[test]
+fn an_enforcement_for_one_platform_leaves_the_other_alone() {
+    let policy = policy(|app| {
+        let provisioning = Constraint::RemoteProvisioning;
+        app.enforcements.set(provisioning, Some(Platform::Apple), Enforcement::Require);
+        app.enforcements.set(provisioning, None, Enforcement::Warn);
     });
-    assert_eq!(tier(&policy, &verified_iphone(4)), Tier::Warning);
-    assert_eq!(tier(&policy, &verified(android())), Tier::Contraindicated);
+    let of = |platform| policy.app("app").unwrap().enforcements.of(Constraint::RemoteProvisioning, platform);
+    assert_eq!((of(Platform::Apple), of(Platform::Android)), (Enforcement::Require, Enforcement::Warn));
+    assert_eq!(tier(&policy, &verified_iphone(4)), Tier::Affirming);
+    let factory = verified(android().provisioning(Provisioning::Factory));
+    assert_eq!(tier(&policy, &factory), Tier::Warning);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use serde::{Serialize, Serializer};
 use super::Finding;
 use super::app::AppPolicy;
 use super::constraint::{Constraint, Enforcement};
+use super::danger::Danger;
 use crate::evidence::{EvidenceKind, VerifiedEvidence, unix_seconds};
 
 /// Trustworthiness tier (AR4SI section 2.3.2).
@@ -85,6 +86,7 @@ pub struct Appraisal {
 impl Appraisal {
     pub(super) fn new(
         policy: &str,
+        danger: &Danger,
         app: &AppPolicy,
         evidence: &VerifiedEvidence,
         now: Timestamp,
@@ -94,7 +96,8 @@ impl Appraisal {
             .into_iter()
             .map(|Finding { constraint, satisfied, explanation }| Outcome {
                 constraint,
-                enforcement: app.enforcements.of(constraint, evidence.platform()),
+                enforcement: danger
+                    .enforcement(constraint, app.enforcements.of(constraint, evidence.platform())),
                 satisfied,
                 explanation,
             })

@@ -63,7 +63,7 @@ macro_rules! constraints {
 constraints! {
     /// An app is registered under the client identifier. Not negotiable.
     Client "client" Require,
-    /// The evidence names one of the app's identities: App ID, or package and every signing digest.
+    /// The evidence names one of the app's identities: App ID, or package and every signing digest. Not negotiable.
     AppIdentity "app-identity" Require,
     /// The key was attested in App Attest's production environment.
     Environment "environment" Require,
@@ -111,7 +111,13 @@ impl Constraint {
 
     /// Whether a policy can change its enforcement.
     pub const fn is_negotiable(self) -> bool {
-        !matches!(self, Self::Client | Self::DevelopmentMode | Self::PlatformEvidence)
+        !matches!(self, Self::Client | Self::AppIdentity | Self::DevelopmentMode | Self::PlatformEvidence)
+    }
+
+    /// Whether enforcing less than its default lets devices in whose own word is worth nothing: a policy can do so
+    /// only through [`Danger::weak_devices`](super::Danger::weak_devices).
+    pub const fn guards_the_device(self) -> bool {
+        matches!(self, Self::BootState | Self::DeviceLocked | Self::SecurityLevel)
     }
 }
 
@@ -181,11 +187,16 @@ mod tests {
     #[test]
     fn a_platform_goes_before_all_and_all_before_the_default() {
         let mut enforcements = Enforcements::default();
-        enforcements.set(Constraint::AppIdentity, None, Enforcement::Warn);
-        enforcements.set(Constraint::AppIdentity, Some(Platform::Android), Enforcement::Ignore);
-        assert_eq!(enforcements.of(Constraint::AppIdentity, Platform::Android), Enforcement::Ignore);
-        assert_eq!(enforcements.of(Constraint::AppIdentity, Platform::Apple), Enforcement::Warn);
+        enforcements.set(Constraint::Environment, None, Enforcement::Warn);
+        enforcements.set(Constraint::Environment, Some(Platform::Android), Enforcement::Ignore);
+        assert_eq!(enforcements.of(Constraint::Environment, Platform::Android), Enforcement::Ignore);
+        assert_eq!(enforcements.of(Constraint::Environment, Platform::Apple), Enforcement::Warn);
         assert_eq!(enforcements.of(Constraint::BootState, Platform::Android), Enforcement::Require);
+    }
+
+    #[test]
+    fn the_apps_identity_cannot_be_switched_off() {
+        assert!(!Constraint::AppIdentity.is_negotiable());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Every opt-out of the policy, in one place.
 
+use super::constraint::{Constraint, Enforcement};
 use crate::anchors::{AnchorError, TrustAnchors};
 use crate::evidence::app_attest::AppAttestEnvironment;
 
@@ -14,12 +15,24 @@ pub struct Danger {
     pub app_attest_environments: Vec<AppAttestEnvironment>,
     /// Verified boot keys of other systems than the vendor's, accepted when the boot loader is locked.
     pub self_signed_boot_keys: Vec<Vec<u8>>,
+    /// Constraints on the device itself (boot state, lock, security level) that apps may enforce less than by
+    /// default. What is not named here stays as strict as its default, whatever an app says.
+    pub weak_devices: Vec<Constraint>,
 }
 
 impl Danger {
     /// Whether nothing is accepted beyond the defaults.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// How a constraint is enforced for which an app asks `wanted`.
+    pub(super) fn enforcement(&self, constraint: Constraint, wanted: Enforcement) -> Enforcement {
+        if constraint.guards_the_device() && !self.weak_devices.contains(&constraint) {
+            wanted.max(constraint.default_enforcement())
+        } else {
+            wanted
+        }
     }
 
     /// Whether keys attested in this environment are accepted.

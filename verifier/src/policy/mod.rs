@@ -101,7 +101,7 @@ impl AppraisalPolicy {
             let unknown = AppPolicy::new(client_id);
             let finding =
                 Finding::new(Constraint::Client, false, "No app is registered under this client identifier.");
-            return Appraisal::new(&self.id, &unknown, evidence, now, vec![finding]);
+            return Appraisal::new(&self.id, &self.danger, &unknown, evidence, now, vec![finding]);
         };
         let mut findings = vec![Finding::new(
             Constraint::Client,
@@ -115,7 +115,7 @@ impl AppraisalPolicy {
             }
             Claims::DevelopmentKey(_) => findings.extend(development_key_findings(app)),
         }
-        Appraisal::new(&self.id, app, evidence, now, findings)
+        Appraisal::new(&self.id, &self.danger, app, evidence, now, findings)
     }
 }
 

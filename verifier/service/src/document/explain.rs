@@ -83,6 +83,7 @@ impl Explainer<'_> {
             Kind::MinItems { limit } => format!("{} is too short; name at least {limit}", named(pointer)),
             Kind::MaxItems { limit } => format!("{} is too long; name at most {limit}", named(pointer)),
             Kind::UniqueItems => format!("{} names something twice; remove one", named(pointer)),
+            Kind::FalseSchema => format!("{} is not negotiable; remove it", named(pointer)),
             Kind::Pattern { pattern } => format!("{found}; it must match {pattern}"),
             _ => format!("{found}; {error}"),
         };
@@ -193,7 +194,9 @@ fn known_keys(schema: &Value, pointer: &str) -> Vec<String> {
     here.into_iter()
         .flat_map(|place| alternatives(schema, place))
         .filter_map(|place| place.get("properties")?.as_object())
-        .flat_map(|properties| properties.keys().cloned())
+        // What is listed to be refused is nothing to recommend.
+        .flat_map(|properties| properties.iter().filter(|(_, schema)| **schema != Value::Bool(false)))
+        .map(|(name, _)| name.clone())
         .collect()
 }
 

@@ -27,6 +27,12 @@ pub enum EnforcementName {
 }
 
 impl ConstraintTable {
+    /// The constraints that the table enforces less than `require`.
+    pub(super) fn weakened(&self) -> impl Iterator<Item = Constraint> {
+        let weakened = self.0.iter().filter(|(_, name)| **name != EnforcementName::Require);
+        weakened.filter_map(|(label, _)| Constraint::from_label(label))
+    }
+
     /// Writes the table's enforcements for one platform, or for all.
     pub(super) fn write(&self, enforcements: &mut Enforcements, platform: Option<Platform>) {
         for (label, name) in &self.0 {
@@ -49,9 +55,12 @@ impl JsonSchema for ConstraintTable {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let enforcement = generator.subschema_for::<EnforcementName>().to_value();
-        let negotiable = Constraint::ALL.iter().filter(|constraint| constraint.is_negotiable());
+        // A label that nothing may stand under is listed too, so that the complaint says why.
+        let member = |constraint: &Constraint| {
+            if constraint.is_negotiable() { enforcement.clone() } else { Value::Bool(false) }
+        };
         let properties: Map<String, Value> =
-            negotiable.map(|constraint| (constraint.label().to_owned(), enforcement.clone())).collect();
+            Constraint::ALL.iter().map(|one| (one.label().to_owned(), member(one))).collect();
         json_schema!({
             "description": "Constraints by label, each with its enforcement.",
             "type": "object",

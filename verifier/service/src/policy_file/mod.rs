@@ -12,7 +12,9 @@ use countersign_core::token::result::Protection;
 use countersign_verifier::anchors::{AnchorError, TrustAnchors};
 use countersign_verifier::evidence::Platform;
 use countersign_verifier::evidence::app_attest::{AppAttestEnvironment, ValidationCategory};
-use countersign_verifier::policy::{AndroidApp, AppMode, AppPolicy, AppleApp, AppraisalPolicy, Danger};
+use countersign_verifier::policy::{
+    AndroidApp, AppMode, AppPolicy, AppleApp, AppraisalPolicy, Constraint, Danger,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -176,6 +178,18 @@ pub enum Environment {
     Development,
 }
 
+/// A constraint on the device itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeviceConstraint {
+    /// The vendor's system was booted.
+    BootState,
+    /// The boot loader is locked.
+    DeviceLocked,
+    /// Attestation and key are in hardware.
+    SecurityLevel,
+}
+
 /// Opt-outs. Each of them lets something in that should stay outside.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -188,6 +202,9 @@ pub struct DangerSection {
     pub app_attest_environments: Vec<Environment>,
     /// Verified boot keys of other systems than the vendor's.
     pub self_signed_boot_keys: Vec<Sha256Hex>,
+    /// Constraints on the device itself that may be enforced less than `require`: rooted, unlocked or emulated
+    /// devices can then say whatever they like.
+    pub weak_devices: Vec<DeviceConstraint>,
 }
 
 /// Reads the policy in `file`.
@@ -211,6 +228,7 @@ impl Document for PolicyFile {
                 problems.at(&format!("/app/{index}"), message);
             }
         }
+        self.check_device_constraints(problems);
         let directory = problems.directory().to_owned();
         type Add = fn(&mut TrustAnchors, &[u8]) -> Result<(), AnchorError>;
         let lists: [(&str, &[PathBuf], Add); 2] = [
@@ -228,6 +246,29 @@ impl Document for PolicyFile {
 }
 
 impl PolicyFile {
+    /// What guards the device is enforced less than by default only if `danger` says so.
+    fn check_device_constraints(&self, problems: &mut Problems) {
+        let lax: Vec<Constraint> =
+            self.danger.weak_devices.iter().map(|constraint| constraint.to_constraint()).collect();
+        let for_all = [
+            ("/constraints".to_owned(), &self.constraints),
+            ("/apple/constraints".to_owned(), &self.apple.constraints),
+            ("/android/constraints".to_owned(), &self.android.constraints),
+        ];
+        let apps = self.apps.iter().enumerate();
+        let own = apps.map(|(index, app)| (format!("/app/{index}/constraints"), &app.constraints));
+        for (pointer, table) in for_all.into_iter().chain(own) {
+            let weakened = table.weakened().filter(|constraint| constraint.guards_the_device());
+            for label in weakened.filter(|constraint| !lax.contains(constraint)).map(Constraint::label) {
+                let message = format!(
+                    "with less than \"require\" for `{label}`, devices pass whose own word is worth nothing; if that \
+                     is meant, write `weak_devices = [\"{label}\"]` in [danger]"
+                );
+                problems.at(&format!("{pointer}/{label}"), message);
+            }
+        }
+    }
+
     fn into_policy(self, directory: &Path) -> AppraisalPolicy {
         let policy = AppraisalPolicy::new(&self.id)
             .with_danger(self.danger.to_danger(directory))
@@ -307,6 +348,17 @@ impl DangerSection {
             android_key_roots: read(&self.android_key_roots),
             app_attest_environments: self.app_attest_environments.iter().map(environment).collect(),
             self_signed_boot_keys: self.self_signed_boot_keys.iter().map(|key| key.0.to_vec()).collect(),
+            weak_devices: self.weak_devices.iter().map(|constraint| constraint.to_constraint()).collect(),
+        }
+    }
+}
+
+impl DeviceConstraint {
+    const fn to_constraint(self) -> Constraint {
+        match self {
+            Self::BootState => Constraint::BootState,
+            Self::DeviceLocked => Constraint::DeviceLocked,
+            Self::SecurityLevel => Constraint::SecurityLevel,
         }
     }
 }
@@ -357,7 +409,7 @@ fn read_root(file: &Path) -> Result<Vec<u8>, String> {
 
 #[cfg(test)]
 mod tests {
-    use countersign_verifier::policy::{Constraint, Enforcement};
+    use countersign_verifier::policy::Enforcement;
 
     use super::*;
 
@@ -373,7 +425,7 @@ mod tests {
     fn a_policy_is_read_with_its_overrides() {
         let policy = policy(&format!(
             "id = 'shop/7'\n\
-             [constraints]\napp-identity = 'warn'\n\
+             [constraints]\nenvironment = 'warn'\n\
              [android]\nminimum_os_patch = '2025-01'\nminimum_protection = 'strongbox'\n\
              [android.constraints]\nremote-provisioning = 'require'\nboot-state = 'warn'\n\
              [apple]\nvalidation_categories = ['app-store']\n\
@@ -382,7 +434,7 @@ mod tests {
              android = [{{ package = 'com.example', signing_digests = ['{DIGEST}'] }}]\n\
              [app.constraints]\nboot-state = 'require'\n\
              [[app]]\nclient_id = 'lab'\nmode = 'development'\nminimum_os_patch = '2020-01'\n\
-             [danger]\napp_attest_environments = ['development']\n"
+             [danger]\napp_attest_environments = ['development']\nweak_devices = ['boot-state']\n"
         ))
         .unwrap();
         let shop = policy.app("shop").unwrap();
@@ -392,7 +444,7 @@ mod tests {
         assert_eq!(shop.minimum_protection, Protection::Strongbox);
         assert_eq!(shop.validation_categories, [ValidationCategory::APP_STORE]);
         let of = |constraint| shop.enforcements.of(constraint, Platform::Android);
-        assert_eq!(of(Constraint::AppIdentity), Enforcement::Warn);
+        assert_eq!(of(Constraint::Environment), Enforcement::Warn);
         assert_eq!(of(Constraint::RemoteProvisioning), Enforcement::Require);
         assert_eq!(of(Constraint::BootState), Enforcement::Require);
         let lab = policy.app("lab").unwrap();
@@ -412,8 +464,33 @@ mod tests {
 
     #[test]
     fn what_is_not_negotiable_is_not_in_the_table() {
-        let found = policy("id = 'x'\n[constraints]\nclient = 'ignore'\n").unwrap_err();
-        assert!(found.contains("policy.toml:3: `client` is not known here"), "{found}");
+        for label in ["client", "app-identity", "development-mode", "platform-evidence"] {
+            let found = policy(&format!("id = 'x'\n[constraints]\n{label} = 'ignore'\n")).unwrap_err();
+            assert!(found.contains(&format!("policy.toml:3: `{label}` is not negotiable")), "{found}");
+        }
+    }
+
+    #[test]
+    fn weak_devices_pass_only_where_danger_names_the_constraint() {
+        for label in ["boot-state", "device-locked", "security-level"] {
+            for table in ["constraints", "android.constraints", "apple.constraints"] {
+                let text = |value: &str, weak: &str| {
+                    format!("id = 'x'\n[{table}]\n{label} = '{value}'\n[danger]\nweak_devices = [{weak}]\n")
+                };
+                for value in ["warn", "ignore"] {
+                    let found = policy(&text(value, "")).unwrap_err();
+                    assert!(found.starts_with("policy.toml:3: "), "{found}");
+                    assert!(found.contains(&format!("`weak_devices = [\"{label}\"]`")), "{found}");
+                    assert!(policy(&text(value, &format!("'{label}'"))).is_ok());
+                }
+                assert!(policy(&text("require", "")).is_ok());
+            }
+        }
+        let own = "id = 'x'\n[[app]]\nclient_id = 'a'\nmode = 'development'\n\
+                   [app.constraints]\ndevice-locked = 'warn'\n[danger]\nweak_devices = ['boot-state']\n";
+        assert!(policy(own).unwrap_err().starts_with("policy.toml:6: "));
+        let other = policy("id = 'x'\n[danger]\nweak_devices = ['app-identity']\n").unwrap_err();
+        assert!(other.contains("policy.toml:3: "), "{other}");
     }
 
     #[test]
