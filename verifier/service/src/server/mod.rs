@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::{DefaultBodyLimit, FromRequest, MatchedPath, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -21,7 +22,7 @@ use hyper_util::rt::TokioTimer;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinHandle;
 use tower_http::timeout::TimeoutLayer;
 
@@ -34,7 +35,9 @@ use crate::telemetry::Metrics;
 pub const MAX_BODY: usize = 64 * 1024;
 /// Longest time for a request's header to arrive.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest time for a request to be answered, its body included.
+/// Longest time for a request's body to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest time for a request to be answered once it is there.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 /// Longest wait for a free place when everything is busy.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -173,24 +176,27 @@ pub(crate) fn tls(settings: &TlsSettings) -> Result<Arc<ServerConfig>, ListenErr
     Ok(Arc::new(config))
 }
 
-/// Bounds every request of a router, outermost first: a place to work in, time, size; and counts the answers.
+/// Bounds every request of a router, outermost first: size and time of its body, a place to work in, time; and counts
+/// the answers. `uploads` bodies arrive at the same time, and `concurrency` requests are worked on.
 pub(crate) fn bounded(
     router: Router,
     name: &'static str,
     concurrency: usize,
+    uploads: usize,
     metrics: Arc<Metrics>,
 ) -> Router {
-    let guard = Guard { name, places: Arc::new(Semaphore::new(concurrency)), metrics };
+    let places = |count| Arc::new(Semaphore::new(count));
+    let guard = Guard { name, uploads: places(uploads), places: places(concurrency), metrics };
     router
-        // Bodies are read by extractors alone, whose refusals the routes put into words.
-        .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIMEOUT))
         .layer(middleware::from_fn_with_state(guard, admit))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
 }
 
 #[derive(Clone)]
 struct Guard {
     name: &'static str,
+    uploads: Arc<Semaphore>,
     places: Arc<Semaphore>,
     metrics: Arc<Metrics>,
 }
@@ -199,14 +205,47 @@ struct Guard {
 async fn admit(State(guard): State<Guard>, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
-    let response = match tokio::time::timeout(QUEUE_TIMEOUT, guard.places.acquire()).await {
-        Ok(Ok(_place)) => next.run(request).await,
-        _ => busy(),
-    };
+    let response = answered(&guard, request, next).await;
     let (status, took) = (response.status().as_u16(), started.elapsed());
     guard.metrics.request(guard.name, &route, status, took);
     tracing::debug!(listener = guard.name, route, status, ?took, "answered");
     response
+}
+
+/// The body first and the place afterwards, so that whoever sends slowly holds no place.
+async fn answered(guard: &Guard, request: Request, next: Next) -> Response {
+    let request = if request.body().is_end_stream() {
+        request
+    } else {
+        let Some(_upload) = place(&guard.uploads).await else { return busy() };
+        match tokio::time::timeout(BODY_TIMEOUT, with_whole_body(request)).await {
+            Ok(Ok(request)) => request,
+            Ok(Err(refused)) => return refused,
+            Err(_) => return StatusCode::REQUEST_TIMEOUT.into_response(),
+        }
+    };
+    match place(&guard.places).await {
+        Some(_place) => next.run(request).await,
+        None => busy(),
+    }
+}
+
+async fn place(places: &Semaphore) -> Option<SemaphorePermit<'_>> {
+    tokio::time::timeout(QUEUE_TIMEOUT, places.acquire()).await.ok()?.ok()
+}
+
+/// Reads the body. One that is too large is replaced by another such, for the route to refuse in its own words.
+async fn with_whole_body(request: Request) -> Result<Request, Response> {
+    static TOO_LARGE: [u8; MAX_BODY + 1] = [0; MAX_BODY + 1];
+    let (parts, body) = request.into_parts();
+    let mut reading = Request::new(body);
+    *reading.extensions_mut() = parts.extensions.clone();
+    let body = match Bytes::from_request(reading, &()).await {
+        Ok(body) => body,
+        Err(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => Bytes::from_static(&TOO_LARGE),
+        Err(error) => return Err(error.into_response()),
+    };
+    Ok(Request::from_parts(parts, Body::from(body)))
 }
 
 fn busy() -> Response {
@@ -336,6 +375,52 @@ mod tests {
         let _ = second.write_all(request).await;
         assert!(matches!(second.read(&mut [0; 64]).await, Ok(0) | Err(_)));
         drop((first, second));
+        running.shut_down();
+        running.ended().await;
+    }
+
+    #[tokio::test]
+    async fn who_uploads_slowly_holds_no_place() {
+        use axum::routing::post;
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        use tokio::net::TcpStream;
+
+        let bound = bind("public", SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let router = Router::new().route("/", post(async |body: Bytes| format!("{} bytes", body.len())));
+        let metrics = Arc::<Metrics>::default();
+        let router = bounded(router, "public", 1, 8, metrics);
+        let address = bound.local_addr().unwrap();
+        let listener = Listener { name: "public", address, tls: None, connections: 8, router };
+        let running = serve(listener, bound).unwrap();
+        let head = |length: usize| {
+            format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\nexpect: 100-continue\r\n\r\n")
+        };
+        let send = async |length| {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(head(length).as_bytes()).await.unwrap();
+            let mut told = [0; 25];
+            stream.read_exact(&mut told).await.unwrap();
+            // From here on the server waits for the body.
+            assert_eq!(&told, b"HTTP/1.1 100 Continue\r\n\r\n");
+            stream
+        };
+        let answer = async |mut stream: TcpStream, body: &[u8]| {
+            stream.write_all(body).await.unwrap();
+            let mut told = [0; 1024];
+            let length = stream.read(&mut told).await.unwrap();
+            String::from_utf8_lossy(&told[..length]).into_owned()
+        };
+        let mut slow = Vec::new();
+        for _ in 0..4 {
+            slow.push(send(3).await);
+        }
+        let quick = answer(send(3).await, b"abc").await;
+        assert!(quick.starts_with("HTTP/1.1 200"), "{quick}");
+        for stream in slow {
+            assert!(answer(stream, b"abc").await.ends_with("3 bytes"));
+        }
+        let large = answer(send(MAX_BODY + 1).await, &vec![0; MAX_BODY + 1]).await;
+        assert!(large.starts_with("HTTP/1.1 413"), "{large}");
         running.shut_down();
         running.ended().await;
     }
