@@ -59,10 +59,20 @@ pub(super) struct ResourcePath {
     resource: String,
 }
 
-/// The body, if this gateway says that it sends all of it.
+/// The body, if this gateway sends it and it is all there. Envoy's field alone proves nothing, since an Envoy that is
+/// not told to send bodies lets a client's own field through: an empty body is one that was not seen.
 fn content(gateway: Gateway, headers: &HeaderMap, body: &[u8]) -> Content {
-    let whole = headers.get("x-envoy-auth-partial-body").is_some_and(|value| value == "false");
-    if gateway == Gateway::EnvoyHttp && whole { Content::Hash(sha256(body)) } else { Content::Unseen }
+    let only = |name: &str| {
+        let mut lines = headers.get_all(name).iter();
+        lines.next().filter(|_| lines.next().is_none()).and_then(|line| line.to_str().ok())
+    };
+    let length = only("content-length").and_then(|length| length.parse::<usize>().ok());
+    let whole = only("x-envoy-auth-partial-body") == Some("false");
+    if gateway == Gateway::EnvoyHttp && whole && !body.is_empty() && length == Some(body.len()) {
+        Content::Hash(sha256(body))
+    } else {
+        Content::Unseen
+    }
 }
 
 fn record(listener: &EdgeListener, resource: &str, decision: &Decision) {
@@ -94,4 +104,38 @@ fn respond(listener: &EdgeListener, decision: &Decision) -> Response {
 fn misconfiguration(misconfigured: Misconfigured) -> Response {
     tracing::error!("{}", misconfigured.advice());
     StatusCode::INTERNAL_SERVER_ERROR.into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    #[test]
+    fn a_body_was_seen_only_if_it_is_there_in_full() {
+        let whole = ("x-envoy-auth-partial-body", "false");
+        let seen = headers(&[whole, ("content-length", "3")]);
+        assert_eq!(content(Gateway::EnvoyHttp, &seen, b"abc"), Content::Hash(sha256(b"abc")));
+        assert_eq!(content(Gateway::Nginx, &seen, b"abc"), Content::Unseen);
+        for (lines, body) in [
+            (&[whole][..], &b""[..]),
+            (&[whole, ("content-length", "0")], b""),
+            (&[whole, ("content-length", "3")], b""),
+            (&[whole, ("content-length", "4")], b"abc"),
+            (&[whole], b"abc"),
+            (&[whole, ("content-length", "3"), ("content-length", "3")], b"abc"),
+            (&[whole, ("x-envoy-auth-partial-body", "true"), ("content-length", "3")], b"abc"),
+            (&[("x-envoy-auth-partial-body", "true"), ("content-length", "3")], b"abc"),
+            (&[("content-length", "3")], b"abc"),
+        ] {
+            assert_eq!(content(Gateway::EnvoyHttp, &headers(lines), body), Content::Unseen, "{lines:?}");
+        }
+    }
 }

@@ -164,6 +164,17 @@ async fn envoy_with_the_whole_body_has_it_checked() {
 }
 
 #[tokio::test]
+async fn a_client_that_claims_its_body_was_checked_does_not_pass() {
+    // The proof covers no body, and Envoy is not told to send any: the API would get whatever the client likes.
+    let (world, _, call) = world_and_call("envoy-http", "body = 'required'").await;
+    let request = Client::new()
+        .request(Method::POST, url(&world, &format!("/edge/check/api{TARGET}")))
+        .header("x-envoy-auth-partial-body", "false")
+        .header("content-length", "0");
+    assert_eq!(with_call(request, &call).send().await.unwrap().status(), 401);
+}
+
+#[tokio::test]
 async fn an_observed_route_passes_without_identity() {
     let (world, _, mut call) = world_and_call("caddy", "mode = 'observe'").await;
     call.fields.proof.clear();
