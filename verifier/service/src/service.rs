@@ -107,6 +107,7 @@ impl Service {
             tracing::warn!("no revocation list in [trust]: Android devices get the tier `warning` at best");
         }
         let store = Store::open(&settings.store.path).await?;
+        store.raise_ban_sequence(clock.now()).await?;
         let had_keys = store.had_keys().await?;
         let keys = ServiceKeys::open(&settings.keys.directory, had_keys, clock.now())?;
         if !had_keys {
@@ -136,7 +137,8 @@ impl Service {
                 _ => routes::admin(&service),
             };
             let LimitSettings { concurrency, connections, .. } = service.settings.limits;
-            let router = server::bounded(router, name, concurrency, Arc::clone(&service.metrics));
+            let router =
+                server::bounded(router, name, concurrency, connections, Arc::clone(&service.metrics));
             // This machine alone hears a listener on loopback; every other one speaks TLS.
             let tls = if address.ip().is_loopback() { None } else { tls.clone() };
             let running = server::serve(Listener { name, address, tls, connections, router }, socket)?;

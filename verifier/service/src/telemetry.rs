@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::io::IsTerminal;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -46,6 +47,7 @@ pub struct Metrics {
     appraisals: Family<3>,
     edge_decisions: Family<3>,
     store_errors: Family<1>,
+    refusals_not_recorded: AtomicU64,
 }
 
 impl Metrics {
@@ -64,6 +66,11 @@ impl Metrics {
     /// The edge decided: resource (by its name in the settings), verdict, reason.
     pub fn edge_decision(&self, resource: &str, verdict: &'static str, reason: &'static str) {
         self.edge_decisions.add([resource, verdict, reason]);
+    }
+
+    /// A refusal was not recorded, since too many are.
+    pub fn refusal_not_recorded(&self) {
+        self.refusals_not_recorded.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The store could not be used.
@@ -104,6 +111,15 @@ impl Metrics {
             "countersign_store_errors_total",
             "Uses of the database that failed.",
             ["reason"],
+        );
+        let not_recorded = self.refusals_not_recorded.load(Ordering::Relaxed);
+        put(
+            &mut text,
+            format_args!(
+                "# HELP countersign_refusals_not_recorded_total Refusals beyond the bound on audit records.\n\
+                 # TYPE countersign_refusals_not_recorded_total counter\n\
+                 countersign_refusals_not_recorded_total {not_recorded}\n"
+            ),
         );
         text
     }

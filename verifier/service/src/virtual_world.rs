@@ -1,11 +1,13 @@
 //! For the tests of this crate: a service whose policy accepts two virtual phones, at a time that stands still.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use countersign_core::challenge::{Challenge, Scope};
 use countersign_core::encoding::base64url;
+use countersign_core::enrolment::EnrolmentAnswer;
 use countersign_core::time::Timestamp;
 use countersign_core::token::keys::PublicKey;
 use countersign_core::token::result::InstanceId;
@@ -17,6 +19,7 @@ use countersign_virtual_device::{
 };
 use tempfile::TempDir;
 
+use crate::attestation::Denial;
 use crate::clock::Clock;
 use crate::settings::Settings;
 use crate::trust::Trust;
@@ -105,6 +108,17 @@ impl World {
         let envelope = phone.enrol(&self.call(), &session("first"));
         let answer = self.service().attest(None, &envelope).await.unwrap();
         InstanceId::from_base64url(&answer.instance_id).unwrap()
+    }
+}
+
+impl Service {
+    /// A call from an address that does not matter.
+    pub(crate) async fn attest(
+        &self,
+        addressed: Option<InstanceId>,
+        body: &[u8],
+    ) -> Result<EnrolmentAnswer, Denial> {
+        self.attest_from(IpAddr::from([192, 0, 2, 1]), addressed, body).await
     }
 }
 

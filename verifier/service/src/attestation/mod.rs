@@ -4,6 +4,8 @@ mod record_budget;
 #[cfg(test)]
 mod tests;
 
+use std::net::IpAddr;
+
 use countersign_core::enrolment::{Cure, DecodedEnrolment, EnrolmentAnswer, Evidence};
 use countersign_core::time::Timestamp;
 use countersign_core::token::result::{InstanceId, Tier};
@@ -45,6 +47,8 @@ pub(crate) enum Cause {
     Policy,
     /// Another request used the challenge.
     ChallengeUsed,
+    /// The same request was answered before, and that answer is no longer good.
+    AnswerExpired,
     /// Another renewal with this or a later assertion came first.
     CounterNotAbove,
     /// The database cannot be used.
@@ -61,6 +65,7 @@ impl Cause {
             Self::Banned => "instance_banned",
             Self::Policy => "policy",
             Self::ChallengeUsed => "challenge_used",
+            Self::AnswerExpired => "answer_expired",
             Self::CounterNotAbove => "assertion_counter_not_above",
             Self::Store(error) => error.reason(),
             Self::Unable => "unable_to_sign",
@@ -71,7 +76,11 @@ impl Cause {
     pub(crate) fn cure(&self) -> Option<Cure> {
         match self {
             Self::Enrolment(error) => error.cure(),
-            Self::ChallengeUsed | Self::CounterNotAbove | Self::Store(_) | Self::Unable => Some(Cure::Retry),
+            Self::ChallengeUsed
+            | Self::AnswerExpired
+            | Self::CounterNotAbove
+            | Self::Store(_)
+            | Self::Unable => Some(Cure::Retry),
             Self::Banned | Self::Policy => None,
         }
     }
@@ -99,9 +108,10 @@ struct Known {
 }
 
 impl Service {
-    /// Enrols, or renews `addressed`.
-    pub(crate) async fn attest(
+    /// Enrols, or renews `addressed`, for a device that calls from `source`.
+    pub(crate) async fn attest_from(
         &self,
+        source: IpAddr,
         addressed: Option<InstanceId>,
         body: &[u8],
     ) -> Result<EnrolmentAnswer, Denial> {
@@ -120,21 +130,27 @@ impl Service {
                     self.metrics.store_error(error.reason());
                     tracing::error!(%error, "an enrolment or renewal could not be stored");
                 }
-                Err(self.denied(cause, known, call.now).await)
+                Err(self.denied(cause, known, source, call.now).await)
             }
         }
     }
 
-    async fn denied(&self, cause: Cause, known: Known, now: Timestamp) -> Denial {
+    async fn denied(&self, cause: Cause, known: Known, source: IpAddr, now: Timestamp) -> Denial {
+        let Known { client_id, instance, authentic, mut reasons, claims } = known;
+        let recorded = authentic && !matches!(cause, Cause::Store(_));
+        if recorded && !self.refusals.spend(source, now) {
+            // A reference would lead to nothing.
+            self.metrics.refusal_not_recorded();
+            return Denial { reference: None, cause };
+        }
         let Some(reference) = fresh::<5>().map(Reference::from_random) else {
             return Denial { reference: None, cause };
         };
-        let Known { client_id, instance, authentic, mut reasons, claims } = known;
         if reasons.is_empty() {
             reasons.push(cause.reason().to_owned());
         }
         tracing::info!(%reference, reasons = reasons.join(","), "refused");
-        if authentic && !matches!(cause, Cause::Store(_)) && self.refusals.spend(now) {
+        if recorded {
             let verdict = "refused".to_owned();
             let decision = Decision { reference, time: now, client_id, instance, verdict, reasons, claims };
             if let Err(error) = self.store.record(&decision).await {
@@ -145,10 +161,12 @@ impl Service {
         Denial { reference: Some(reference), cause }
     }
 
+    /// Issues what was admitted at `issued_at`: now, or when the same request was answered first.
     fn issue(
         &self,
         admission: &Admission,
         instance: InstanceId,
+        issued_at: Timestamp,
         now: Timestamp,
     ) -> Result<EnrolmentAnswer, Cause> {
         let issuer = Issuer {
@@ -161,7 +179,10 @@ impl Service {
             },
         };
         let AttestationResult { result, client_attestation_as, client_attestation_rs, expires_at } =
-            issuer.issue(admission, instance, now).map_err(|_| Cause::Unable)?;
+            issuer.issue(admission, instance, issued_at).map_err(|_| Cause::Unable)?;
+        if expires_at <= now {
+            return Err(Cause::AnswerExpired);
+        }
         let next_challenge = self.fresh_challenge(now).ok_or(Cause::Unable)?;
         let [jitter] = fresh::<1>().ok_or(Cause::Unable)?;
         Ok(EnrolmentAnswer {
@@ -205,16 +226,18 @@ impl Call<'_> {
         let repeated = consumed.filter(|consumed| consumed.request == request);
         let banned = record.as_ref().is_some_and(|record| record.banned);
         let registered = record.map(|record| record.registered).filter(|_| envelope.instance.is_some());
-        // The same request again is judged as it was judged the first time.
+        // The same request again is judged as it was judged the first time, and its answer lives no longer than the
+        // first one would have.
+        let judged_at = repeated.as_ref().map_or(now, |consumed| consumed.committed);
         let previous_counter = repeated.as_ref().and_then(|consumed| consumed.previous_counter);
         let registered = registered.map(|registered| with_counter(registered, previous_counter));
         let asserts = envelope.evidence.iter().any(|one| matches!(one, Evidence::AppAttestAssertion { .. }));
 
         let admission =
-            self.judge(decoded, registered.as_ref(), banned, used && repeated.is_none(), known)?;
+            self.judge(decoded, registered.as_ref(), banned, used && repeated.is_none(), judged_at, known)?;
         // 9. One transaction.
-        let instance = match (&repeated, &registered) {
-            (Some(consumed), _) => consumed.instance,
+        let (instance, issued_at) = match (&repeated, &registered) {
+            (Some(consumed), _) => (consumed.instance, consumed.committed),
             (None, registered) => {
                 let change = match registered {
                     Some(registered) => InstanceChange::Renew {
@@ -234,13 +257,13 @@ impl Call<'_> {
                     now,
                 };
                 match service.store.commit(&commit).await? {
-                    Committed::Done(instance) => instance,
-                    Committed::Repeated(consumed) => consumed.instance,
+                    Committed::Done(instance) => (instance, now),
+                    Committed::Repeated(consumed) => (consumed.instance, consumed.committed),
                 }
             }
         };
         // 10. Issue.
-        Ok((service.issue(&admission, instance, now)?, admission.tier()))
+        Ok((service.issue(&admission, instance, issued_at, now)?, admission.tier()))
     }
 
     /// The steps that need no database.
@@ -250,11 +273,12 @@ impl Call<'_> {
         registered: Option<&RegisteredInstance>,
         banned: bool,
         used_by_another: bool,
+        judged_at: Timestamp,
         known: &mut Known,
     ) -> Result<Box<Admission>, Cause> {
         // 4. Envelope signature, 5. session possession (and once more issuer and challenge).
         let checks = self.service.checks(self.trust);
-        let authentic = AuthenticEnrolment::verify(decoded, registered, &checks, self.now)?;
+        let authentic = AuthenticEnrolment::verify(decoded, registered, &checks, judged_at)?;
         known.authentic = true;
         // 6. Ban.
         if banned {
@@ -264,10 +288,10 @@ impl Call<'_> {
             return Err(Cause::ChallengeUsed);
         }
         // 7. Evidence, offline.
-        let verified = authentic.verify_evidence(&checks, self.now)?;
+        let verified = authentic.verify_evidence(&checks, judged_at)?;
         known.claims = claims_of(&verified);
         // 8. Appraise.
-        match verified.appraise(&self.trust.policy, self.now) {
+        match verified.appraise(&self.trust.policy, judged_at) {
             Verdict::Admitted(admission) => Ok(admission),
             Verdict::Refused(appraisal) => {
                 known.reasons = reasons_of(&appraisal);

@@ -97,6 +97,64 @@ async fn a_lost_answer_costs_nothing() {
 }
 
 #[tokio::test]
+async fn the_same_bytes_again_do_not_extend_the_life_of_their_answer() {
+    let world = World::new().await;
+    let mut phone = iphone();
+    let enrolment = phone.enrol(&world.call(), &session("first"));
+    let first = world.service().attest(None, &enrolment).await.unwrap();
+    let renewal = phone.renew(&world.call(), id(&first), &session("second"));
+    let renewed = world.service().attest(Some(id(&first)), &renewal).await.unwrap();
+    let ask = async |addressed: Option<InstanceId>, envelope: &[u8]| {
+        world.service().attest(addressed, envelope).await
+    };
+    world.wait(599);
+    for (addressed, envelope, answer) in [(None, &enrolment, &first), (Some(id(&first)), &renewal, &renewed)]
+    {
+        let again = ask(addressed, envelope).await.unwrap();
+        assert_eq!(claims(&world, &again), claims(&world, answer));
+        assert!(again.renew_after <= 1, "{}", again.renew_after);
+    }
+    world.wait(1);
+    for (addressed, envelope) in [(None, &enrolment), (Some(id(&first)), &renewal)] {
+        let expired = cause(ask(addressed, envelope).await);
+        assert_eq!((expired.clone(), expired.cure()), (Cause::AnswerExpired, Some(Cure::Retry)));
+    }
+    assert!(
+        world
+            .service()
+            .attest(Some(id(&first)), &phone.renew(&world.call(), id(&first), &session("third")))
+            .await
+            .is_ok()
+    );
+}
+
+#[tokio::test]
+async fn a_flood_of_signed_refusals_writes_so_much_and_no_more() {
+    let world = World::new().await;
+    let rooted = VirtualAndroid::new(&GoogleAuthority::from_seed(&seed()), &seed())
+        .app("com.example.app", 1, [8; 32])
+        .attack(AndroidAttack::Rooted);
+    let mut phone = VirtualPhone::from(rooted);
+    let (mut with, mut without) = (0, 0);
+    for number in 0..2 * record_budget::PER_SOURCE {
+        if number % (record_budget::PER_SECOND / 2) == 0 {
+            world.wait(1);
+        }
+        let envelope = phone.enrol(&world.call(), &session("first"));
+        let denial = world.service().attest(None, &envelope).await.err().unwrap();
+        assert_eq!(denial.cause, Cause::Policy, "refused all the same");
+        if denial.reference.is_some() { with += 1 } else { without += 1 }
+    }
+    assert_eq!((with, without), (record_budget::PER_SOURCE, record_budget::PER_SOURCE));
+    assert_eq!(decisions(&world, "refused").await, record_budget::PER_SOURCE as usize);
+    let metrics = world.service().metrics.to_prometheus();
+    assert!(metrics.contains("countersign_refusals_not_recorded_total 20\n"), "{metrics}");
+    let elsewhere = IpAddr::from([192, 0, 2, 2]);
+    let envelope = phone.enrol(&world.call(), &session("first"));
+    assert!(world.service().attest_from(elsewhere, None, &envelope).await.err().unwrap().reference.is_some());
+}
+
+#[tokio::test]
 async fn one_challenge_enrols_one_request() {
     let world = World::new().await;
     let call = world.call();
@@ -207,7 +265,7 @@ async fn a_banned_instance_neither_renews_nor_enrols_again() {
     let world = World::new().await;
     let mut phone = iphone();
     let instance = world.enrol(&mut phone).await;
-    world.service().store.set_banned(&instance, true).await.unwrap();
+    world.service().store.set_banned(&instance, true, world.now()).await.unwrap();
     let renewal = phone.renew(&world.call(), instance, &session("second"));
     assert_eq!(cause(world.service().attest(Some(instance), &renewal).await), Cause::Banned);
     let enrolment = phone.enrol(&world.call(), &session("second"));

@@ -8,6 +8,7 @@ use countersign_verifier::enrolment::PlatformKey;
 use serde_json::json;
 
 use crate::cli::{Exit, answer, complain};
+use crate::clock::Clock;
 use crate::settings::Settings;
 use crate::store::{InstanceRecord, Store, StoreError};
 
@@ -46,6 +47,7 @@ pub fn run(command: &Command) -> Exit {
         complain("an instance identifier has 22 characters of base64url");
         return Exit::Usage;
     };
+    let now = Clock::system().now();
     with_store(&instance.settings, async |store| {
         let known = match command {
             Command::Show(_) => match store.instance(&id).await? {
@@ -55,8 +57,8 @@ pub fn run(command: &Command) -> Exit {
                 }
                 None => false,
             },
-            Command::Ban(_) => store.set_banned(&id, true).await?,
-            Command::Unban(_) => store.set_banned(&id, false).await?,
+            Command::Ban(_) => store.set_banned(&id, true, now).await?,
+            Command::Unban(_) => store.set_banned(&id, false, now).await?,
         };
         if !known {
             complain(format!("no instance {} is registered", instance.id));

@@ -170,7 +170,7 @@ async fn the_deny_list_is_signed_and_rises_with_each_ban() {
     assert_eq!(unchanged.send().await.unwrap().status(), StatusCode::NOT_MODIFIED);
 
     let instance = world.enrol(&mut iphone()).await;
-    world.service().store.set_banned(&instance, true).await.unwrap();
+    world.service().store.set_banned(&instance, true, world.now()).await.unwrap();
     let (other_tag, banned) = list().await;
     assert!(banned.instances.contains(&instance));
     assert!(banned.sequence > empty.sequence && other_tag != tag);

@@ -36,6 +36,8 @@ pub struct ConsumedChallenge {
     pub verdict: String,
     /// The counter that the request's App Attest assertion was compared with, if it had one.
     pub previous_counter: Option<u32>,
+    /// When it was committed, and so when what it was answered with was issued.
+    pub committed: Timestamp,
 }
 
 /// One decision with every reason, for the operator alone.
@@ -144,6 +146,9 @@ impl ConsumedChallenge {
             instance: instance_id(row.try_get("instance").ok()?)?,
             verdict: row.try_get("verdict").ok()?,
             previous_counter: row.try_get("previous_counter").ok()?,
+            committed: u64::try_from(row.try_get::<i64, _>("committed").ok()?)
+                .ok()
+                .map(Timestamp::from_unix_seconds)?,
         })
     }
 }

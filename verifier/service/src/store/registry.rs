@@ -149,7 +149,12 @@ impl Store {
     ///
     /// # Errors
     /// The database cannot be written.
-    pub async fn set_banned(&self, id: &InstanceId, banned: bool) -> Result<bool, StoreError> {
+    pub async fn set_banned(
+        &self,
+        id: &InstanceId,
+        banned: bool,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
         let failed = |error: sqlx::Error| self.failed(&error);
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
         let done = sqlx::query("UPDATE instance SET banned = ? WHERE id = ?")
@@ -158,15 +163,19 @@ impl Store {
             .execute(&mut *transaction)
             .await
             .map_err(failed)?;
-        sqlx::query(
-            "INSERT INTO service_fact (name, value) VALUES ('ban_sequence', '1') \
-             ON CONFLICT (name) DO UPDATE SET value = CAST(CAST(value AS INTEGER) + 1 AS TEXT)",
-        )
-        .execute(&mut *transaction)
-        .await
-        .map_err(failed)?;
+        self.raise(&mut transaction, now).await?;
         transaction.commit().await.map_err(failed)?;
         Ok(done.rows_affected() == 1)
+    }
+
+    /// Raises the number of the deny list to the present, so that it is above every number given out before this
+    /// database was restored from a backup. To be called at each start.
+    ///
+    /// # Errors
+    /// The database cannot be written.
+    pub async fn raise_ban_sequence(&self, now: Timestamp) -> Result<(), StoreError> {
+        let mut connection = self.writer.acquire().await.map_err(|error| self.failed(&error))?;
+        self.raise(&mut connection, now).await
     }
 
     /// The number of the deny list, and all banned instances, as they were at one moment.
@@ -202,6 +211,17 @@ impl Store {
         row.map(|row| Decision::from_row(&row).ok_or_else(|| self.damaged())).transpose()
     }
 
+    /// The next number of the deny list is one more, and at least the time in seconds: a backup knows nothing of the
+    /// numbers that were given out after it, but the clock is beyond them.
+    async fn raise(&self, connection: &mut SqliteConnection, now: Timestamp) -> Result<(), StoreError> {
+        let query = sqlx::query(
+            "INSERT INTO service_fact (name, value) VALUES ('ban_sequence', CAST(?1 AS TEXT)) ON CONFLICT (name) \
+             DO UPDATE SET value = CAST(max(CAST(value AS INTEGER) + 1, ?1) AS TEXT)",
+        );
+        let done = query.bind(seconds(now)).execute(connection).await;
+        done.map(drop).map_err(|error| self.failed(&error))
+    }
+
     async fn apply(
         &self,
         connection: &mut SqliteConnection,
@@ -233,8 +253,9 @@ impl Store {
             }
         };
         sqlx::query(
-            "INSERT INTO consumed_challenge (challenge, request, instance, verdict, previous_counter, expires) \
-             VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO consumed_challenge \
+             (challenge, request, instance, verdict, previous_counter, expires, committed) \
+             VALUES (?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(hash(commit.challenge))
         .bind(commit.request.as_slice())
@@ -242,6 +263,7 @@ impl Store {
         .bind(&commit.decision.verdict)
         .bind(previous_counter)
         .bind(seconds(commit.challenge_expires))
+        .bind(seconds(commit.now))
         .execute(&mut *connection)
         .await
         .map_err(lost)?;

@@ -161,6 +161,7 @@ async fn the_same_request_again_gets_the_same_instance() {
     let again = bench.enrol(1, 2, &mut iphone()).await;
     let Ok(Committed::Repeated(consumed)) = again else { panic!("{again:?}") };
     assert_eq!((consumed.instance, consumed.verdict.as_str()), (id_of(1), "affirming"));
+    assert_eq!(consumed.committed, NOW);
     assert_eq!(bench.store.decisions_of("affirming").await, 1);
 }
 
@@ -194,12 +195,32 @@ async fn a_ban_outlives_a_new_enrolment_of_the_key() {
     let mut phone = iphone();
     bench.enrol(1, 1, &mut phone).await.unwrap();
     let before = bench.registered(1).await;
-    assert_eq!(bench.store.set_banned(&id_of(1), true).await, Ok(true));
+    assert_eq!(bench.store.set_banned(&id_of(1), true, NOW).await, Ok(true));
     assert_eq!(bench.renew(3, &mut phone.clone(), &before).await, Err(CommitError::Banned));
     assert_eq!(bench.enrol(2, 2, &mut phone).await, Err(CommitError::Banned));
     assert_eq!(bench.registered(1).await, before);
-    assert_eq!(bench.store.bans().await, Ok((1, vec![id_of(1)])));
-    assert_eq!(bench.store.set_banned(&id_of(9), true).await, Ok(false));
+    assert_eq!(bench.store.bans().await, Ok((NOW.as_unix_seconds(), vec![id_of(1)])));
+    assert_eq!(bench.store.set_banned(&id_of(9), true, NOW).await, Ok(false));
+}
+
+#[tokio::test]
+async fn a_restored_backup_does_not_take_the_deny_list_back() {
+    let bench = Bench::new().await;
+    bench.enrol(1, 1, &mut iphone()).await.unwrap();
+    let sequence = async |store: &Store| store.bans().await.unwrap().0;
+    // More changes than seconds pass, and the number rises with each of them all the same.
+    let mut given_out = 0;
+    for banned in [true, false, true] {
+        bench.store.set_banned(&id_of(1), banned, NOW).await.unwrap();
+        assert!(sequence(&bench.store).await > given_out);
+        given_out = sequence(&bench.store).await;
+    }
+    let backup = Bench::new().await;
+    backup.store.raise_ban_sequence(NOW.plus(60)).await.unwrap();
+    assert!(sequence(&backup.store).await > given_out, "at the start already, not only with the next ban");
+    let restored = sequence(&backup.store).await;
+    backup.store.raise_ban_sequence(NOW.minus(3600)).await.unwrap();
+    assert!(sequence(&backup.store).await > restored, "nor does a clock that goes back");
 }
 
 #[tokio::test]
@@ -290,7 +311,10 @@ async fn a_file_that_is_no_database_is_named() {
 #[tokio::test]
 async fn a_database_of_another_version_is_left_alone() {
     let bench = Bench::new().await;
-    sqlx::query("UPDATE _sqlx_migrations SET version = 9999").execute(&bench.store.writer).await.unwrap();
+    sqlx::query("UPDATE _sqlx_migrations SET version = 9999 WHERE version = 1")
+        .execute(&bench.store.writer)
+        .await
+        .unwrap();
     assert_eq!(Store::open(&bench.path).await.unwrap_err(), StoreError::ForeignSchema(bench.path.clone()));
 }
 
