@@ -1,6 +1,8 @@
 //! The appraisal policy as people write it: a TOML file with a JSON schema, turned into an [`AppraisalPolicy`].
 
 mod constraint_table;
+#[cfg(test)]
+mod documentation;
 mod values;
 
 use std::collections::BTreeSet;
