@@ -1,4 +1,5 @@
 //! The edge's decision, attacked: each test names what an attacker tries, and the reason it is refused for.
+#![allow(clippy::unwrap_used)]
 
 mod scene;
 
