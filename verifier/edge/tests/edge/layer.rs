@@ -276,7 +276,8 @@ async fn refused_requests_are_limited_by_address_only_where_the_address_is_known
     let direct = below(&builder().source(peer_address).start().await.unwrap());
     let behind_proxy = below(&builder().start().await.unwrap());
     let from = |address: [u8; 4]| {
-        let mut request = request(&Sent { result: None, ..scene.sent() }, Body::empty());
+        let forged = Some("Zm9yZ2Vk".to_owned());
+        let mut request = request(&Sent { result: forged, ..scene.sent() }, Body::empty());
         let peer: SocketAddr = (IpAddr::from(address), 40000).into();
         request.extensions_mut().insert(ConnectInfo(peer));
         request
