@@ -14,6 +14,12 @@ use crate::token::result::{InstanceId, Protection};
 
 /// Longest envelope, in bytes.
 pub const MAX_ENVELOPE: usize = 64 * 1024;
+/// Longest issuer or `client_id`, in bytes.
+pub const MAX_NAME: usize = 512;
+/// Longest app version, in bytes.
+pub const MAX_APP_VERSION: usize = 64;
+/// Longest identifier of a development key, in bytes.
+const MAX_KEY_ID: usize = 256;
 /// Most certificates in one chain.
 pub const MAX_CERTIFICATES: u64 = 10;
 
@@ -299,18 +305,18 @@ fn decode_payload(d: &mut Decoder<'_>) -> Result<Enrolment, CborError> {
     for _ in 0..members {
         match d.u8()? {
             1 => purpose = Some(d.str()?),
-            2 => issuer = Some(d.str()?.to_owned()),
+            2 => issuer = Some(text(d, MAX_NAME)?),
             3 => {
                 let bytes: [u8; CHALLENGE_LENGTH] = cbor::bytes_array(d)?;
                 challenge = Some(Challenge::from_bytes(&bytes).map_err(|_| CborError::Unexpected)?);
             }
-            4 => client_id = Some(d.str()?.to_owned()),
+            4 => client_id = Some(text(d, MAX_NAME)?),
             5 => instance_key = Some(decode_key(d, Algorithm::Esp256)?),
             6 => session_key = Some(decode_key(d, Algorithm::Ed25519)?),
             7 => possession = Some(cbor::bytes_array(d)?),
             8 => evidence = Some(decode_evidence_list(d)?),
             9 => environment = Some(d.u64()?),
-            10 => app_version = Some(d.str()?.to_owned()),
+            10 => app_version = Some(text(d, MAX_APP_VERSION)?),
             11 => instance = Some(InstanceId::from_bytes(cbor::bytes_array(d)?)),
             12 => protection = Some(Protection::from_number(d.u8()?).ok_or(CborError::Unexpected)?),
             _ => return Err(CborError::UnknownCritical),
@@ -335,6 +341,15 @@ fn decode_payload(d: &mut Decoder<'_>) -> Result<Enrolment, CborError> {
         return Err(CborError::Unexpected);
     }
     Ok(enrolment)
+}
+
+/// What is stored or logged is short, and breaks no line.
+fn text(d: &mut Decoder<'_>, longest: usize) -> Result<String, CborError> {
+    let text = d.str()?;
+    if text.len() > longest || text.chars().any(char::is_control) {
+        return Err(CborError::Unexpected);
+    }
+    Ok(text.to_owned())
 }
 
 fn decode_key(d: &mut Decoder<'_>, algorithm: Algorithm) -> Result<PublicKey, CborError> {
@@ -375,7 +390,7 @@ fn decode_evidence(d: &mut Decoder<'_>) -> Result<Evidence, CborError> {
         }
         ("play-integrity", 2) => Evidence::PlayIntegrity { token: d.str()?.to_owned() },
         ("development-key", 3) => {
-            Evidence::DevelopmentKey { key_id: d.str()?.to_owned(), signature: cbor::bytes_array(d)? }
+            Evidence::DevelopmentKey { key_id: text(d, MAX_KEY_ID)?, signature: cbor::bytes_array(d)? }
         }
         _ => return Err(CborError::Unexpected),
     })

@@ -264,6 +264,25 @@ pub fn normalised(path: &str) -> impl Iterator<Item = u8> + '_ {
     })
 }
 
+/// The bytes of a path that passed [`check_path`], every escape undone: what servers match their routes by. For
+/// choosing rules, never for comparing URIs, of which several have the same decoded bytes.
+pub fn decoded(path: &str) -> impl Iterator<Item = u8> + '_ {
+    let mut rest = if path.is_empty() { b"/" } else { path.as_bytes() };
+    core::iter::from_fn(move || {
+        let (byte, after) = rest.split_first()?;
+        match (byte, escape(after)) {
+            (b'%', Some(escaped)) => {
+                rest = after.get(2..).unwrap_or_default();
+                Some(escaped)
+            }
+            _ => {
+                rest = after;
+                Some(*byte)
+            }
+        }
+    })
+}
+
 /// The byte that two hexadecimal digits stand for.
 fn escape(digits: &[u8]) -> Option<u8> {
     let value = |at: usize| digits.get(at).and_then(|digit| (*digit as char).to_digit(16));

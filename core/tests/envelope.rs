@@ -1,4 +1,5 @@
 //! The envelope of an enrolment: it reads the same elsewhere, and hostile shapes of it are refused.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::BTreeMap;
 
@@ -9,7 +10,8 @@ use countersign_core::binding::Purpose;
 use countersign_core::cbor::CborError;
 use countersign_core::challenge::{Challenge, LENGTH};
 use countersign_core::enrolment::{
-    Cure, DecodedEnrolment, Enrolment, EnrolmentAnswer, Evidence, MAX_ENVELOPE, Problem,
+    Cure, DecodedEnrolment, Enrolment, EnrolmentAnswer, Evidence, MAX_APP_VERSION, MAX_ENVELOPE, MAX_NAME,
+    Problem,
 };
 use countersign_core::token::cose::{Header, Unsigned, typ};
 use countersign_core::token::keys::{Algorithm, PublicKey, PureRust};
@@ -92,6 +94,16 @@ fn evidence_of_every_kind() -> [Evidence; 5] {
         Evidence::PlayIntegrity { token: "token".to_owned() },
         Evidence::DevelopmentKey { key_id: "dev".to_owned(), signature: [6; 64] },
     ]
+}
+
+#[test]
+fn names_that_would_fill_the_audit_record_or_break_its_lines_are_refused() {
+    for (label, longest) in [(2, MAX_NAME), (4, MAX_NAME), (10, MAX_APP_VERSION)] {
+        let with = |value: &str| changed(|members| drop(members.insert(key(label), text(value)))).map(drop);
+        assert_eq!(with(&"a".repeat(longest)), Ok(()), "{label}");
+        assert_eq!(with(&"a".repeat(longest + 1)), Err(CborError::Unexpected), "{label}");
+        assert_eq!(with("a\n"), Err(CborError::Unexpected), "{label}");
+    }
 }
 
 #[test]

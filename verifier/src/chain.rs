@@ -24,6 +24,12 @@ pub enum ChainError {
     },
     /// The chain does not end in the key of a trust anchor.
     UnknownRoot,
+    /// The key of a trust anchor stands below the end of the chain. What the certificate next to the anchor says
+    /// decides how a chain is judged, so nothing may be slipped in between.
+    MisplacedAnchor {
+        /// Which certificate.
+        index: usize,
+    },
     /// The issuer's name is not the subject's name of the next certificate.
     NameMismatch {
         /// Which certificate.
@@ -72,6 +78,7 @@ impl ChainError {
             Self::Length => "chain_length",
             Self::MalformedCertificate { .. } => "chain_malformed_certificate",
             Self::UnknownRoot => "chain_unknown_root",
+            Self::MisplacedAnchor { .. } => "chain_misplaced_anchor",
             Self::NameMismatch { .. } => "chain_name_mismatch",
             Self::Signature { error, .. } => error.reason(),
             Self::NotYetValid { .. } => "chain_not_yet_valid",
@@ -143,6 +150,12 @@ impl<'c, 't> Path<'c, 't> {
         };
         if certificates.len() < 2 {
             return Err(ChainError::Length);
+        }
+        let is_anchor = |certificate: &Certificate<'_>| {
+            anchors.iter().any(|anchor| anchor.public_key() == certificate.public_key)
+        };
+        if let Some(index) = certificates.iter().position(is_anchor) {
+            return Err(ChainError::MisplacedAnchor { index });
         }
         Ok(Self { certificates, anchor })
     }

@@ -13,8 +13,10 @@ use countersign_core::token::result::{InstanceId, Protection, Tier, VouchedBy};
 
 use crate::anchors::TrustAnchors;
 use crate::crypto::AwsLc;
-use crate::evidence::{Claims, EvidenceError, VerifiedEvidence, android_key, app_attest, development_key};
-use crate::policy::{self, Appraisal, AppraisalPolicy};
+use crate::evidence::{
+    Claims, EvidenceError, EvidenceKind, VerifiedEvidence, android_key, app_attest, development_key,
+};
+use crate::policy::{self, AppMode, Appraisal, AppraisalPolicy};
 use crate::revocation::RevocationList;
 
 /// Life of a challenge, in seconds.
@@ -36,12 +38,16 @@ pub enum EnrolmentError {
     Signature,
     /// The session key did not sign its possession.
     Possession,
+    /// No app is registered under the client identifier, or none any more.
+    UnknownClient,
     /// No such instance.
     UnknownInstance,
     /// The instance is registered with another key or `client_id`.
     InstanceMismatch,
     /// Enrolment without evidence.
     NoEvidence,
+    /// A development key vouched for the instance, and its app is in production now.
+    DevelopmentInstance,
     /// Evidence of a kind that does not belong here: an assertion at enrolment, another platform at renewal.
     UnexpectedEvidence,
     /// Evidence of a kind that this service does not verify.
@@ -63,9 +69,11 @@ impl EnrolmentError {
             Self::Challenge(error) => error.reason(),
             Self::Signature => "enrolment_signature",
             Self::Possession => "enrolment_possession",
+            Self::UnknownClient => "enrolment_unknown_client",
             Self::UnknownInstance => "enrolment_unknown_instance",
             Self::InstanceMismatch => "enrolment_instance_mismatch",
             Self::NoEvidence => "enrolment_no_evidence",
+            Self::DevelopmentInstance => "enrolment_development_instance",
             Self::UnexpectedEvidence => "enrolment_unexpected_evidence",
             Self::UnsupportedEvidence => "enrolment_unsupported_evidence",
             Self::UnknownDevelopmentKey => "enrolment_unknown_development_key",
@@ -78,9 +86,11 @@ impl EnrolmentError {
     pub fn cure(&self) -> Option<Cure> {
         match self {
             Self::Challenge(_) => Some(Cure::Retry),
-            Self::UnknownInstance | Self::InstanceMismatch | Self::KeyNotAttested | Self::Evidence(_) => {
-                Some(Cure::ReEnrol)
-            }
+            Self::UnknownInstance
+            | Self::InstanceMismatch
+            | Self::DevelopmentInstance
+            | Self::KeyNotAttested
+            | Self::Evidence(_) => Some(Cure::ReEnrol),
             _ => None,
         }
     }
@@ -184,7 +194,7 @@ pub struct Admission {
 }
 
 impl<'a> AuthenticEnrolment<'a> {
-    /// Checks, in this order: issuer, challenge, identity with the registered instance, envelope signature, session
+    /// Checks, in this order: issuer, challenge, that the policy knows the client, identity with the registered instance, envelope signature, session
     /// possession. `registered` is the instance that the envelope names, for a renewal.
     ///
     /// # Errors
@@ -204,6 +214,8 @@ impl<'a> AuthenticEnrolment<'a> {
             .challenge_keys
             .verify(&enrolment.challenge, scope, CHALLENGE_LIFETIME, now)
             .map_err(EnrolmentError::Challenge)?;
+        // Also at a renewal without evidence, which nothing else of the policy sees.
+        let app = service.policy.app(&enrolment.client_id).ok_or(EnrolmentError::UnknownClient)?;
         // A renewal is verified with the registered key alone; the key it carries must be the same one.
         let key = match (enrolment.instance, registered) {
             (None, None) => &enrolment.instance_key,
@@ -213,6 +225,10 @@ impl<'a> AuthenticEnrolment<'a> {
                     && enrolment.instance_key == registered.instance_key;
                 if !same {
                     return Err(EnrolmentError::InstanceMismatch);
+                }
+                if registered.platform_key == PlatformKey::DevelopmentKey && app.mode != AppMode::Development
+                {
+                    return Err(EnrolmentError::DevelopmentInstance);
                 }
                 &registered.instance_key
             }
@@ -307,6 +323,11 @@ impl VerifiedEnrolment<'_> {
                     policy::Tier::Warning => Tier::Warning,
                     policy::Tier::Contraindicated => return Verdict::Refused(Box::new(appraisal)),
                 };
+                // An assertion says less than the attestation of its key: it cannot raise what that was worth.
+                let tier = match (evidence.kind(), registered) {
+                    (EvidenceKind::AppAttestAssertion, Some(registered)) => tier.min(registered.tier),
+                    _ => tier,
+                };
                 (Some(appraisal), evidence.evidence_time(), tier)
             }
             (None, Some(registered)) => (None, registered.evidence_time, registered.tier),
@@ -322,7 +343,7 @@ impl VerifiedEnrolment<'_> {
             (Some(registered), _) => (registered.protection, registered.vouched_by),
             (None, Some(evidence)) => match evidence.claims() {
                 Claims::AndroidKey(_) => (evidence.protection(), VouchedBy::Platform),
-                Claims::AppAttest(_) => (enrolment.protection, VouchedBy::AttestedApp),
+                Claims::AppAttest(_) => (apple_protection(enrolment.protection), VouchedBy::AttestedApp),
                 Claims::DevelopmentKey(_) => (Protection::Software, VouchedBy::Developer),
             },
             (None, None) => (Protection::Software, VouchedBy::Developer),
@@ -341,6 +362,14 @@ impl VerifiedEnrolment<'_> {
             policy: policy.id().to_owned(),
             appraisal,
         }))
+    }
+}
+
+/// What an app says of its key, as far as Apple's devices have it: a StrongBox they do not.
+const fn apple_protection(said: Protection) -> Protection {
+    match said {
+        Protection::SecureEnclave => Protection::SecureEnclave,
+        Protection::Software | Protection::Tee | Protection::Strongbox => Protection::Software,
     }
 }
 

@@ -10,6 +10,7 @@ pub mod anchors;
 mod asn1;
 mod certificate;
 pub mod certificate_file;
+pub mod certificate_summary;
 pub mod chain;
 pub mod check;
 pub mod credential;

@@ -15,11 +15,13 @@ use countersign_verifier::enrolment::{
     PlatformKey, RegisteredInstance, Service, Verdict,
 };
 use countersign_verifier::issue::{Issuer, Lifetimes, Signer, SigningFailed};
-use countersign_verifier::policy::{AndroidApp, AppPolicy, AppleApp, AppraisalPolicy};
+use countersign_verifier::policy::{
+    AndroidApp, AppMode, AppPolicy, AppleApp, AppraisalPolicy, Constraint, Enforcement,
+};
 use countersign_verifier::revocation::RevocationList;
 use countersign_virtual_device::{
-    AndroidAttack, AppleAuthority, AssertionAttack, EnrolmentAttack, GoogleAuthority, Seed, ServiceCall,
-    SessionKey, VirtualAndroid, VirtualIphone, VirtualPhone,
+    AndroidAttack, AppleAuthority, AssertionAttack, EnrolmentAttack, Environment, GoogleAuthority, Seed,
+    ServiceCall, SessionKey, VirtualAndroid, VirtualIphone, VirtualPhone,
 };
 
 const NOW: Timestamp = Timestamp::from_unix_seconds(1_790_000_000);
@@ -249,6 +251,48 @@ fn android_evidence_that_is_due_lowers_the_tier_until_it_comes() {
     let with = android.renew(&world.call(), INSTANCE, &session());
     let admission = world.admit(&with, Some(&registered), NOW).unwrap();
     assert_eq!((admission.tier(), admission.evidence_time()), (Tier::Affirming, NOW));
+}
+
+#[test]
+fn an_assertion_does_not_raise_the_tier_of_a_development_attestation() {
+    let mut world = World::new();
+    let mut app = world.policy.app("app").unwrap().clone();
+    app.enforcements.set(Constraint::Environment, None, Enforcement::Warn);
+    world.policy = AppraisalPolicy::new("test/2").with_app(app);
+    let iphone = VirtualIphone::new(&AppleAuthority::from_seed(&seed()), &seed());
+    let iphone = iphone.app("ABCDE12345", "com.example.app").environment(Environment::Development);
+    let mut iphone: VirtualPhone = iphone.into();
+    let registered = world.enrol(&mut iphone);
+    assert_eq!(registered.tier, Tier::Warning);
+    let renewal = iphone.renew(&world.call(), INSTANCE, &session());
+    let admission = world.admit(&renewal, Some(&registered), NOW).unwrap();
+    assert_eq!((admission.tier(), admission.evidence_tier()), (Tier::Warning, Tier::Warning));
+}
+
+#[test]
+fn an_instance_of_an_app_that_was_removed_is_not_renewed() {
+    for mut phone in phones() {
+        let mut world = World::new();
+        let registered = world.enrol(&mut phone);
+        world.policy = AppraisalPolicy::new("test/2");
+        let without = phone.forge_renewal(&world.call(), INSTANCE, &session(), EnrolmentAttack::NoEvidence);
+        let refused = world.admit(&without, Some(&registered), NOW).err();
+        assert_eq!(refused, Some(Refused::Error(EnrolmentError::UnknownClient)));
+    }
+}
+
+#[test]
+fn an_instance_of_a_developer_is_not_renewed_in_production() {
+    let mut world = World::new();
+    let [_, mut android] = phones();
+    let platform_key = PlatformKey::DevelopmentKey;
+    let registered = RegisteredInstance { platform_key, tier: Tier::Warning, ..world.enrol(&mut android) };
+    let without = android.forge_renewal(&world.call(), INSTANCE, &session(), EnrolmentAttack::NoEvidence);
+    let refused = world.admit(&without, Some(&registered), NOW).err();
+    assert_eq!(refused, Some(Refused::Error(EnrolmentError::DevelopmentInstance)));
+    let app = AppPolicy { mode: AppMode::Development, ..world.policy.app("app").unwrap().clone() };
+    world.policy = AppraisalPolicy::new("test/2").with_app(app);
+    assert!(world.admit(&without, Some(&registered), NOW).is_ok());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use countersign_core::time::Timestamp;
 use countersign_verifier::anchors::TrustAnchors;
+use countersign_verifier::chain::ChainError;
 use countersign_verifier::evidence::{EvidenceError, VerifiedEvidence, android_key, app_attest};
 use countersign_verifier::policy::{AndroidApp, AppPolicy, AppleApp, AppraisalPolicy, Danger, Tier};
 use countersign_verifier::revocation::RevocationList;
@@ -171,4 +172,20 @@ fn virtual_phones_are_refused_without_their_root() {
     let chain = android().attest(&CHALLENGE, NOW);
     let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
     assert!(android_key::verify(&chain, &CHALLENGE, &embedded, None, NOW).is_err());
+}
+
+/// With its root twice, the last certificate but the anchor would be the root itself, whose subject has a serial
+/// number, as factory intermediates have: an expired, remotely provisioned chain would be judged as a factory chain.
+#[test]
+fn a_root_that_stands_twice_does_not_turn_an_expired_chain_into_one_from_the_factory() {
+    for provisioning in [Provisioning::Remote, Provisioning::Factory] {
+        let mut chain = android().provisioning(provisioning).attest(&CHALLENGE, NOW);
+        chain.extend(chain.last().cloned());
+        let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
+        let verdict = android_key::verify(&chain, &CHALLENGE, &anchors(), Some(&nothing_revoked()), NOW);
+        assert_eq!(
+            verdict.err(),
+            Some(EvidenceError::Chain(ChainError::MisplacedAnchor { index: chain.len() - 2 }))
+        );
+    }
 }

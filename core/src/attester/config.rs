@@ -2,15 +2,12 @@
 
 use core::fmt;
 
+pub use crate::enrolment::{MAX_APP_VERSION, MAX_NAME};
 use crate::request::{Origin, RequestError, TargetUri};
 use crate::token::keys::{Algorithm, PublicKey};
 
 /// Most APIs in one configuration.
 pub const MAX_RESOURCES: usize = 64;
-/// Longest issuer, `client_id` or resource identifier, in bytes.
-pub const MAX_NAME: usize = 512;
-/// Longest app version, in bytes.
-pub const MAX_APP_VERSION: usize = 64;
 
 /// Where evidence comes from on this device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -124,7 +121,9 @@ impl Config {
         {
             return Err(ConfigError::Plaintext);
         }
-        let named = |name: &str, most: usize| !name.is_empty() && name.len() <= most;
+        let named = |name: &str, most: usize| {
+            !name.is_empty() && name.len() <= most && !name.chars().any(char::is_control)
+        };
         if !named(&settings.client_id, MAX_NAME)
             || !named(&settings.app_version, MAX_APP_VERSION)
             || !settings.resources.iter().all(|resource| named(&resource.identifier, MAX_NAME))

@@ -12,6 +12,9 @@ use crate::request::TargetUri;
 /// How long a nonce of an edge is used: less than the 120 seconds for which the edge takes it.
 const NONCE_USABLE: Duration = Duration::from_secs(110);
 
+/// An edge that is never content does not keep the phone busy: its wish is followed once in this time.
+const HINT_INTERVAL: Duration = Duration::from_secs(60);
+
 /// What matters of an API's answer.
 #[derive(Clone, Copy)]
 pub struct EdgeAnswer<'a> {
@@ -83,6 +86,11 @@ impl Attester {
                 Advice::ProveWithInstanceKey
             }
             (401, Some("use_fresh_attestation")) => {
+                let too_soon = |last: Duration| now.uptime.saturating_sub(last) < HINT_INTERVAL;
+                if self.hint_followed.is_some_and(too_soon) {
+                    return Advice::Accept;
+                }
+                self.hint_followed = Some(now.uptime);
                 self.fresh_wanted = true;
                 Advice::RenewAndProveAgain
             }

@@ -101,7 +101,7 @@ impl Attester {
                 Awaiting::Key | Awaiting::AppAttestKey | Awaiting::Signature => {
                     self.fail(AttesterError::PlatformUnavailable, Pace::Soon, None, turn);
                 }
-                Awaiting::Evidence => self.attested(Err(EvidenceFailure::Other), turn),
+                Awaiting::Evidence => self.attested(Err(EvidenceFailure::ServerUnavailable), turn),
                 Awaiting::Challenge | Awaiting::Answer => {
                     // A key set that was asked for at the same time is not coming either.
                     self.keys.fetching = None;
@@ -129,7 +129,9 @@ impl Attester {
             self.fetch_key_set(turn);
         }
         let server_now = self.clock.at(turn.now);
-        if let Some(attempt) = &self.attempt {
+        if let Some(attempt) = &mut self.attempt {
+            // An answer that had to wait for long is asked for again, rather than used with little of its life left.
+            attempt.held = attempt.held.take().filter(|(_, came)| is_recent(*came, turn.now));
             if attempt.held.is_some() {
                 return self.verify_held(turn);
             }
@@ -464,6 +466,11 @@ fn is_alive(challenge: &Challenge, lifetime: u64, server_now: Timestamp) -> bool
 
 fn is_due(last: Option<Timestamp>, after: u64, server_now: Timestamp) -> bool {
     last.is_none_or(|last| server_now.seconds_since(last) >= after)
+}
+
+/// Whether an answer came within the last minute.
+fn is_recent(came: Now, now: Now) -> bool {
+    now.uptime.saturating_sub(came.uptime) < Duration::from_secs(60)
 }
 
 /// Whether the host brought what was asked for.

@@ -87,6 +87,8 @@ pub struct Attester {
     hints: Vec<Hints>,
     /// An edge asked for fresh evidence, and no result has been obtained since.
     fresh_wanted: bool,
+    /// Uptime at which an edge's wish for fresh evidence was last followed.
+    hint_followed: Option<Duration>,
     /// Failures since the last success.
     failures: u32,
     /// Whether keys were already forgotten for the demand being served.
@@ -151,8 +153,8 @@ struct Attempt {
     enrolment: Option<Enrolment>,
     /// The signed bytes, from the moment they exist: a lost answer is asked for with the same.
     envelope: Option<Vec<u8>>,
-    /// An answer that waits for the service's keys.
-    held: Option<Unverified>,
+    /// An answer that waits for the service's keys, and when it came.
+    held: Option<(Unverified, Now)>,
     /// The key set was already fetched for this answer.
     keys_refetched: bool,
     /// A Play Integrity token is among the evidence.
@@ -195,6 +197,7 @@ impl Attester {
             environment: 0,
             hints: config.resources.iter().map(|_| Hints::default()).collect(),
             fresh_wanted: false,
+            hint_followed: None,
             failures: 0,
             restarted: false,
             next_id: 0,

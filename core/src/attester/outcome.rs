@@ -48,7 +48,7 @@ impl Attester {
         match Unverified::decode(&answer.body) {
             Ok(unverified) => {
                 if let Some(attempt) = &mut self.attempt {
-                    attempt.held = Some(unverified);
+                    attempt.held = Some((unverified, turn.now));
                 }
                 self.verify_held(turn);
             }
@@ -59,7 +59,7 @@ impl Attester {
     /// Verifies the answer at hand, fetching the service's keys first where they are not known.
     pub(super) fn verify_held(&mut self, turn: &mut Turn<'_>) {
         let (Some(attempt), Some(key)) = (&mut self.attempt, &self.state.key) else { return };
-        let Some(unverified) = attempt.held.clone() else { return };
+        let Some((unverified, came)) = attempt.held.clone() else { return };
         if let (true, Some(id)) = (self.keys.known.is_empty(), self.keys.fetching) {
             self.await_id(Awaiting::KeySet, id, turn);
             return;
@@ -75,7 +75,7 @@ impl Attester {
         match unverified.verify(&expected, &self.keys.known, attempt.session_key.clone()) {
             Ok(session) => {
                 let played = attempt.plays;
-                self.clock.learn(server_time, turn.now);
+                self.clock.learn(server_time, came);
                 if played {
                     self.state.play_time = Some(server_time);
                 }

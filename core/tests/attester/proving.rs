@@ -194,6 +194,14 @@ fn a_wish_for_fresh_evidence_renews_once() {
     assert_eq!(phone.run(Event::ResultWanted), Outcome::Ready);
     assert_eq!(phone.log, ["attest", "sign", "renew"]);
     assert_eq!(phone.attester.currency(phone.now()), Currency::Current);
+    assert_eq!(
+        observe(&mut phone, REQUEST.uri, 401, None, &www),
+        Advice::Accept,
+        "an edge that is never content"
+    );
+    assert_eq!(phone.attester.currency(phone.now()), Currency::Current);
+    phone.advance(60);
+    assert_eq!(observe(&mut phone, REQUEST.uri, 401, None, &www), Advice::RenewAndProveAgain);
 }
 
 #[test]

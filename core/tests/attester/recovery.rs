@@ -385,6 +385,24 @@ fn an_answer_waits_for_a_key_set_that_comes_late_or_not_at_all() {
 }
 
 #[test]
+fn an_answer_that_waited_for_long_is_asked_for_again() {
+    let mut phone = Phone::new(ANDROID);
+    phone.intercept = Some(Box::new(|effect| match effect {
+        Effect::Fetch { id, call } if call.url.ends_with("jwks.json") => {
+            Some(Event::Fetched { id: *id, outcome: Err(Unreached) })
+        }
+        _ => None,
+    }));
+    assert_eq!(phone.obtain(), Outcome::Failed(AttesterError::Unreachable));
+    phone.intercept = None;
+    phone.advance(900);
+    assert_eq!(phone.obtain(), Outcome::Ready);
+    assert_eq!(phone.service.envelopes.len(), 2);
+    assert_eq!(phone.service.envelopes[0], phone.service.envelopes[1]);
+    assert_eq!(phone.attester.currency(phone.now()), Currency::Current);
+}
+
+#[test]
 fn a_wrong_wall_clock_does_not_matter() {
     for error in [-1_000_000_000, 1_000_000_000] {
         let mut phone = Phone::new(ANDROID);

@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 
 #[cfg(feature = "virtual-device")]
 use crate::commands::virtual_device;
-use crate::commands::{appraise, inspect, keys, serve, settings};
+use crate::commands::{appraise, explain, inspect, instances, keys, serve, settings};
 
 /// Proves with each request that an API call comes from the genuine app on a genuine phone.
 #[derive(Debug, Parser)]
@@ -26,8 +26,13 @@ pub enum Command {
     Serve(serve::Arguments),
     /// Judge one piece of evidence, offline.
     Appraise(Box<appraise::Arguments>),
-    /// Explain a token, message or evidence file to a person, or as JSON.
+    /// Explain a token or a piece of evidence, and say what was not verified.
     Inspect(inspect::Arguments),
+    /// Tell why the service decided as it did, by the reference that a device was given.
+    Explain(explain::Arguments),
+    /// Look at an enrolled instance, ban it, or lift its ban.
+    #[command(subcommand)]
+    Instances(instances::Command),
     /// Check a settings file, or print the JSON schema of settings.
     #[command(subcommand)]
     Settings(settings::Command),
@@ -42,7 +47,8 @@ pub enum Command {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done; 1 failed, or the answer is no; 3 wrong use of the command line.
-`countersign appraise` tells more: 1 genuine but refused, 2 could not be verified.";
+`countersign appraise` tells more: 1 genuine but refused, 2 could not be verified; so does `countersign inspect`:
+2 not recognised or malformed.";
 
 /// How a command ended, as every command reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +57,7 @@ pub enum Exit {
     Success,
     /// Failed, or the answer is no. `appraise`: genuine, but the policy refuses it.
     Failure,
-    /// `appraise`: the evidence could not be verified.
+    /// `appraise`: the evidence could not be verified. `inspect`: not recognised, or malformed.
     Unverified,
     /// The command line was wrong; nothing was done.
     Usage,
@@ -85,6 +91,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         #[cfg(feature = "virtual-device")]
         Command::VirtualDevice(command) => virtual_device::run(&command),
         Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
+        Command::Instances(command) => instances::run(&command),
         Command::Settings(command) => settings::run(&command),
     };
     exit.into()

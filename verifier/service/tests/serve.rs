@@ -1,6 +1,8 @@
 //! The binary as an operator meets it: it starts from one line of settings, says what is in its way in a sentence
 //! that tells what to do, and ends in order.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

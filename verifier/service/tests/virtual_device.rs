@@ -1,5 +1,7 @@
 //! `countersign virtual-device` against `countersign serve`: what the command prints passes the edge, once.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -120,4 +122,27 @@ async fn the_seed_is_private() {
     let served = Served::start();
     let metadata = fs::metadata(served.directory.path().join("virtual-device.seed")).unwrap();
     assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn a_reference_is_explained_and_an_instance_banned_beside_the_running_service() {
+    let served = Served::start();
+    let refused = served.headers(&["--app-id", "ABCDE12345.com.example.other", "https://api.example/"]);
+    let said = String::from_utf8(refused.stderr).unwrap();
+    let reference = said.split("Reference: ").nth(1).unwrap().get(..8).unwrap();
+    let explained = run(served.directory.path(), &["explain", reference]);
+    assert!(String::from_utf8(explained.stdout).unwrap().contains("app-identity"));
+    assert_eq!(run(served.directory.path(), &["explain", "00000000"]).status.code(), Some(1));
+
+    let enrolled = served.headers(&["--json", "https://api.example/"]);
+    let enrolled: serde_json::Value = serde_json::from_slice(&enrolled.stdout).unwrap();
+    let instance = enrolled["instance_id"].as_str().unwrap();
+    let shown = run(served.directory.path(), &["instances", "show", instance]);
+    let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!((&shown["banned"], &shown["tier"]), (&false.into(), &"affirming".into()));
+    assert!(run(served.directory.path(), &["instances", "ban", instance]).status.success());
+    let refused = served.headers(&["https://api.example/"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(run(served.directory.path(), &["instances", "unban", instance]).status.success());
+    assert!(served.headers(&["https://api.example/"]).status.success());
 }

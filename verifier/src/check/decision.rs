@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use countersign_core::challenge::{Challenge, MacKeyRing, RANDOM_LENGTH, Scope};
 use countersign_core::encoding::{from_base64url, from_base64url_into};
-use countersign_core::request::{RequestError, TargetUri, check_method, check_path, split_query};
+use countersign_core::request::{RequestError, TargetUri, check_method, check_path, decoded, split_query};
 use countersign_core::time::Timestamp;
 use countersign_core::token::MAX_COMPACT_FIELD;
 use countersign_core::token::cose::SIG_STRUCTURE_OVERHEAD;
@@ -21,7 +21,7 @@ use super::first_use::FirstUse;
 use super::refusal::{Code, Reason, Refusal, Scheme};
 use super::replay::{Replay, ReplaySet};
 use super::request::{Content, Field, Fields, Request};
-use super::route::{Mode, NoncePolicy, Resource, Route, TokenBinding};
+use super::route::{Mode, NoncePolicy, OAuthClient, Resource, Route, TokenBinding};
 use super::trust::{IssuerKeys, KeyOwner, ServiceKeys};
 use crate::credential::jwks::Jwks;
 use crate::credential::jwt::{AccessToken, AccessTokenError, UnverifiedAccessToken};
@@ -307,7 +307,10 @@ impl Edge {
             Err(Stop::Needs(lookup)) => return Decision::Needs(lookup),
             Err(Stop::Refuse(reason)) => reason,
         };
-        if reason.is_callers_fault() {
+        // Where nothing is refused, nobody uses up what guards the other routes: apps that do not attest yet are
+        // what such a route is for.
+        let refuses = route.is_none_or(|route| route.mode == Mode::Require);
+        if refuses && reason.is_callers_fault() {
             self.budget.spend(request.source, now);
         }
         by_mode(route, self.refusal(reason, scheme, resource, route, now))
@@ -446,11 +449,15 @@ impl Context<'_> {
         // 10. Request binding.
         let ath = credential.map(|(_, token)| sha256(token.as_bytes()));
         self.request_binding(&proof.claims, ath)?;
-        // 11. Credential and 12. token binding.
+        // 11. The app must be one of the resource's, also where no token says whose client it is.
+        let Some(clients) = self.resource.clients.get(&claims.client_id) else {
+            return Err(Reason::AppNotAccepted.into());
+        };
+        // 12. Credential and token binding.
         let access_token = match (credential, ath) {
             (Some((scheme, token)), Some(ath)) => {
                 let access_token = self.access_token(token, ath)?;
-                self.token_binding(&access_token, scheme, ath, claims)?;
+                self.token_binding(&access_token, scheme, ath, claims, clients)?;
                 Some(access_token)
             }
             _ => None,
@@ -647,16 +654,15 @@ impl Context<'_> {
         scheme: Scheme,
         ath: [u8; 32],
         result: &ResultClaims,
+        clients: &[OAuthClient],
     ) -> Result<(), Reason> {
         // RFC 9449 section 7.2: a bound token never passes as a bearer token. The other way round, `DPoP` with an
         // unbound token claims a protection that is not there.
         if token.confirmation.jkt.is_some() != (scheme == Scheme::Dpop) {
             return Err(Reason::SchemeMismatch);
         }
-        let clients = self.resource.clients.get(&result.client_id).map(Vec::as_slice).unwrap_or_default();
-        let is_ours = |client: &super::route::OAuthClient| {
-            client.issuer == token.issuer && client.client_id == token.client_id
-        };
+        let is_ours =
+            |client: &OAuthClient| client.issuer == token.issuer && client.client_id == token.client_id;
         if !clients.iter().any(is_ours) {
             return Err(Reason::ClientMismatch);
         }
@@ -751,5 +757,8 @@ fn compact_fields<'a>(fields: &Fields<'a>) -> Result<Option<(&'a str, &'a str)>,
 
 /// Whether a query carries a token (RFC 6750 section 2.3, which RFC 9700 forbids).
 fn has_access_token(query: &str) -> bool {
-    query.split('&').any(|pair| pair.split('=').next() == Some("access_token"))
+    query.split(['&', ';']).any(|pair| {
+        let name = pair.split('=').next().unwrap_or_default();
+        decoded(name).eq(*b"access_token")
+    })
 }

@@ -32,6 +32,8 @@ pub enum DenyListError {
     Issuer,
     /// No key of its `kid`.
     UnknownKey,
+    /// Signed with a key that the list in force denies: whoever stole a key cannot take back its ban.
+    DeniedKey,
     /// The signature does not verify.
     Signature,
     /// `exp` has passed.
@@ -49,6 +51,7 @@ impl DenyListError {
             Self::Encoding(error) => error.reason(),
             Self::Issuer => "deny_list_issuer",
             Self::UnknownKey => "deny_list_unknown_key",
+            Self::DeniedKey => "deny_list_denied_key",
             Self::Signature => "deny_list_signature",
             Self::Expired => "deny_list_expired",
             Self::FromTheFuture => "deny_list_from_the_future",
@@ -124,16 +127,11 @@ impl DenyList {
         previous: Option<&Self>,
         now: Timestamp,
     ) -> Result<Self, DenyListError> {
-        if bytes.len() > MAX_DENY_LIST {
-            return Err(CborError::Unexpected.into());
-        }
-        let message = Sign1::decode(bytes)?;
-        let header = message.header();
-        if header.typ != typ::DENY_LIST || header.algorithm != Algorithm::Ed25519 {
-            return Err(CborError::Unexpected.into());
-        }
-        let key_id = header.key_id.ok_or(CborError::Missing)?;
+        let (message, key_id) = open(bytes)?;
         let key = keys.get(key_id).ok_or(DenyListError::UnknownKey)?;
+        if previous.is_some_and(|previous| previous.key_ids.contains(key_id)) {
+            return Err(DenyListError::DeniedKey);
+        }
         message.verify(key.public_key(), &crate::crypto::AwsLc).map_err(|_| DenyListError::Signature)?;
         let list = Self::decode(&mut Decoder::new(message.payload()))?;
         if list.issuer != issuer {
@@ -149,6 +147,17 @@ impl DenyList {
             return Err(DenyListError::SequenceFell);
         }
         Ok(list)
+    }
+
+    /// Takes a list apart for a person who wants to read it: the message, whose signature is not verified, and what
+    /// it says. Edges use [`DenyList::verify`].
+    ///
+    /// # Errors
+    /// The first deviation of the encoding.
+    pub fn claimed(bytes: &[u8]) -> Result<(Sign1<'_>, Self), CborError> {
+        let (message, _) = open(bytes)?;
+        let list = Self::decode(&mut Decoder::new(message.payload()))?;
+        Ok((message, list))
     }
 
     fn decode(d: &mut Decoder<'_>) -> Result<Self, CborError> {
@@ -183,4 +192,18 @@ impl DenyList {
             key_ids,
         })
     }
+}
+
+/// The message, whose header must be that of a deny list, and its `kid`.
+fn open(bytes: &[u8]) -> Result<(Sign1<'_>, &[u8]), CborError> {
+    if bytes.len() > MAX_DENY_LIST {
+        return Err(CborError::Unexpected);
+    }
+    let message = Sign1::decode(bytes)?;
+    let header = message.header();
+    if header.typ != typ::DENY_LIST || header.algorithm != Algorithm::Ed25519 {
+        return Err(CborError::Unexpected);
+    }
+    let key_id = header.key_id.ok_or(CborError::Missing)?;
+    Ok((message, key_id))
 }

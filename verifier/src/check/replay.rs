@@ -63,8 +63,13 @@ impl ReplaySet {
 }
 
 impl Shard {
-    /// Begins a new generation when the current one has lasted a window. A clock that steps back keeps everything.
+    /// Begins a new generation when the current one has lasted a window. A clock that steps back forgets nothing;
+    /// one that steps back far lets the current generation begin now, so that a time in the future, once seen, does
+    /// not keep the set from ever turning again until it is full.
     fn turn(&mut self, now: Timestamp, window: u64) {
+        if self.began.seconds_since(now) > window {
+            self.began = now;
+        }
         let age = now.seconds_since(self.began);
         if age < window {
             return;
@@ -104,6 +109,16 @@ mod tests {
         let set = ReplaySet::new(1000, 60);
         assert_eq!(set.insert([1; 16], NOW), Replay::Fresh);
         assert_eq!(set.insert([1; 16], NOW.minus(3600)), Replay::Replayed);
+    }
+
+    #[test]
+    fn a_time_in_the_future_once_seen_does_not_fill_the_set_for_ever() {
+        let set = ReplaySet::new(SHARDS, 60);
+        let key = |n: u8| [16 * n; 16];
+        assert_eq!(set.insert(key(1), NOW.plus(10 * 365 * 86400)), Replay::Fresh);
+        assert_eq!(set.insert(key(2), NOW), Replay::Full);
+        assert_eq!(set.insert(key(1), NOW.plus(60)), Replay::Replayed);
+        assert_eq!(set.insert(key(2), NOW.plus(60)), Replay::Fresh);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use countersign_core::request::Origin;
+use countersign_core::request::{Origin, decoded};
 use countersign_core::token::result::{Protection, Tier};
 
 /// A protected API.
@@ -15,7 +15,7 @@ pub struct Resource {
     /// URL of its RFC 9728 metadata, for challenges.
     pub metadata_url: Option<String>,
     /// Which client of an authorization server each attested app is: `sub` of results to (issuer, `client_id`).
-    /// An app that is absent is refused.
+    /// An app that is absent is refused; one without clients may call only where no access token is asked for.
     pub clients: HashMap<String, Vec<OAuthClient>>,
     /// Issuers whose access tokens it takes.
     pub authorization_servers: Vec<String>,
@@ -116,22 +116,26 @@ pub enum NoncePolicy {
 }
 
 impl Resource {
-    /// The route of a request: the longest matching prefix whose methods include `method`.
+    /// The route of a request: the longest matching prefix whose methods include `method`; of two that are equally
+    /// long, the one that names the method.
     pub fn route(&self, method: &str, path: &str) -> Option<&Route> {
         let matches = |route: &&Route| {
             (route.methods.is_empty() || route.methods.iter().any(|name| name == method))
                 && is_below(path, &route.path)
         };
-        self.routes.iter().filter(matches).max_by_key(|route| route.path.len())
+        self.routes
+            .iter()
+            .filter(matches)
+            .max_by_key(|route| (decoded(&route.path).count(), !route.methods.is_empty()))
     }
 }
 
-/// Whether `path` is `prefix` or below it, both normalised as the canonical request is.
+/// Whether `path` is `prefix` or below it, as a server sees it that undoes every escape before it matches: otherwise
+/// `/%40me` would evade the rules of `/@me`.
 fn is_below(path: &str, prefix: &str) -> bool {
-    use countersign_core::request::normalised;
-    let mut path = normalised(path).peekable();
+    let mut path = decoded(path).peekable();
     let mut last = b'/';
-    for byte in normalised(prefix) {
+    for byte in decoded(prefix) {
         if path.next() != Some(byte) {
             return false;
         }
@@ -143,6 +147,14 @@ fn is_below(path: &str, prefix: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_escaped_character_does_not_evade_a_prefix() {
+        for path in ["/%40me", "/@me/a", "/%40%6De", "/%40me/%61"] {
+            assert!(is_below(path, "/@me"), "{path}");
+        }
+        assert!(!is_below("/%2540me", "/@me"), "undone once");
+    }
 
     #[test]
     fn prefixes_match_at_segment_borders_after_normalisation() {
@@ -158,15 +170,32 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_prefix_of_the_method_decides() {
-        let resource = Resource {
+    fn a_route_that_names_the_method_goes_before_one_for_all_in_any_order() {
+        let (all, post) = (Route::new("/v1"), Route { methods: vec!["POST".into()], ..Route::new("/v1") });
+        for routes in [vec![all.clone(), post.clone()], vec![post, all]] {
+            let resource = Resource { routes, ..resource() };
+            let methods = |method| resource.route(method, "/v1/a").map(|route| route.methods.len());
+            assert_eq!((methods("POST"), methods("GET")), (Some(1), Some(0)));
+        }
+    }
+
+    fn resource() -> Resource {
+        Resource {
             identifier: "https://api.example".into(),
             origin: Origin::parse("https://api.example").unwrap(),
             metadata_url: None,
             clients: HashMap::new(),
             authorization_servers: Vec::new(),
             replay_domain: String::new(),
+            routes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_longest_prefix_of_the_method_decides() {
+        let resource = Resource {
             routes: vec![Route::new("/v1"), Route { methods: vec!["POST".into()], ..Route::new("/v1/pay") }],
+            ..resource()
         };
         let route = |method, path| resource.route(method, path).map(|route| route.path.as_str());
         assert_eq!(route("POST", "/v1/pay/1"), Some("/v1/pay"));

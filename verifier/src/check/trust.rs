@@ -28,6 +28,8 @@ pub struct IssuerKeys<K> {
     /// The issuer.
     pub issuer: String,
     current: ArcSwap<Set<K>>,
+    /// The last edition given out; counted apart, so that two replacements at once never share one.
+    editions: AtomicU64,
     /// Earliest next fetch for a missing key, seconds since the epoch.
     next_refresh: AtomicU64,
 }
@@ -49,13 +51,14 @@ impl<K> IssuerKeys<K> {
         Self {
             issuer: issuer.into(),
             current: ArcSwap::from_pointee(Set { edition: 0, keys: None }),
+            editions: AtomicU64::new(0),
             next_refresh: AtomicU64::new(0),
         }
     }
 
     /// Replaces the set.
     pub fn replace(&self, keys: K) {
-        let edition = self.current.load().edition + 1;
+        let edition = self.editions.fetch_add(1, Ordering::Relaxed) + 1;
         self.current.store(Arc::new(Set { edition, keys: Some(keys) }));
     }
 

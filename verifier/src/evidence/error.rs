@@ -162,6 +162,11 @@ fn explain_chain(error: ChainError) -> String {
         ChainError::Length => "The chain has too few or too many certificates.".to_owned(),
         ChainError::MalformedCertificate { index } => format!("Certificate {index} is malformed."),
         ChainError::UnknownRoot => "The chain does not end in the key of a trusted root.".to_owned(),
+        ChainError::MisplacedAnchor { index } => {
+            format!(
+                "Certificate {index} holds the key of a trusted root, which belongs at the end of the chain."
+            )
+        }
         ChainError::NameMismatch { index } => {
             format!("The issuer of certificate {index} is not the subject of the next.")
         }

@@ -30,7 +30,7 @@ impl AttestedKey {
     }
 
     /// The key in an encoded SubjectPublicKeyInfo.
-    pub(super) fn from_spki(spki: &[u8]) -> Result<Self, EvidenceError> {
+    pub(crate) fn from_spki(spki: &[u8]) -> Result<Self, EvidenceError> {
         match CertificateKey::of(spki) {
             Ok((CertificateKey::P256, point)) => {
                 PublicKey::from_p256_sec1(point).map(Self::P256).map_err(|_| EvidenceError::MalformedKey)

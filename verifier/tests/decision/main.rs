@@ -239,6 +239,15 @@ fn an_old_unsigned_or_foreign_deny_list_is_not_taken() {
 }
 
 #[test]
+fn a_stolen_key_does_not_take_back_its_ban() {
+    let scene = Scene::new();
+    let ban = scene.deny_list(7, |list| list.key_ids.extend([b"service-1".to_vec()]));
+    let forged = scene.signed_deny_list(&scene.deny_list(u64::MAX, |_| {}), scene::SERVICE_SEED);
+    let taken = DenyList::verify(&forged, scene::SERVICE, &scene.service_keys(), Some(&ban), NOW);
+    assert_eq!(taken, Err(DenyListError::DeniedKey));
+}
+
+#[test]
 fn a_required_deny_list_that_is_missing_or_stale_lets_nothing_pass() {
     let scene = Scene::with_required_deny_list();
     assert_eq!(scene.refused(&scene.sent()), Reason::DenyListStale);
@@ -387,7 +396,7 @@ fn another_app_or_another_authorization_server_is_refused() {
     let scene = Scene::new();
     let device = scene.device([4; 32]);
     let foreign_app = scene.sent_by(&device, |claims| claims.client_id = "other-app".into(), |_| {});
-    assert_eq!(scene.refused(&foreign_app), Reason::ClientMismatch, "a genuine but foreign app");
+    assert_eq!(scene.refused(&foreign_app), Reason::AppNotAccepted, "a genuine but foreign app");
     let foreign_client = scene.token(&device, |claims| claims["client_id"] = "other-client".into());
     assert_eq!(scene.refused(&scene.sent_with("DPoP", &foreign_client)), Reason::ClientMismatch);
     let foreign_server = scene.token(&device, |claims| claims["iss"] = "https://other-as.example".into());
@@ -484,8 +493,10 @@ fn paths_with_two_readings_and_unknown_routes_are_refused() {
     }
     let elsewhere = Sent { path_and_query: "/admin".into(), ..scene.sent() };
     assert_eq!(scene.refused(&elsewhere), Reason::NoRoute);
-    let in_query = Sent { path_and_query: "/v1/accounts/1?page=1&access_token=x".into(), ..scene.sent() };
-    assert_eq!(scene.refused(&in_query), Reason::TokenInQuery);
+    for query in ["page=1&access_token=x", "access%5Ftoken=x", "%61ccess_token", "a;access_token=x"] {
+        let in_query = Sent { path_and_query: format!("/v1/accounts/1?{query}"), ..scene.sent() };
+        assert_eq!(scene.refused(&in_query), Reason::TokenInQuery, "{query}");
+    }
 }
 
 #[test]
@@ -499,6 +510,25 @@ fn an_address_that_keeps_failing_waits() {
     let good = Sent { source: Some(source), ..scene.sent() };
     assert_eq!(scene.refused(&good), Reason::FailureBudget);
     assert_eq!(scene.verdict_at(&good, NOW.plus(10)), None, "ten seconds later");
+}
+
+#[test]
+fn a_route_that_only_watches_uses_up_nobodys_budget() {
+    let routes = vec![Route { mode: Mode::Observe, ..Route::new("/") }, Route::new("/v1")];
+    let scene = Scene::with_routes(routes);
+    let source: IpAddr = "192.0.2.1".parse().unwrap();
+    let old_app = Sent {
+        path_and_query: "/feed".into(),
+        proof: None,
+        result: None,
+        source: Some(source),
+        ..scene.sent()
+    };
+    for _ in 0..100 {
+        assert!(matches!(scene.check(&old_app), Decision::Observed { .. }));
+    }
+    let new_app_behind_the_same_address = Sent { source: Some(source), ..scene.sent() };
+    assert_eq!(scene.verdict(&new_app_behind_the_same_address), None);
 }
 
 #[test]
@@ -521,6 +551,10 @@ fn a_route_without_credential_still_binds_one_that_comes() {
     let mut sent = scene.sent_by(&device, |_| {}, |proof| proof.ath = None);
     sent.authorization = None;
     assert_eq!(scene.verdict(&sent), None);
+    let foreign = |claims: &mut ResultClaims| claims.client_id = "other-app".into();
+    let mut foreign = scene.sent_by(&device, foreign, |proof| proof.ath = None);
+    foreign.authorization = None;
+    assert_eq!(scene.refused(&foreign), Reason::AppNotAccepted, "a genuine but foreign app, without a token");
     let stripped = Sent { authorization: None, ..scene.sent() };
     assert_eq!(scene.refused(&stripped), Reason::ProofCredential, "a token taken out of the request");
 }

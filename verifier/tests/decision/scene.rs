@@ -98,14 +98,18 @@ impl Scene {
     }
 
     pub(crate) fn with_route(route: Route) -> Self {
-        Self::build(route, false)
+        Self::with_routes(vec![route])
+    }
+
+    pub(crate) fn with_routes(routes: Vec<Route>) -> Self {
+        Self::build(routes, false)
     }
 
     pub(crate) fn with_required_deny_list() -> Self {
-        Self::build(Route::new("/"), true)
+        Self::build(vec![Route::new("/")], true)
     }
 
-    fn build(route: Route, deny_list_required: bool) -> Self {
+    fn build(routes: Vec<Route>, deny_list_required: bool) -> Self {
         let client = OAuthClient { issuer: AUTHORIZATION_SERVER.to_owned(), client_id: "client".to_owned() };
         let resource = Resource {
             identifier: RESOURCE.to_owned(),
@@ -114,7 +118,7 @@ impl Scene {
             authorization_servers: vec![AUTHORIZATION_SERVER.to_owned()],
             clients: HashMap::from([("app".to_owned(), vec![client])]),
             replay_domain: String::new(),
-            routes: vec![route],
+            routes,
         };
         let edge = Edge::new(
             HashMap::from([("api".to_owned(), resource)]),
