@@ -162,9 +162,12 @@ async fn a_nonce_makes_its_round_trip() {
 #[tokio::test]
 async fn who_fails_too_often_waits() {
     let Some((world, nginx)) = behind_nginx().await else { return };
-    let mut last = Sent::new("GET", "/v1/account").send(nginx.address).await;
+    let forged =
+        world.proven("GET", "/v1/account").without("Attestation-Result").with("Attestation-Result", "forged");
+    let mut last = forged.send(nginx.address).await;
     for _ in 0..20 {
-        last = Sent::new("GET", "/v1/account").send(nginx.address).await;
+        assert_eq!(last.status, 400);
+        last = forged.send(nginx.address).await;
     }
     assert_eq!((last.status, last.one("retry-after")), (429, "10"), "{last:?}");
     assert_eq!(world.upstream.requests(), 0);
