@@ -1,5 +1,10 @@
 //! The library as a host uses it: ports in memory, a service in memory, no executor but a thread that waits.
-#![allow(unreachable_pub, dead_code, reason = "modules of a test binary, one borrowed from the core's tests")]
+#![allow(
+    clippy::unwrap_used,
+    unreachable_pub,
+    dead_code,
+    reason = "modules of a test binary, in which what cannot go on fails"
+)]
 
 #[path = "../../core/tests/attester/service.rs"]
 mod service;

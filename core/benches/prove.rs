@@ -1,6 +1,12 @@
 //! What a device spends on one request, beside one bare Ed25519 signature in the same run; and what taking both
 //! tokens apart costs. Prints the length of the header fields.
-#![allow(missing_docs, dead_code, unreachable_pub, reason = "a bench, and modules of the tests it borrows")]
+#![allow(
+    clippy::unwrap_used,
+    missing_docs,
+    dead_code,
+    unreachable_pub,
+    reason = "modules of a test binary, in which what cannot go on fails"
+)]
 
 #[path = "../tests/attester/phone.rs"]
 mod phone;

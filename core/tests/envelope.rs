@@ -1,4 +1,5 @@
 //! The envelope of an enrolment: it reads the same elsewhere, and hostile shapes of it are refused.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::BTreeMap;
 

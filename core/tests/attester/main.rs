@@ -1,6 +1,10 @@
 //! The attester against a phone and a service in memory.
 
-#![allow(unreachable_pub, reason = "the modules of a test binary are reached from nowhere else")]
+#![allow(
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "modules of a test binary, in which what cannot go on fails"
+)]
 
 mod phone;
 mod proving;
@@ -84,7 +88,7 @@ fn however_many_ask_one_enrolment_is_under_way() {
     assert_eq!(first.len(), 3, "key set, challenge and a deadline: {first:?}");
     let deadline = first.iter().find(|effect| matches!(effect, Effect::WaitUntil(_))).cloned().unwrap();
     for _ in 0..1_000 {
-        assert_eq!(phone.step(Event::ResultWanted), [deadline.clone()]);
+        assert_eq!(phone.step(Event::ResultWanted), std::slice::from_ref(&deadline));
     }
 }
 

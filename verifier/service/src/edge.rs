@@ -116,6 +116,9 @@ fn resource_of(settings: &ResourceSettings) -> Resource {
             clients.entry(app.clone()).or_default().extend(ids.iter().map(client));
         }
     }
+    for app in &settings.apps {
+        clients.entry(app.clone()).or_default();
+    }
     Resource {
         identifier: identifier.to_owned(),
         origin: Origin::parse(&origin).expect("the settings were checked: this is an origin"),

@@ -79,7 +79,7 @@ fn prepare(directory: &Path, seed: &Seed) {
 
 fn phone(seed: &Seed, number: usize) -> VirtualPhone {
     let own = Seed::from_text(&format!("phone {number}"));
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         VirtualIphone::new(&AppleAuthority::from_seed(seed), &own).app("ABCDE12345", "com.example.app").into()
     } else {
         VirtualAndroid::new(&GoogleAuthority::from_seed(seed), &own).app("com.example.app", 1, [8; 32]).into()

@@ -21,7 +21,7 @@ use super::first_use::FirstUse;
 use super::refusal::{Code, Reason, Refusal, Scheme};
 use super::replay::{Replay, ReplaySet};
 use super::request::{Content, Field, Fields, Request};
-use super::route::{Mode, NoncePolicy, Resource, Route, TokenBinding};
+use super::route::{Mode, NoncePolicy, OAuthClient, Resource, Route, TokenBinding};
 use super::trust::{IssuerKeys, KeyOwner, ServiceKeys};
 use crate::credential::jwks::Jwks;
 use crate::credential::jwt::{AccessToken, AccessTokenError, UnverifiedAccessToken};
@@ -449,11 +449,15 @@ impl Context<'_> {
         // 10. Request binding.
         let ath = credential.map(|(_, token)| sha256(token.as_bytes()));
         self.request_binding(&proof.claims, ath)?;
-        // 11. Credential and 12. token binding.
+        // 11. The app must be one of the resource's, also where no token says whose client it is.
+        let Some(clients) = self.resource.clients.get(&claims.client_id) else {
+            return Err(Reason::AppNotAccepted.into());
+        };
+        // 12. Credential and token binding.
         let access_token = match (credential, ath) {
             (Some((scheme, token)), Some(ath)) => {
                 let access_token = self.access_token(token, ath)?;
-                self.token_binding(&access_token, scheme, ath, claims)?;
+                self.token_binding(&access_token, scheme, ath, claims, clients)?;
                 Some(access_token)
             }
             _ => None,
@@ -650,16 +654,15 @@ impl Context<'_> {
         scheme: Scheme,
         ath: [u8; 32],
         result: &ResultClaims,
+        clients: &[OAuthClient],
     ) -> Result<(), Reason> {
         // RFC 9449 section 7.2: a bound token never passes as a bearer token. The other way round, `DPoP` with an
         // unbound token claims a protection that is not there.
         if token.confirmation.jkt.is_some() != (scheme == Scheme::Dpop) {
             return Err(Reason::SchemeMismatch);
         }
-        let clients = self.resource.clients.get(&result.client_id).map(Vec::as_slice).unwrap_or_default();
-        let is_ours = |client: &super::route::OAuthClient| {
-            client.issuer == token.issuer && client.client_id == token.client_id
-        };
+        let is_ours =
+            |client: &OAuthClient| client.issuer == token.issuer && client.client_id == token.client_id;
         if !clients.iter().any(is_ours) {
             return Err(Reason::ClientMismatch);
         }

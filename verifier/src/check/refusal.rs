@@ -78,6 +78,8 @@ pub enum Reason {
     ContentTooLarge,
     /// `ath` is missing, superfluous or of another credential.
     ProofCredential,
+    /// The app is attested, and none of those that may call this resource.
+    AppNotAccepted,
     /// The access token is refused.
     AccessToken(AccessTokenError),
     /// The access token has expired or is not yet valid.
@@ -227,6 +229,7 @@ impl Reason {
             | Self::ProofTarget
             | Self::ProofQuery
             | Self::ProofContent
+            | Self::AppNotAccepted
             | Self::Replayed => Code::InvalidClientAttestation,
         }
     }
@@ -273,6 +276,7 @@ impl Reason {
             Self::ProofContent => "proof_content",
             Self::ContentTooLarge => "content_too_large",
             Self::ProofCredential => "proof_credential",
+            Self::AppNotAccepted => "app_not_accepted",
             Self::AccessToken(error) => error.reason(),
             Self::AccessTokenTime => "access_token_time",
             Self::SchemeMismatch => "scheme_mismatch",

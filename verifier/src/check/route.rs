@@ -15,7 +15,7 @@ pub struct Resource {
     /// URL of its RFC 9728 metadata, for challenges.
     pub metadata_url: Option<String>,
     /// Which client of an authorization server each attested app is: `sub` of results to (issuer, `client_id`).
-    /// An app that is absent is refused.
+    /// An app that is absent is refused; one without clients may call only where no access token is asked for.
     pub clients: HashMap<String, Vec<OAuthClient>>,
     /// Issuers whose access tokens it takes.
     pub authorization_servers: Vec<String>,

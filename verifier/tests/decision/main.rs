@@ -396,7 +396,7 @@ fn another_app_or_another_authorization_server_is_refused() {
     let scene = Scene::new();
     let device = scene.device([4; 32]);
     let foreign_app = scene.sent_by(&device, |claims| claims.client_id = "other-app".into(), |_| {});
-    assert_eq!(scene.refused(&foreign_app), Reason::ClientMismatch, "a genuine but foreign app");
+    assert_eq!(scene.refused(&foreign_app), Reason::AppNotAccepted, "a genuine but foreign app");
     let foreign_client = scene.token(&device, |claims| claims["client_id"] = "other-client".into());
     assert_eq!(scene.refused(&scene.sent_with("DPoP", &foreign_client)), Reason::ClientMismatch);
     let foreign_server = scene.token(&device, |claims| claims["iss"] = "https://other-as.example".into());
@@ -551,6 +551,10 @@ fn a_route_without_credential_still_binds_one_that_comes() {
     let mut sent = scene.sent_by(&device, |_| {}, |proof| proof.ath = None);
     sent.authorization = None;
     assert_eq!(scene.verdict(&sent), None);
+    let foreign = |claims: &mut ResultClaims| claims.client_id = "other-app".into();
+    let mut foreign = scene.sent_by(&device, foreign, |proof| proof.ath = None);
+    foreign.authorization = None;
+    assert_eq!(scene.refused(&foreign), Reason::AppNotAccepted, "a genuine but foreign app, without a token");
     let stripped = Sent { authorization: None, ..scene.sent() };
     assert_eq!(scene.refused(&stripped), Reason::ProofCredential, "a token taken out of the request");
 }

@@ -27,7 +27,7 @@ use crate::clock::Clock;
 /// What the virtual device does.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Write the roots that the policy's [danger] section must name, as apple.pem and google.pem.
+    /// Write the roots that the policy's danger section must name, as apple.pem and google.pem.
     Roots {
         /// The seed that everything follows from; made at the first use, mode 0600.
         #[command(flatten)]

@@ -22,9 +22,12 @@ pub struct ResourceSettings {
     #[serde(default)]
     pub origin: Option<Origin>,
     /// The authorization servers whose access tokens are accepted.
-    #[serde(rename = "authorization_server")]
-    #[schemars(length(min = 1))]
+    #[serde(default, rename = "authorization_server")]
     pub authorization_servers: Vec<AuthorizationServerSettings>,
+    /// Apps (the `sub` of results) that may call where a route asks for no credential, beside the clients of the
+    /// authorization servers.
+    #[serde(default)]
+    pub apps: Vec<String>,
     /// The rules; the longest matching path decides. A request that matches none is refused.
     #[serde(rename = "route")]
     #[schemars(length(min = 1))]
@@ -201,6 +204,18 @@ pub(super) fn check(resources: &[ResourceSettings], gateway: Option<Gateway>, pr
                 );
             }
             server.check(&at, problems);
+        }
+        let wants_token = resource.routes.iter().any(|route| !route.credentials.is_empty());
+        if resource.authorization_servers.is_empty() && wants_token {
+            problems.at(
+                &at,
+                "a route asks for an access token, and no authorization server is named; add \
+                 [[resource.authorization_server]], or write `credentials = []` in the routes",
+            );
+        }
+        if resource.authorization_servers.is_empty() && resource.apps.is_empty() {
+            problems
+                .at(&at, "no app may call this resource; write for example `apps = [\"com.example.app\"]`");
         }
         let mut seen = BTreeSet::new();
         for (index, route) in resource.routes.iter().enumerate() {

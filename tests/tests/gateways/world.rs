@@ -1,0 +1,176 @@
+//! An attestation service with its edge, an API, and a phone that has enrolled; time stands still.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use countersign_core::challenge::Challenge;
+use countersign_core::encoding::base64url;
+use countersign_core::time::Timestamp;
+use countersign_core::token::keys::PublicKey;
+use countersign_service::clock::Clock;
+use countersign_service::settings::Settings;
+use countersign_service::trust::Trust;
+use countersign_service::{RunningService, Service};
+use countersign_verifier::policy::{AppPolicy, AppleApp, AppraisalPolicy, Danger};
+use countersign_virtual_device::{
+    AppleAuthority, ProofRequest, Seed, ServiceCall, Session, SessionKey, VirtualIphone, VirtualPhone,
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::http::Sent;
+use crate::upstream::Upstream;
+
+const ISSUER: &str = "https://attest.example";
+const LOGIN: &str = "https://login.example";
+pub(crate) const RESOURCE: &str = "https://api.example";
+const NOW: Timestamp = Timestamp::from_unix_seconds(1_790_000_000);
+
+/// Routes of every demand that a gateway's answer can depend on.
+const ROUTES: &str = "
+[[resource.route]]
+path = '/v1'
+[[resource.route]]
+path = '/v1/nonce'
+nonce = 'required'
+[[resource.route]]
+path = '/v1/scope'
+scopes = ['pay']
+[[resource.route]]
+path = '/v1/observed'
+mode = 'observe'
+[[resource.route]]
+path = '/v1/warned'
+mode = 'warn'
+";
+
+/// Everything but the gateway.
+pub(crate) struct World {
+    pub(crate) upstream: Upstream,
+    pub(crate) edge: SocketAddr,
+    service: RunningService,
+    token: String,
+    session: Session,
+    proofs: AtomicU8,
+    _directory: TempDir,
+}
+
+impl World {
+    /// A world whose edge speaks to `gateway`.
+    pub(crate) async fn new(gateway: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let service = start_service(directory.path(), gateway).await;
+        let mut phone: VirtualPhone = VirtualIphone::new(&AppleAuthority::from_seed(&seed()), &seed())
+            .app("ABCDE12345", "com.example")
+            .into();
+        let session = enrol(service.address("public").unwrap(), &mut phone).await;
+        Self {
+            upstream: Upstream::start().await,
+            edge: service.address("edge").unwrap(),
+            service,
+            token: access_token(&phone.instance_key()),
+            session,
+            proofs: AtomicU8::new(0),
+            _directory: directory,
+        }
+    }
+
+    /// A request that the phone has proven, with the user's token.
+    pub(crate) fn proven(&self, method: &'static str, target: &str) -> Sent {
+        self.proven_with(method, target, |_| {})
+    }
+
+    /// As [`World::proven`], with a proof of something else.
+    pub(crate) fn proven_with(
+        &self,
+        method: &'static str,
+        target: &str,
+        change: impl FnOnce(&mut ProofRequest<'_>),
+    ) -> Sent {
+        let uri = format!("{RESOURCE}{target}");
+        let mut request = ProofRequest {
+            resource: RESOURCE,
+            method,
+            uri: &uri,
+            body: None,
+            credential: Some(&self.token),
+            nonce: None,
+            token_id: [self.proofs.fetch_add(1, Ordering::Relaxed); 16],
+            now: NOW,
+        };
+        change(&mut request);
+        let fields = self.session.prove(&request);
+        Sent::new(method, target)
+            .with("Authorization", &format!("DPoP {}", self.token))
+            .with("Attestation-Result", &fields.result)
+            .with("Attestation-Proof", &fields.proof)
+    }
+
+    /// Ends service and edge.
+    pub(crate) async fn stop_edge(self) -> Upstream {
+        self.service.shut_down().await;
+        self.upstream
+    }
+}
+
+async fn start_service(directory: &Path, gateway: &str) -> RunningService {
+    std::fs::write(directory.join("policy.toml"), "").unwrap();
+    let public = PublicKey::from_ed25519(login_key().public_key().as_ref().try_into().unwrap()).unwrap();
+    let keys = countersign_verifier::issue::jwks([("login", &public)]).to_string();
+    std::fs::write(directory.join("login.jwks"), keys).unwrap();
+    let text = format!(
+        "issuer = '{ISSUER}'\n[listen]\npublic = '127.0.0.1:0'\nadmin = '127.0.0.1:0'\nedge = '127.0.0.1:0'\n\
+         gateway = '{gateway}'\n[[resource]]\nname = 'api'\nidentifier = '{RESOURCE}'\n\
+         [[resource.authorization_server]]\nissuer = '{LOGIN}'\njwks = 'login.jwks'\n\
+         clients = {{ app = ['mobile'] }}\n{ROUTES}"
+    );
+    let settings = Settings::parse(&directory.join("countersign.toml"), &text).unwrap();
+    let roots = vec![AppleAuthority::from_seed(&seed()).root_certificate_der()];
+    let mut app = AppPolicy::new("app");
+    app.apple.push(AppleApp::new("ABCDE12345", "com.example"));
+    let danger = Danger { app_attest_roots: roots, ..Danger::default() };
+    let trust = Trust::new(AppraisalPolicy::new("test/1").with_app(app).with_danger(danger)).unwrap();
+    Service::start_with(settings, trust, Clock::from_fn(|| NOW)).await.unwrap()
+}
+
+/// Enrols over HTTP, as a device does.
+async fn enrol(service: SocketAddr, phone: &mut VirtualPhone) -> Session {
+    let answer = Sent::new("POST", "/v1/challenge").send(service).await.json();
+    let call = ServiceCall {
+        issuer: ISSUER,
+        client_id: "app",
+        challenge: Challenge::from_base64url(answer["attestation_challenge"].as_str().unwrap()).unwrap(),
+        app_version: "1.0",
+        environment: 0,
+        now: NOW,
+    };
+    let key = SessionKey::from_seed(&seed());
+    let mut envelope = Sent::new("POST", "/v1/instances").with("Content-Type", "application/cbor");
+    envelope.body = phone.enrol(&call, &key);
+    let answer = envelope.send(service).await.json();
+    Session { key, result: answer["result"].as_str().unwrap().to_owned() }
+}
+
+/// The user's access token, bound to the phone's instance key.
+fn access_token(instance_key: &PublicKey) -> String {
+    let header = json!({"typ": "at+jwt", "alg": "EdDSA", "kid": "login"});
+    let claims = json!({
+        "iss": LOGIN, "aud": RESOURCE, "sub": "alice", "client_id": "mobile", "jti": "1", "scope": "read",
+        "iat": NOW.as_unix_seconds(), "exp": NOW.plus(600).as_unix_seconds(),
+        "cnf": {"jkt": instance_key.thumbprint().to_base64url()},
+    });
+    let segment = |value: &Value| base64url(value.to_string().as_bytes());
+    let input = format!("{}.{}", segment(&header), segment(&claims));
+    let signature = login_key().sign(input.as_bytes());
+    format!("{input}.{}", base64url(signature.as_ref()))
+}
+
+fn login_key() -> Ed25519KeyPair {
+    Ed25519KeyPair::from_seed_unchecked(&[6; 32]).unwrap()
+}
+
+fn seed() -> Seed {
+    Seed::from_text("gateways")
+}
