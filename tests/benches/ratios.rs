@@ -2,18 +2,31 @@
 //!
 //! Every case is measured in turn, round after round, so that a busy machine slows all of them alike; the table
 //! prints medians and their ratios. Absolute times mean little on a shared machine.
-#![allow(clippy::print_stdout, missing_docs)]
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    reason = "prints its table; borrows modules of a test"
+)]
 
+#[path = "../../core/tests/attester/phone.rs"]
+mod phone;
 mod scene;
+#[path = "../../core/tests/attester/service.rs"]
+mod service;
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::signature::{ED25519, ParsedPublicKey, UnparsedPublicKey};
+use countersign_core::attester::ProofRequest;
 use countersign_core::encoding::from_base64url;
 use countersign_core::token::proof::DecodedProof;
 use countersign_core::token::result::DecodedResult;
 use countersign_verifier::check::Decision;
+use ed25519_dalek::{Signer, SigningKey};
 
 use scene::Scene;
 
@@ -71,6 +84,18 @@ fn main() {
     let message = decoded.message.to_be_signed(&mut buffer).unwrap();
     let public_key = *DecodedResult::decode(&result).unwrap().claims.confirmation.as_ed25519().unwrap();
     let parsed = ParsedPublicKey::new(&ED25519, public_key).unwrap();
+    let mut device = phone::Phone::new(phone::IPHONE);
+    assert_eq!(device.obtain(), phone::Outcome::Ready);
+    let request = ProofRequest {
+        method: "GET",
+        uri: "https://api.example/v1/accounts/1234567890/transactions?page=1",
+        credential: Some(&sent.authorization[5..]),
+        content: None,
+        nonce: None,
+        environment: None,
+    };
+    let now = device.now();
+    let signing_key = SigningKey::from_bytes(&[1; 32]);
     let mut cases = [
         case("one bare Ed25519 verify, key parsed", || {
             parsed.verify_sig(black_box(message), decoded.message.signature()).unwrap();
@@ -107,6 +132,12 @@ fn main() {
                 assert!(matches!(scene.check(&sent), Decision::Refusal(_)));
             },
         ),
+        case("device: one bare Ed25519 signature", || {
+            black_box(signing_key.sign(black_box(message)));
+        }),
+        case("device: prove", || {
+            black_box(device.attester.prove(black_box(&request), now, &[7; 16]).unwrap());
+        }),
     ];
 
     let mut times: Vec<u64> = Vec::new();

@@ -34,7 +34,7 @@ pub(crate) struct Scene {
 
 /// A request's header values.
 pub(crate) struct Sent {
-    authorization: String,
+    pub(crate) authorization: String,
     pub(crate) result: String,
     pub(crate) proof: String,
 }
@@ -69,7 +69,15 @@ impl Scene {
             MacKeyRing::new(MacKey::new(1, [3; 32]), vec![]),
             Box::new(NoNonces),
             false,
-            Limits { results: 16, access_tokens: 16, first_uses: 16, addresses: 16, proofs, failures: 20 },
+            Limits {
+                results: 16,
+                access_tokens: 16,
+                first_uses: 16,
+                addresses: 16,
+                proofs,
+                failures: 20,
+                instance_requests: u32::MAX,
+            },
         );
         edge.service(SERVICE).unwrap().replace(service_keys(&key_set(&service)));
         edge.authorization_server(SERVER).unwrap().replace(key_set(&server));

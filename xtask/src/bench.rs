@@ -1,8 +1,8 @@
-//! `cargo xtask bench`: the benchmarks of core and verifier.
+//! `cargo xtask bench`: the benchmarks, as ratios of one run.
 
 use crate::{Stop, workspace};
 
-const PACKAGES: [&str; 6] = ["bench", "--locked", "-p", "countersign-core", "-p", "countersign-verifier"];
+const PACKAGES: [&str; 4] = ["bench", "--locked", "-p", "countersign-tests"];
 
 /// Runs the benchmarks with `arguments` for `cargo bench`.
 ///

@@ -11,12 +11,13 @@ use countersign_edge::{EdgeRuntime, SetupError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::attestation::RecordBudget;
 use crate::clock::Clock;
 use crate::edge;
 use crate::keys::{KeysError, ServiceKeys};
 use crate::routes::{self, EdgeListener};
 use crate::server::{self, ListenError, Listener, Running};
-use crate::settings::Settings;
+use crate::settings::{LimitSettings, Settings};
 use crate::store::{Store, StoreError};
 use crate::telemetry::Metrics;
 use crate::trust::{FileState, Trust, TrustError};
@@ -36,6 +37,7 @@ pub struct Service {
     pub(crate) trust: ArcSwap<Trust>,
     pub(crate) edge: Option<Arc<EdgeRuntime>>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) refusals: RecordBudget,
 }
 
 /// Why the service does not start. Displayed as a sentence that says what to do.
@@ -115,7 +117,16 @@ impl Service {
             None => None,
         };
         let trust = ArcSwap::from_pointee(trust);
-        let service = Arc::new(Self { settings, clock, store, keys, trust, edge, metrics: Arc::default() });
+        let service = Arc::new(Self {
+            settings,
+            clock,
+            store,
+            keys,
+            trust,
+            edge,
+            metrics: Arc::default(),
+            refusals: RecordBudget::default(),
+        });
 
         let mut listeners = BTreeMap::new();
         for (name, address, socket) in bound {
@@ -124,11 +135,11 @@ impl Service {
                 ("edge", Some(listener)) => routes::edge(listener),
                 _ => routes::admin(&service),
             };
-            let concurrency = service.settings.limits.concurrency;
+            let LimitSettings { concurrency, connections, .. } = service.settings.limits;
             let router = server::bounded(router, name, concurrency, Arc::clone(&service.metrics));
             // This machine alone hears a listener on loopback; every other one speaks TLS.
             let tls = if address.ip().is_loopback() { None } else { tls.clone() };
-            let running = server::serve(Listener { name, address, tls, router }, socket)?;
+            let running = server::serve(Listener { name, address, tls, connections, router }, socket)?;
             tracing::info!(listener = name, address = %running.address, "listening");
             listeners.insert(name, running);
         }

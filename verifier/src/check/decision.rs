@@ -14,9 +14,9 @@ use countersign_core::token::cose::SIG_STRUCTURE_OVERHEAD;
 use countersign_core::token::proof::{DecodedProof, ProofClaims};
 use countersign_core::token::result::{DecodedResult, ResultClaims};
 
+use super::budget::{self, Budget};
 use super::cache::Generations;
 use super::deny_list::DenyList;
-use super::failure_budget::FailureBudget;
 use super::first_use::FirstUse;
 use super::refusal::{Code, Reason, Refusal, Scheme};
 use super::replay::{Replay, ReplaySet};
@@ -64,6 +64,8 @@ pub struct Limits {
     pub addresses: usize,
     /// Refused requests per address and ten seconds before it has to wait.
     pub failures: u32,
+    /// Requests per instance and ten seconds: one instance cannot fill the replay set for everybody.
+    pub instance_requests: u32,
 }
 
 impl Default for Limits {
@@ -75,6 +77,7 @@ impl Default for Limits {
             first_uses: 65_536,
             addresses: 16_384,
             failures: 20,
+            instance_requests: 300,
         }
     }
 }
@@ -192,7 +195,8 @@ pub struct Edge {
     access_tokens: Generations<([u8; 32], u32), Arc<CachedToken>>,
     first_uses: FirstUse,
     replay: ReplaySet,
-    budget: FailureBudget,
+    source_failures: Budget,
+    instance_requests: Budget,
 }
 
 /// How a check ended early.
@@ -233,7 +237,8 @@ impl Edge {
             access_tokens: Generations::new(limits.access_tokens),
             first_uses: FirstUse::new(limits.first_uses),
             replay: ReplaySet::new(limits.proofs, REPLAY_WINDOW),
-            budget: FailureBudget::new(limits.addresses, limits.failures),
+            source_failures: Budget::new(limits.addresses, limits.failures),
+            instance_requests: Budget::new(limits.results, limits.instance_requests),
         }
     }
 
@@ -310,8 +315,11 @@ impl Edge {
         // Where nothing is refused, nobody uses up what guards the other routes: apps that do not attest yet are
         // what such a route is for.
         let refuses = route.is_none_or(|route| route.mode == Mode::Require);
-        if refuses && reason.is_callers_fault() {
-            self.budget.spend(request.source, now);
+        if let Some(source) = request.source
+            && refuses
+            && reason.counts_against_source()
+        {
+            self.source_failures.spend(budget::key_of_source(source), now);
         }
         by_mode(route, self.refusal(reason, scheme, resource, route, now))
     }
@@ -347,7 +355,7 @@ impl Edge {
             scheme,
             nonce,
             retry_after: match code {
-                Code::RateLimited => Some(super::failure_budget::WINDOW),
+                Code::RateLimited => Some(budget::WINDOW),
                 Code::Unavailable => Some(5),
                 _ => None,
             },
@@ -403,11 +411,7 @@ struct Context<'a> {
 impl Context<'_> {
     fn decide(&self, scheme: &mut Scheme) -> Result<Permit, Stop> {
         let now = self.now;
-        // 2. Failure budget of the source address.
-        if self.edge.budget.is_spent(self.request.source, now) {
-            return Err(Reason::FailureBudget.into());
-        }
-        // 3. Parse: one flavour, one credential, nothing twice, no token in the query.
+        // 2. Parse: one flavour, one credential, nothing twice, no token in the query.
         let fields = &self.request.fields;
         let credential = credential(&fields.authorization)?;
         if let Some((presented, _)) = credential {
@@ -417,6 +421,15 @@ impl Context<'_> {
             return Err(Reason::TokenInQuery.into());
         }
         let flavour = compact_fields(fields)?;
+        // 3. Failure budget of the source address. Whoever shares the address of an attacker and comes with a result
+        // that is known here goes on.
+        let is_known = flavour.is_some_and(|(result, _)| self.edge.results.find(result).is_some());
+        if let Some(source) = self.request.source
+            && !is_known
+            && self.edge.source_failures.is_spent(budget::key_of_source(source), now)
+        {
+            return Err(Reason::FailureBudget.into());
+        }
         // 4. Presence.
         if credential.is_none() && self.route.credential_required {
             return Err(Reason::NoCredential.into());
@@ -467,12 +480,16 @@ impl Context<'_> {
         if self.request.content == Content::Deferred && self.route.content_required {
             return Err(Stop::Needs(Lookup::Content));
         }
-        // 14. Replay: only what passed everything else is remembered.
+        // 14. Replay: only what passed everything else is remembered, and only so much of one instance.
+        let instance = budget::key_of_instance(&claims.instance);
+        if self.edge.instance_requests.is_spent(instance, now) {
+            return Err(Reason::InstanceBudget.into());
+        }
         let key = sha256_of(&[&result.digest, proof.claims.token_id]);
         let mut replay_key = [0; 16];
         replay_key.copy_from_slice(&key[..16]);
         match self.edge.replay.insert(replay_key, now) {
-            Replay::Fresh => {}
+            Replay::Fresh => self.edge.instance_requests.spend(instance, now),
             Replay::Replayed => return Err(Reason::Replayed.into()),
             Replay::Full => return Err(Reason::ReplaySetFull.into()),
         }
@@ -532,7 +549,8 @@ impl Context<'_> {
 
     fn deny_list(&self, result: &VerifiedResult) -> Result<(), Reason> {
         let list = self.edge.deny_list.load();
-        let Some(list) = list.as_deref() else {
+        // A list speaks of its own issuer's instances alone.
+        let Some(list) = list.as_deref().filter(|list| list.issuer == result.claims.issuer) else {
             return if self.edge.deny_list_required { Err(Reason::DenyListStale) } else { Ok(()) };
         };
         if list.instances.contains(&result.claims.instance) {

@@ -3,10 +3,10 @@
 //! [`Edge::check`] is a plain function of the request and the time. It performs no I/O: where it lacks something
 //! that only a network can give, it answers [`Decision::Needs`], and the runtime calls again.
 
+mod budget;
 mod cache;
 pub mod decision;
 pub mod deny_list;
-mod failure_budget;
 mod first_use;
 pub mod identity;
 pub mod refusal;

@@ -28,6 +28,8 @@ pub enum Reason {
     NoRoute,
     /// Too many refused requests from this address.
     FailureBudget,
+    /// Too many requests of this instance.
+    InstanceBudget,
     /// No access token.
     NoCredential,
     /// No result or no proof.
@@ -190,7 +192,7 @@ impl Reason {
             | Self::TwoFlavours => Code::InvalidRequest,
             Self::NoRoute => Code::NotFound,
             Self::ContentTooLarge => Code::ContentTooLarge,
-            Self::FailureBudget => Code::RateLimited,
+            Self::FailureBudget | Self::InstanceBudget => Code::RateLimited,
             Self::NoCredential | Self::BasicRefused => Code::NoCredential,
             Self::NonceMissing | Self::Nonce(_) => Code::UseAttestationChallenge,
             Self::ProofCredential
@@ -246,6 +248,7 @@ impl Reason {
             Self::FlavourNotAccepted => "flavour_not_accepted",
             Self::NoRoute => "no_route",
             Self::FailureBudget => "failure_budget",
+            Self::InstanceBudget => "instance_budget",
             Self::NoCredential => "no_credential",
             Self::NoAttestation => "no_attestation",
             Self::ResultEncoding(_) => "result_encoding",
@@ -297,9 +300,36 @@ impl Reason {
         }
     }
 
-    /// Whether the caller is to blame, so that the refusal counts against its address.
-    pub const fn is_callers_fault(self) -> bool {
-        !matches!(self.code(), Code::Unavailable | Code::RateLimited | Code::UseAttestationChallenge)
+    /// Whether the refusal counts against the address it came from: what only forgers and broken software send.
+    /// Expired tokens, missing scopes and clients that do not attest yet are everyday life behind a shared address.
+    pub const fn counts_against_source(self) -> bool {
+        matches!(
+            self,
+            Self::Request(_)
+                | Self::FieldMalformed
+                | Self::AuthorizationMalformed
+                | Self::TokenInQuery
+                | Self::TwoFlavours
+                | Self::ResultEncoding(_)
+                | Self::ResultUnknownIssuer
+                | Self::ResultUnknownKey
+                | Self::ResultSignature
+                | Self::InstanceDenied
+                | Self::KeyDenied
+                | Self::ProofEncoding(_)
+                | Self::ProofOfAnotherResult
+                | Self::ProofSignature
+                | Self::ProofAudience
+                | Self::ProofMethod
+                | Self::ProofTarget
+                | Self::ProofQuery
+                | Self::ProofContent
+                | Self::ProofCredential
+                | Self::AccessToken(_)
+                | Self::TokenOfAnotherInstance
+                | Self::TokenUsedElsewhere
+                | Self::Replayed
+        )
     }
 }
 

@@ -1,6 +1,7 @@
 //! The replay set: a proof passes once.
 
 use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, PoisonError};
 
 use countersign_core::time::Timestamp;
@@ -24,6 +25,8 @@ pub struct ReplaySet {
     window: u64,
     capacity: usize,
     shards: Box<[Mutex<Shard>]>,
+    /// Chooses the shard by a secret of this process, so that nobody can aim at one of them.
+    chooser: RandomState,
 }
 
 struct Shard {
@@ -41,12 +44,17 @@ impl ReplaySet {
             let set = || HashSet::with_capacity(capacity);
             Mutex::new(Shard { current: set(), previous: set(), began: Timestamp::EPOCH })
         };
-        Self { window: window.max(1), capacity, shards: (0..SHARDS).map(|_| shard()).collect() }
+        Self {
+            window: window.max(1),
+            capacity,
+            shards: (0..SHARDS).map(|_| shard()).collect(),
+            chooser: RandomState::new(),
+        }
     }
 
-    /// Remembers `key`, which must be a truncated cryptographic hash: its first byte chooses the shard.
+    /// Remembers `key`, a truncated cryptographic hash.
     pub fn insert(&self, key: [u8; 16], now: Timestamp) -> Replay {
-        let Some(shard) = self.shards.get(usize::from(key[0]) % SHARDS) else {
+        let Some(shard) = self.shards.get(self.chooser.hash_one(key) as usize % SHARDS) else {
             return Replay::Full;
         };
         let shard = &mut *shard.lock().unwrap_or_else(PoisonError::into_inner);
@@ -114,20 +122,22 @@ mod tests {
     #[test]
     fn a_time_in_the_future_once_seen_does_not_fill_the_set_for_ever() {
         let set = ReplaySet::new(SHARDS, 60);
-        let key = |n: u8| [16 * n; 16];
-        assert_eq!(set.insert(key(1), NOW.plus(10 * 365 * 86400)), Replay::Fresh);
-        assert_eq!(set.insert(key(2), NOW), Replay::Full);
-        assert_eq!(set.insert(key(1), NOW.plus(60)), Replay::Replayed);
-        assert_eq!(set.insert(key(2), NOW.plus(60)), Replay::Fresh);
+        let key = |n: u8| [n; 16];
+        assert_eq!(set.insert(key(0), NOW.plus(10 * 365 * 86400)), Replay::Fresh);
+        let full = (1..=255).find(|n| set.insert(key(*n), NOW) == Replay::Full).unwrap();
+        assert_eq!(set.insert(key(0), NOW), Replay::Replayed);
+        assert_eq!(set.insert(key(full), NOW.plus(60)), Replay::Fresh);
     }
 
     #[test]
     fn a_full_set_says_so_and_recovers_with_time() {
         let set = ReplaySet::new(SHARDS, 60);
-        let key = |n: u8| [16 * n; 16];
-        assert_eq!(set.insert(key(1), NOW), Replay::Fresh);
-        assert_eq!(set.insert(key(2), NOW), Replay::Full);
-        assert_eq!(set.insert(key(1), NOW), Replay::Replayed, "what is in is not pushed out");
-        assert_eq!(set.insert(key(2), NOW.plus(60)), Replay::Fresh);
+        let key = |n: u8| [n; 16];
+        let verdicts: Vec<Replay> = (0..=255).map(|n| set.insert(key(n), NOW)).collect();
+        let fresh = verdicts.iter().filter(|verdict| **verdict == Replay::Fresh).count();
+        assert!(fresh <= SHARDS, "{fresh} keys where there is room for {SHARDS}");
+        let full = verdicts.iter().position(|verdict| *verdict == Replay::Full).unwrap() as u8;
+        assert_eq!(set.insert(key(0), NOW), Replay::Replayed, "what is in is not pushed out");
+        assert_eq!(set.insert(key(full), NOW.plus(60)), Replay::Fresh);
     }
 }

@@ -1,5 +1,6 @@
 //! Enrolment and renewal: from an envelope to an answer, in the order of protocol section 5.
 
+mod record_budget;
 #[cfg(test)]
 mod tests;
 
@@ -14,6 +15,8 @@ use countersign_verifier::enrolment::{
 use countersign_verifier::issue::{AttestationResult, Issuer, Lifetimes};
 use countersign_verifier::policy::Appraisal;
 use serde_json::{Value, json};
+
+pub(crate) use record_budget::RecordBudget;
 
 use crate::service::Service;
 use crate::store::{Commit, CommitError, Committed, Decision, InstanceChange, Reference, StoreError};
@@ -131,7 +134,7 @@ impl Service {
             reasons.push(cause.reason().to_owned());
         }
         tracing::info!(%reference, reasons = reasons.join(","), "refused");
-        if authentic && !matches!(cause, Cause::Store(_)) {
+        if authentic && !matches!(cause, Cause::Store(_)) && self.refusals.spend(now) {
             let verdict = "refused".to_owned();
             let decision = Decision { reference, time: now, client_id, instance, verdict, reasons, claims };
             if let Err(error) = self.store.record(&decision).await {

@@ -6,6 +6,7 @@ use clap::Subcommand;
 
 use crate::cli::{Exit, answer, complain};
 use crate::document;
+use crate::policy_file::PolicyFile;
 use crate::settings::Settings;
 use crate::trust::Trust;
 
@@ -17,8 +18,12 @@ pub enum Command {
         /// The settings file (TOML).
         file: PathBuf,
     },
-    /// Print the JSON schema of settings, for an editor that completes and checks TOML.
-    Schema,
+    /// Print the JSON schema of settings or policies, for an editor that completes and checks TOML.
+    Schema {
+        /// The schema of the policy file instead.
+        #[arg(long)]
+        policy: bool,
+    },
 }
 
 /// Runs the command.
@@ -39,8 +44,10 @@ pub fn run(command: &Command) -> Exit {
             answer(format!("{}: no problems", file.display()));
             Exit::Success
         }
-        Command::Schema => {
-            answer(format!("{:#}", document::schema::<Settings>()));
+        Command::Schema { policy } => {
+            let schema =
+                if *policy { document::schema::<PolicyFile>() } else { document::schema::<Settings>() };
+            answer(format!("{schema:#}"));
             Exit::Success
         }
     }

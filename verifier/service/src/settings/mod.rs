@@ -147,9 +147,12 @@ pub struct LifetimeSettings {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitSettings {
-    /// Requests that are worked on at the same time; more wait, and then are turned away.
+    /// Requests of each listener that are worked on at the same time; more wait, and then are turned away.
     #[schemars(range(min = 1, max = 100_000))]
     pub concurrency: usize,
+    /// Open connections of each listener; what comes beyond is closed.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub connections: usize,
     /// Proofs that are remembered against replay; each takes about 40 bytes.
     #[schemars(range(min = 1024, max = 50_000_000))]
     pub replay_entries: usize,
@@ -308,7 +311,7 @@ impl Default for LifetimeSettings {
 
 impl Default for LimitSettings {
     fn default() -> Self {
-        Self { concurrency: 1024, replay_entries: 1 << 20, failures_per_10s: 20 }
+        Self { concurrency: 1024, connections: 8192, replay_entries: 1 << 20, failures_per_10s: 20 }
     }
 }
 

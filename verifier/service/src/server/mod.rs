@@ -1,5 +1,7 @@
 //! Listeners: binding, TLS, bounds on what a peer may cost, and the end of the process.
 
+mod connections;
+
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -13,6 +15,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum_server::Handle;
+use axum_server::accept::DefaultAcceptor;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use hyper_util::rt::TokioTimer;
 use rustls::ServerConfig;
@@ -21,6 +24,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tower_http::timeout::TimeoutLayer;
+
+use connections::Bounded;
 
 use crate::settings::TlsSettings;
 use crate::telemetry::Metrics;
@@ -79,6 +84,8 @@ pub(crate) struct Listener {
     pub(crate) name: &'static str,
     pub(crate) address: SocketAddr,
     pub(crate) tls: Option<Arc<ServerConfig>>,
+    /// Most open connections.
+    pub(crate) connections: usize,
     pub(crate) router: Router,
 }
 
@@ -131,9 +138,12 @@ pub(crate) fn serve(listener: Listener, bound: TcpListener) -> Result<Running, L
         Some(config) => {
             let acceptor =
                 RustlsAcceptor::new(RustlsConfig::from_config(config)).handshake_timeout(HEADER_TIMEOUT);
+            tokio::spawn(server.acceptor(Bounded::new(acceptor, listener.connections)).serve(service))
+        }
+        None => {
+            let acceptor = Bounded::new(DefaultAcceptor::new(), listener.connections);
             tokio::spawn(server.acceptor(acceptor).serve(service))
         }
-        None => tokio::spawn(server.serve(service)),
     };
     Ok(Running { address, handle, task })
 }
@@ -270,3 +280,63 @@ impl fmt::Display for ListenError {
 }
 
 impl std::error::Error for ListenError {}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn tls_files_that_cannot_be_used_are_named_with_what_to_do() {
+        let directory = tempfile::tempdir().unwrap();
+        let settings = TlsSettings {
+            certificate: directory.path().join("cert.pem"),
+            key: directory.path().join("key.pem"),
+        };
+        let problem = || match tls(&settings) {
+            Err(ListenError::Tls { path, problem }) => (path, problem),
+            other => panic!("{other:?}"),
+        };
+        let missing = TlsProblem::Unreadable(io::ErrorKind::NotFound);
+        assert_eq!(problem(), (settings.certificate.clone(), missing));
+        fs::write(&settings.certificate, "no certificate").unwrap();
+        assert_eq!(problem(), (settings.certificate.clone(), TlsProblem::NoPem));
+        fs::write(&settings.certificate, "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n")
+            .unwrap();
+        assert_eq!(problem(), (settings.key.clone(), missing));
+        fs::write(&settings.key, "no key").unwrap();
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+
+            fs::set_permissions(&settings.key, fs::Permissions::from_mode(0o644)).unwrap();
+            assert_eq!(problem(), (settings.key.clone(), TlsProblem::Exposed));
+            fs::set_permissions(&settings.key, fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        assert_eq!(problem(), (settings.key.clone(), TlsProblem::NoPem));
+    }
+
+    #[tokio::test]
+    async fn a_connection_beyond_the_bound_is_closed() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        use tokio::net::TcpStream;
+
+        let bound = bind("public", SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let router = Router::new().route("/", axum::routing::get(async || "ok"));
+        let address = bound.local_addr().unwrap();
+        let running =
+            serve(Listener { name: "public", address, tls: None, connections: 1, router }, bound).unwrap();
+        let request = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+        let mut first = TcpStream::connect(address).await.unwrap();
+        first.write_all(request).await.unwrap();
+        assert_ne!(first.read(&mut [0; 64]).await.unwrap(), 0);
+        let mut second = TcpStream::connect(address).await.unwrap();
+        // Closed before or after the request arrives: either way nothing is answered.
+        let _ = second.write_all(request).await;
+        assert!(matches!(second.read(&mut [0; 64]).await, Ok(0) | Err(_)));
+        drop((first, second));
+        running.shut_down();
+        running.ended().await;
+    }
+}
