@@ -66,7 +66,7 @@ pub struct Headers {
     /// The identifier of the protected resource (RFC 9728); default: the origin of the URL.
     #[arg(long, value_name = "URL")]
     resource: Option<String>,
-    /// The request: method and absolute URL, such as "GET https://api.example/v1/x".
+    /// The request: method and absolute URL, such as `GET https://api.example/v1/x`.
     #[arg(long, value_name = "REQUEST", conflicts_with_all = ["url", "method"])]
     request: Option<String>,
     /// The method of the request.
