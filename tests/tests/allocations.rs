@@ -1,4 +1,5 @@
 //! The warm path of the edge's decision allocates nothing: measured, not guessed.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 #[path = "../benches/scene.rs"]
 mod scene;

@@ -1,6 +1,6 @@
 //! The small X.509 path checker for attestation chains: leaf first, every certificate issued by the next, the
 //! last one by an anchor. Genuine Android chains break RFC 5280 in known ways, so the rules of a path are data
-//! here ([`Rules`]), and each leniency has a name.
+//! here (`Rules`), and each leniency has a name.
 
 use countersign_core::time::Timestamp;
 

@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 
 use crate::http::{Got, Sent};
 use crate::nginx_process::{Nginx, is_installed};
-use crate::world::World;
+use crate::world::{RESOURCE, World};
 
 const IDENTITY: [&str; 9] = [
     "x-attested-instance",
@@ -27,7 +27,7 @@ async fn behind_nginx() -> Option<(World, Nginx)> {
         return None;
     }
     let world = World::new("nginx").await;
-    let nginx = Nginx::start(world.edge, world.upstream.address).await;
+    let nginx = Nginx::start(&world).await;
     Some((world, nginx))
 }
 
@@ -162,9 +162,12 @@ async fn a_nonce_makes_its_round_trip() {
 #[tokio::test]
 async fn who_fails_too_often_waits() {
     let Some((world, nginx)) = behind_nginx().await else { return };
-    let mut last = Sent::new("GET", "/v1/account").send(nginx.address).await;
+    let forged =
+        world.proven("GET", "/v1/account").without("Attestation-Result").with("Attestation-Result", "forged");
+    let mut last = forged.send(nginx.address).await;
     for _ in 0..20 {
-        last = Sent::new("GET", "/v1/account").send(nginx.address).await;
+        assert_eq!(last.status, 400);
+        last = forged.send(nginx.address).await;
     }
     assert_eq!((last.status, last.one("retry-after")), (429, "10"), "{last:?}");
     assert_eq!(world.upstream.requests(), 0);
@@ -212,6 +215,17 @@ async fn the_question_to_the_edge_is_not_for_clients() {
 }
 
 #[tokio::test]
+async fn what_a_challenge_points_to_can_be_read_by_anybody() {
+    let Some((world, nginx)) = behind_nginx().await else { return };
+    let refused = Sent::new("GET", "/v1/account").send(nginx.address).await;
+    let path = "/.well-known/oauth-protected-resource";
+    assert!(challenge(&refused).contains(&format!(r#"resource_metadata="{RESOURCE}{path}""#)), "{refused:?}");
+    let metadata = Sent::new("GET", path).send(nginx.address).await;
+    assert_eq!((metadata.status, &metadata.json()["resource"]), (200, &json!(RESOURCE)));
+    assert_eq!(world.upstream.requests(), 0);
+}
+
+#[tokio::test]
 async fn the_apis_own_answers_stay_as_they_are() {
     let Some((world, nginx)) = behind_nginx().await else { return };
     for status in [200, 400, 401, 403, 404, 429, 500, 503] {
@@ -230,7 +244,7 @@ async fn without_an_edge_nothing_passes() {
     let world = World::new("nginx").await;
     let sent = world.proven("GET", "/v1/account");
     let observed = Sent::new("GET", "/v1/observed");
-    let nginx = Nginx::start(world.edge, world.upstream.address).await;
+    let nginx = Nginx::start(&world).await;
     let upstream = world.stop_edge().await;
     for sent in [sent, observed] {
         let got = sent.send(nginx.address).await;
@@ -246,7 +260,7 @@ async fn an_edge_that_never_answers_lets_nothing_pass() {
     }
     let world = World::new("nginx").await;
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let nginx = Nginx::start(silent.local_addr().unwrap(), world.upstream.address).await;
+    let nginx = Nginx::start_asking(silent.local_addr().unwrap(), &world).await;
     let got = world.proven("GET", "/v1/account").send(nginx.address).await;
     assert_eq!(got.status, 503, "{got:?}");
     assert_eq!(world.upstream.requests(), 0);
@@ -264,8 +278,16 @@ async fn an_edge_that_answers_nonsense_lets_nothing_pass() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, nonsense).await });
-    let nginx = Nginx::start(address, world.upstream.address).await;
+    let nginx = Nginx::start_asking(address, &world).await;
     let got = world.proven("GET", "/v1/account").send(nginx.address).await;
     assert_eq!(got.status, 503, "{got:?}");
     assert_eq!(world.upstream.requests(), 0);
+}
+
+#[test]
+fn the_settings_of_the_example_are_valid() {
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/nginx/countersign.toml");
+    let settings =
+        countersign_service::settings::Settings::load(&file).map_err(|problems| problems.to_string());
+    assert_eq!(settings.map(|settings| settings.resources.len()), Ok(1));
 }

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 
+use crate::world::World;
+
 /// A running nginx; ends when dropped.
 pub(crate) struct Nginx {
     pub(crate) address: SocketAddr,
@@ -17,17 +19,24 @@ pub(crate) struct Nginx {
 }
 
 impl Nginx {
-    /// Starts nginx between clients and `upstream`, asking `edge`.
-    pub(crate) async fn start(edge: SocketAddr, upstream: SocketAddr) -> Self {
+    /// Starts nginx in front of the API of `world`, asking its edge.
+    pub(crate) async fn start(world: &World) -> Self {
+        Self::start_asking(world.edge, world).await
+    }
+
+    /// As [`Nginx::start`], asking something else than the edge.
+    pub(crate) async fn start_asking(edge: SocketAddr, world: &World) -> Self {
         // Another process may take the port between our letting go and nginx' taking it.
+        let mut words = String::new();
         for _ in 0..5 {
             let directory = tempfile::tempdir().unwrap();
             let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-            configure(directory.path(), free, edge, upstream);
+            configure(directory.path(), [free, world.upstream.address, world.public, edge]);
             let child = Command::new(program().expect("looked for before"))
                 .arg("-p")
                 .arg(directory.path())
-                .args(["-c", "nginx.conf", "-e", "stderr"])
+                .args(["-c", "nginx.conf", "-e"])
+                .arg(directory.path().join("error.log"))
                 .args(["-g", "daemon off; master_process off; pid nginx.pid;"])
                 .spawn()
                 .unwrap();
@@ -35,8 +44,9 @@ impl Nginx {
             if listens(&mut process.0, free).await {
                 return Self { address: free, _process: process, _directory: directory };
             }
+            words = std::fs::read_to_string(directory.path().join("error.log")).unwrap_or_default();
         }
-        panic!("nginx does not start; its own words stand above");
+        panic!("nginx does not start: {words}");
     }
 }
 
@@ -76,14 +86,14 @@ fn program() -> Option<PathBuf> {
 }
 
 /// The example's files with the addresses of this test.
-fn configure(directory: &Path, listen: SocketAddr, edge: SocketAddr, upstream: SocketAddr) {
+fn configure(directory: &Path, addresses: [SocketAddr; 4]) {
+    let replaced = ["127.0.0.1:8000", "127.0.0.1:8001", "127.0.0.1:8080", "127.0.0.1:8081"];
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/nginx");
     let read = |name: &str| std::fs::read_to_string(example.join(name)).unwrap();
-    let (replaced, with) = (["127.0.0.1:8000", "127.0.0.1:8001", "127.0.0.1:8081"], [listen, upstream, edge]);
     let adapt = |text: &str| {
         replaced
             .iter()
-            .zip(with)
+            .zip(addresses)
             .fold(text.to_owned(), |text, (old, new)| text.replace(old, &new.to_string()))
     };
     let whole = read("nginx.conf");

@@ -50,6 +50,7 @@ mode = 'warn'
 pub(crate) struct World {
     pub(crate) upstream: Upstream,
     pub(crate) edge: SocketAddr,
+    pub(crate) public: SocketAddr,
     service: RunningService,
     token: String,
     session: Session,
@@ -69,6 +70,7 @@ impl World {
         Self {
             upstream: Upstream::start().await,
             edge: service.address("edge").unwrap(),
+            public: service.address("public").unwrap(),
             service,
             token: access_token(&phone.instance_key()),
             session,

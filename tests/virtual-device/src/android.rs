@@ -13,6 +13,7 @@ use crate::{
         ApplicationId, AuthorizationList, BootState, KeyDescription, RootOfTrust, SecurityLevel,
         key_mint_version, tag,
     },
+    saved::PhoneKeys,
     seed::Seed,
 };
 
@@ -232,6 +233,14 @@ impl VirtualAndroid {
     pub fn sign(&self, message: &[u8]) -> [u8; 64] {
         let signature: Signature = self.instance_key.sign(message);
         signature.to_bytes().into()
+    }
+
+    pub(crate) fn keys(&self) -> PhoneKeys {
+        PhoneKeys { keys_made: self.keys_made, instance_key: self.instance_key.clone(), app_attest: None }
+    }
+
+    pub(crate) fn take_keys(&mut self, keys: PhoneKeys) {
+        (self.keys_made, self.instance_key) = (keys.keys_made, keys.instance_key);
     }
 
     /// The authority that provisioned the phone.

@@ -200,6 +200,19 @@ impl VirtualDevice {
         self.phone = change(self.phone.clone());
     }
 
+    /// What the app has stored, and whether the instance key and the App Attest key are there.
+    pub(crate) fn kept(&self) -> (&[u8], bool, bool) {
+        (self.stored.as_deref().unwrap_or_default(), self.handle.is_some(), self.has_app_attest_key)
+    }
+
+    /// Puts back what was kept, and starts the app anew.
+    pub(crate) fn put_back(&mut self, stored: Vec<u8>, handle: Option<KeyHandle>, has_app_attest_key: bool) {
+        self.stored = Some(stored).filter(|stored| !stored.is_empty());
+        self.handle = handle;
+        self.has_app_attest_key = has_app_attest_key;
+        self.restart();
+    }
+
     fn step(&mut self, event: Event, now: Now) -> Progress {
         self.feed(event, now);
         while let Some(effect) = self.queue.pop_front() {

@@ -13,6 +13,7 @@ use crate::{
     asn1,
     certificate::{p256_public_key_info, sign_chain},
     hostile::{AssertionAttack, IphoneAttack, IphoneForgery},
+    saved::PhoneKeys,
     seed::Seed,
 };
 
@@ -266,6 +267,21 @@ impl VirtualIphone {
     pub fn sign(&self, message: &[u8]) -> [u8; 64] {
         let signature: Signature = self.instance_key.sign(message);
         signature.to_bytes().into()
+    }
+
+    pub(crate) fn keys(&self) -> PhoneKeys {
+        PhoneKeys {
+            keys_made: self.keys_made,
+            instance_key: self.instance_key.clone(),
+            app_attest: Some((self.app_attest_key.clone(), self.counter)),
+        }
+    }
+
+    pub(crate) fn take_keys(&mut self, keys: PhoneKeys) {
+        (self.keys_made, self.instance_key) = (keys.keys_made, keys.instance_key);
+        if let Some((key, counter)) = keys.app_attest {
+            (self.app_attest_key, self.counter) = (key, counter);
+        }
     }
 
     /// The authority that attests the phone.

@@ -35,6 +35,7 @@ pub mod hostile;
 pub mod iphone;
 pub mod key_description;
 pub mod phone;
+pub mod saved;
 pub mod seed;
 pub mod session;
 
@@ -47,5 +48,6 @@ pub use hostile::{AndroidAttack, AssertionAttack, EnrolmentAttack, Expected, Iph
 pub use iphone::{AppAttestation, AppExtensions, Environment, VirtualIphone};
 pub use key_description::{BootState, SecurityLevel};
 pub use phone::VirtualPhone;
+pub use saved::RestoreError;
 pub use seed::{Seed, SeededRandom};
 pub use session::{HeaderFields, ProofRequest, Session, SessionKey};

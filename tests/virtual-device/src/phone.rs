@@ -7,7 +7,9 @@ use countersign_core::{
     token::{keys::PublicKey, result::Protection},
 };
 
-use crate::{android::VirtualAndroid, iphone::VirtualIphone, key_description::SecurityLevel};
+use crate::{
+    android::VirtualAndroid, iphone::VirtualIphone, key_description::SecurityLevel, saved::PhoneKeys,
+};
 
 /// A virtual phone of either platform.
 #[derive(Clone)]
@@ -57,6 +59,24 @@ impl VirtualPhone {
             Self::Iphone(phone) => phone.sign(message),
             Self::Android(phone) => phone.sign(message),
         }
+    }
+
+    /// Its keys, to be saved.
+    pub(crate) fn keys(&self) -> PhoneKeys {
+        match self {
+            Self::Iphone(phone) => phone.keys(),
+            Self::Android(phone) => phone.keys(),
+        }
+    }
+
+    /// Takes saved keys over; false if they are of the other platform.
+    pub(crate) fn take_keys(&mut self, keys: PhoneKeys) -> bool {
+        match (self, keys.app_attest.is_some()) {
+            (Self::Iphone(phone), true) => phone.take_keys(keys),
+            (Self::Android(phone), false) => phone.take_keys(keys),
+            _ => return false,
+        }
+        true
     }
 
     /// A phone of the same model with the same app: genuine, and somebody else's.

@@ -297,3 +297,38 @@ fn the_same_seed_makes_the_same_enrolment() {
     };
     assert_eq!(enrolment(), enrolment());
 }
+
+#[test]
+fn a_saved_device_renews_in_the_next_process() {
+    for (mut device, phone) in [
+        (iphone(), VirtualPhone::from(VirtualIphone::new(&AppleAuthority::from_seed(&seed()), &seed()))),
+        (android(), VirtualPhone::from(VirtualAndroid::new(&GoogleAuthority::from_seed(&seed()), &seed()))),
+    ] {
+        let service = Service::default();
+        device.obtain_blocking(now(0), |call| service.answer(call)).unwrap();
+        let other_seed = Seed::from_text("next process");
+        let mut restored = VirtualDevice::restore(phone, settings(), &other_seed, &device.save()).unwrap();
+        restored.obtain_blocking(now(1), |call| service.answer(call)).unwrap();
+        let received = service.received.borrow();
+        let [enrolment, renewal] = &received[..] else { panic!("{} envelopes", received.len()) };
+        assert_eq!((enrolment.purpose(), renewal.purpose()), (Purpose::Enrol, Purpose::Renew));
+        assert_eq!(enrolment.instance_key, renewal.instance_key);
+        assert!(enrolment.session_key != renewal.session_key);
+    }
+}
+
+#[test]
+fn a_damaged_or_foreign_save_is_refused() {
+    let restore = |phone: VirtualPhone, saved: &[u8]| {
+        VirtualDevice::restore(phone, settings(), &seed(), saved).map(drop).map_err(|error| error.reason())
+    };
+    let iphone_again =
+        || VirtualPhone::from(VirtualIphone::new(&AppleAuthority::from_seed(&seed()), &seed()));
+    let saved = iphone().save();
+    assert_eq!(restore(iphone_again(), &saved), Ok(()));
+    assert_eq!(restore(iphone_again(), &android().save()), Err("saved_device_of_other_platform"));
+    for end in 0..saved.len() {
+        assert_eq!(restore(iphone_again(), &saved[..end]), Err("saved_device_malformed"), "{end}");
+    }
+    assert_eq!(restore(iphone_again(), &[&saved[..], &[0]].concat()), Err("saved_device_malformed"));
+}

@@ -146,3 +146,77 @@ async fn a_reference_is_explained_and_an_instance_banned_beside_the_running_serv
     assert!(run(served.directory.path(), &["instances", "unban", instance]).status.success());
     assert!(served.headers(&["https://api.example/"]).status.success());
 }
+
+#[tokio::test]
+async fn a_phone_with_state_renews_as_the_instance_that_it_was() {
+    let served = Served::start();
+    for platform in ["iphone", "android"] {
+        let words = ["--platform", platform, "--state", platform, "--format", "json", "https://api.example/"];
+        let instances: Vec<_> = (0..3)
+            .map(|_| {
+                let output = served.headers(&words);
+                assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+                let printed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+                printed["instance_id"].as_str().unwrap().to_owned()
+            })
+            .collect();
+        assert!(instances.iter().all(|instance| *instance == instances[0]), "{instances:?}");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let metadata = fs::metadata(served.directory.path().join(platform)).unwrap();
+            assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
+        }
+    }
+    let other = served.headers(&["--platform", "android", "--state", "iphone", "https://api.example/"]);
+    assert!(String::from_utf8(other.stderr).unwrap().contains("saved_device_of_other_platform"));
+}
+
+#[tokio::test]
+async fn a_request_is_named_in_one_word_and_printed_for_curl() {
+    let served = Served::start();
+    fs::write(served.directory.path().join("body"), "7").unwrap();
+    let request = ["--request", "POST https://api.example/v1/pay", "--format", "curl", "--body", "body"];
+    let printed = String::from_utf8(served.headers(&request).stdout).unwrap();
+    for part in ["curl --include --request 'POST'", "--header 'Attestation-Proof: ", "--data-binary '@body'"]
+    {
+        assert!(printed.contains(part), "{part} in {printed}");
+    }
+    assert!(printed.trim_end().ends_with("'https://api.example/v1/pay'"), "{printed}");
+}
+
+#[tokio::test]
+async fn attacks_are_refused_by_the_service_or_by_the_edge() {
+    let served = Served::start();
+    for attack in
+        ["iphone:other-app", "android:rooted", "assertion:counter-replay", "envelope:relayed-evidence"]
+    {
+        let output = served.headers(&["--attack", attack, "https://api.example/"]);
+        assert_eq!(output.status.code(), Some(1), "{attack}");
+        assert!(String::from_utf8(output.stderr).unwrap().contains("The service refuses: "), "{attack}");
+    }
+    let output = served.headers(&["--attack", "proof:self-issued-result", "https://api.example/"]);
+    assert_eq!(served.ask(&String::from_utf8(output.stdout).unwrap(), "/").await, 401);
+    let unknown = served.headers(&["--attack", "android:unheard-of", "https://api.example/"]);
+    assert_eq!(unknown.status.code(), Some(3));
+    let listed = run(served.directory.path(), &["virtual-device", "attacks"]);
+    assert!(String::from_utf8(listed.stdout).unwrap().contains("android:rooted"));
+}
+
+#[test]
+fn nothing_is_sent_in_the_clear_to_another_machine() {
+    let directory = tempfile::tempdir().unwrap();
+    for (service, url) in [
+        ("http://attest.example", "https://api.example/"),
+        ("https://attest.example", "http://api.example/"),
+        ("http://192.0.2.1:8080", "https://api.example/"),
+    ] {
+        for attack in [&[][..], &["--attack", "proof:old"]] {
+            let words = ["virtual-device", "headers", "--service", service, "--client-id", "app", url];
+            let output = run(directory.path(), &[&words, attack].concat());
+            assert_eq!(output.status.code(), Some(1), "{service} {url}");
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert!(said.contains("config_plaintext"), "{said}");
+        }
+    }
+}

@@ -8,7 +8,7 @@ use axum::Router;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use countersign_core::time::Timestamp;
-use countersign_edge::{CountersignLayer, JwksSource};
+use countersign_edge::{CountersignLayer, JwksSource, Limits};
 use countersign_verifier::check::trust::KeyOwner;
 use http::StatusCode;
 use tokio::sync::{Semaphore, mpsc};
@@ -373,6 +373,7 @@ async fn builder_with_long_timeout(issuer: &Issuer, clock: &Clock) -> Countersig
         .client("app", AUTHORIZATION_SERVER, "client")
         .clock(move || clock.now())
         .fetch_timeout(Duration::from_secs(60))
+        .limits(Limits { instance_requests: u32::MAX, ..Limits::default() })
         .start()
         .await
         .unwrap()

@@ -276,19 +276,19 @@ async fn refused_requests_are_limited_by_address_only_where_the_address_is_known
     let direct = below(&builder().source(peer_address).start().await.unwrap());
     let behind_proxy = below(&builder().start().await.unwrap());
     let from = |address: [u8; 4]| {
-        let mut request = request(&Sent { result: None, ..scene.sent() }, Body::empty());
+        let mut request = request(&Sent { result: Some("forged".into()), ..scene.sent() }, Body::empty());
         let peer: SocketAddr = (IpAddr::from(address), 40000).into();
         request.extensions_mut().insert(ConnectInfo(peer));
         request
     };
     for _ in 0..20 {
-        assert_eq!(send(&direct, from([192, 0, 2, 1])).await.status, StatusCode::UNAUTHORIZED);
-        assert_eq!(send(&behind_proxy, from([192, 0, 2, 1])).await.status, StatusCode::UNAUTHORIZED);
+        assert_eq!(send(&direct, from([192, 0, 2, 1])).await.status, StatusCode::BAD_REQUEST);
+        assert_eq!(send(&behind_proxy, from([192, 0, 2, 1])).await.status, StatusCode::BAD_REQUEST);
     }
     let limited = send(&direct, from([192, 0, 2, 1])).await;
     assert_eq!((limited.status, limited.header("retry-after")), (StatusCode::TOO_MANY_REQUESTS, "10"));
-    assert_eq!(send(&direct, from([192, 0, 2, 2])).await.status, StatusCode::UNAUTHORIZED);
-    assert_eq!(send(&behind_proxy, from([192, 0, 2, 1])).await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(send(&direct, from([192, 0, 2, 2])).await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(send(&behind_proxy, from([192, 0, 2, 1])).await.status, StatusCode::BAD_REQUEST);
 }
 
 #[tokio::test]

@@ -137,18 +137,19 @@ impl Service {
 
     async fn denied(&self, cause: Cause, known: Known, source: IpAddr, now: Timestamp) -> Denial {
         let Known { client_id, instance, authentic, mut reasons, claims } = known;
+        if reasons.is_empty() {
+            reasons.push(cause.reason().to_owned());
+        }
         let recorded = authentic && !matches!(cause, Cause::Store(_));
         if recorded && !self.refusals.spend(source, now) {
             // A reference would lead to nothing.
             self.metrics.refusal_not_recorded();
+            tracing::info!(reasons = reasons.join(","), "refused");
             return Denial { reference: None, cause };
         }
         let Some(reference) = fresh::<5>().map(Reference::from_random) else {
             return Denial { reference: None, cause };
         };
-        if reasons.is_empty() {
-            reasons.push(cause.reason().to_owned());
-        }
         tracing::info!(%reference, reasons = reasons.join(","), "refused");
         if recorded {
             let verdict = "refused".to_owned();

@@ -1,4 +1,4 @@
-//! Apple App Attest: the attestation of a new key. Assertions by that key are in [`assertion`].
+//! Apple App Attest: the attestation of a new key. Assertions by that key are verified by [`verify_assertion`].
 //!
 //! The numbered steps are those of Apple's "Validating apps that connect to your server".
 

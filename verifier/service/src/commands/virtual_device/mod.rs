@@ -1,0 +1,197 @@
+//! `countersign virtual-device`: plays a phone against a running service, so that a request can be tried with curl.
+//!
+//! The phone's evidence has the genuine shape under roots of its own. A service accepts it only if its policy names
+//! those roots in the `danger` section; whoever holds the seed can then forge any phone. This command is therefore
+//! left out of release builds.
+
+mod app;
+mod attack;
+mod files;
+mod phone;
+mod printed;
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use countersign_core::challenge::Challenge;
+use countersign_virtual_device::{AppleAuthority, GoogleAuthority};
+
+use crate::cli::{Exit, answer, complain};
+use attack::Attack;
+use phone::{Phone, SeedSource};
+use printed::Format;
+
+/// What the virtual device does.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Write the roots that the policy's danger section must name, as apple.pem and google.pem.
+    Roots {
+        /// The seed that everything follows from.
+        #[command(flatten)]
+        seed: SeedSource,
+        /// Where to write them.
+        #[arg(long, value_name = "DIR", default_value = ".")]
+        out: PathBuf,
+    },
+    /// Enrol with a service, or renew, and print the header fields of one request:
+    /// `countersign virtual-device headers … | curl --header @- https://api.example/…`
+    Headers(Box<Headers>),
+    /// List the attacks that `headers --attack` can play.
+    Attacks,
+}
+
+/// Arguments of `virtual-device headers`.
+#[derive(Debug, Args)]
+pub struct Headers {
+    #[command(flatten)]
+    phone: Phone,
+    /// URL of the attestation service: https, or http on this machine.
+    #[arg(long, value_name = "URL")]
+    service: String,
+    /// Its issuer, if that is not the URL under which it is called here.
+    #[arg(long, value_name = "URL")]
+    issuer: Option<String>,
+    /// The OAuth client_id of the app.
+    #[arg(long, value_name = "ID")]
+    client_id: String,
+    /// Keep the phone's keys and instance in this file (mode 0600), and renew with them the next time. Default: the
+    /// app is installed anew each time.
+    #[arg(long, value_name = "FILE", conflicts_with = "attack")]
+    state: Option<PathBuf>,
+    /// Lie, in this way; `countersign virtual-device attacks` lists all.
+    #[arg(long, value_name = "KIND:NAME", value_parser = Attack::from_name)]
+    attack: Option<Attack>,
+    /// The identifier of the protected resource (RFC 9728); default: the origin of the URL.
+    #[arg(long, value_name = "URL")]
+    resource: Option<String>,
+    /// The request: method and absolute URL, such as `GET https://api.example/v1/x`.
+    #[arg(long, value_name = "REQUEST", conflicts_with_all = ["url", "method"])]
+    request: Option<String>,
+    /// The method of the request.
+    #[arg(long, default_value = "GET")]
+    method: String,
+    /// The body of the request, to be covered by the proof.
+    #[arg(long, value_name = "FILE")]
+    body: Option<PathBuf>,
+    /// The access token.
+    #[arg(long, value_name = "TOKEN", env = "COUNTERSIGN_ACCESS_TOKEN", hide_env_values = true)]
+    access_token: Option<String>,
+    /// The nonce that the edge asked for (`OAuth-Client-Attestation-Challenge`).
+    #[arg(long, value_name = "NONCE")]
+    nonce: Option<String>,
+    /// What to print.
+    #[arg(long, value_enum, default_value_t, conflicts_with = "json")]
+    format: Format,
+    /// The same as `--format json`.
+    #[arg(long)]
+    json: bool,
+    /// The absolute URL of the request.
+    #[arg(value_name = "URL", required_unless_present = "request")]
+    url: Option<String>,
+}
+
+/// The request that is to be proven.
+struct Request {
+    method: String,
+    url: String,
+    resource: String,
+    body: Option<Vec<u8>>,
+    nonce: Option<Challenge>,
+}
+
+/// What went wrong, as a sentence.
+struct Failed(String);
+
+impl<E: fmt::Display> From<E> for Failed {
+    fn from(error: E) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// Runs the command.
+pub fn run(command: &Command) -> Exit {
+    let done = match command {
+        Command::Roots { seed, out } => write_roots(seed, out),
+        Command::Headers(arguments) => print_headers(arguments),
+        Command::Attacks => {
+            answer(attack::list());
+            Ok(())
+        }
+    };
+    match done {
+        Ok(()) => Exit::Success,
+        Err(Failed(sentence)) => {
+            complain(sentence);
+            Exit::Failure
+        }
+    }
+}
+
+fn write_roots(seed: &SeedSource, out: &Path) -> Result<(), Failed> {
+    let seed = seed.open()?;
+    let roots = [
+        ("apple.pem", AppleAuthority::from_seed(&seed).root_certificate_pem()),
+        ("google.pem", GoogleAuthority::from_seed(&seed).root_certificate_pem()),
+    ];
+    for (name, pem) in roots {
+        let path = out.join(name);
+        fs::write(&path, pem).map_err(|error| format!("{} cannot be written: {error}", path.display()))?;
+    }
+    answer("[danger]\napp_attest_roots = [\"apple.pem\"]\nandroid_key_roots = [\"google.pem\"]");
+    Ok(())
+}
+
+fn print_headers(arguments: &Headers) -> Result<(), Failed> {
+    let request = arguments.request()?;
+    // Also where an attack plays the app, nothing is sent in the clear to another machine.
+    let settings = app::settings(arguments, &request)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let fields = match arguments.attack {
+        None => runtime.block_on(app::prove(arguments, settings, &request))?,
+        Some(attack) => runtime.block_on(attack::prove(arguments, attack, &request))?,
+    };
+    let format = if arguments.json { Format::Json } else { arguments.format };
+    complain(format!("instance {}", fields.instance));
+    answer(fields.print(format, arguments, &request));
+    Ok(())
+}
+
+impl Headers {
+    fn request(&self) -> Result<Request, Failed> {
+        let (method, url) = match (&self.request, &self.url) {
+            (Some(request), _) => {
+                request.split_once(' ').ok_or("--request is a method, a space and an absolute URL")?
+            }
+            (None, Some(url)) => (self.method.as_str(), url.as_str()),
+            (None, None) => return Err("which request? Name its URL".into()),
+        };
+        let parsed = reqwest::Url::parse(url).map_err(|_| format!("{url} is no absolute URL"))?;
+        let nonce = self.nonce.as_deref().map(Challenge::from_base64url).transpose();
+        Ok(Request {
+            method: method.to_owned(),
+            url: url.to_owned(),
+            resource: self.resource.clone().unwrap_or_else(|| parsed.origin().ascii_serialization()),
+            body: self.body.as_deref().map(files::read).transpose()?,
+            nonce: nonce.map_err(|_| "the nonce is none: 56 characters of base64url")?,
+        })
+    }
+
+    /// The service as it is called here.
+    fn service(&self) -> &str {
+        self.service.trim_end_matches('/')
+    }
+
+    /// The service as it calls itself.
+    fn issuer(&self) -> &str {
+        self.issuer.as_deref().unwrap_or(self.service())
+    }
+}
+
+/// Bytes that nobody can guess.
+fn random<const N: usize>() -> Result<[u8; N], Failed> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|_| "the system gives no randomness")?;
+    Ok(bytes)
+}
