@@ -1,0 +1,210 @@
+//! The edge: what it holds between requests, and how a decision becomes an answer.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use countersign_core::challenge::{Challenge, MacKeyRing};
+use countersign_core::request::split_query;
+use countersign_core::time::Timestamp;
+
+use super::budget::{self, Budget};
+use super::cache::Generations;
+use super::decision::{Decision, Limits, Randomness, RandomnessUnavailable};
+use super::deny_list::DenyList;
+use super::first_use::FirstUse;
+use super::refusal::{Code, Reason, Refusal, Scheme};
+use super::replay::ReplaySet;
+use super::request::Request;
+use super::route::{Mode, NoncePolicy, Resource, Route};
+use super::steps::{self, CachedToken, Context, REPLAY_WINDOW, Stop, VerifiedResult};
+use super::trust::{IssuerKeys, KeyOwner, ServiceKeys};
+use crate::credential::jwks::Jwks;
+
+/// The edge: what it protects, whom it trusts, and what it remembers.
+pub struct Edge {
+    pub(super) resources: HashMap<String, (u32, Resource)>,
+    pub(super) services: Vec<IssuerKeys<ServiceKeys>>,
+    pub(super) servers: Vec<IssuerKeys<Jwks>>,
+    pub(super) nonce_keys: ArcSwap<MacKeyRing>,
+    pub(super) randomness: Box<dyn Randomness>,
+    pub(super) deny_list: ArcSwapOption<DenyList>,
+    pub(super) deny_list_required: bool,
+    pub(super) results: Generations<Box<str>, Arc<VerifiedResult>>,
+    pub(super) access_tokens: Generations<([u8; 32], u32), Arc<CachedToken>>,
+    pub(super) first_uses: FirstUse,
+    pub(super) replay: ReplaySet,
+    pub(super) source_failures: Budget,
+    pub(super) instance_requests: Budget,
+}
+impl Edge {
+    /// An edge for `resources` (by the name that the gateway's configuration uses), trusting the results of
+    /// `services` (issuers) and the tokens of `servers` (issuers). With `deny_list_required`, nothing passes without
+    /// a current deny list.
+    pub fn new(
+        resources: HashMap<String, Resource>,
+        services: impl IntoIterator<Item = String>,
+        servers: impl IntoIterator<Item = String>,
+        nonce_keys: MacKeyRing,
+        randomness: Box<dyn Randomness>,
+        deny_list_required: bool,
+        limits: Limits,
+    ) -> Self {
+        let numbered = (0..).zip(resources).map(|(number, (name, resource))| (name, (number, resource)));
+        Self {
+            resources: numbered.collect(),
+            services: services.into_iter().map(IssuerKeys::new).collect(),
+            servers: servers.into_iter().map(IssuerKeys::new).collect(),
+            nonce_keys: ArcSwap::from_pointee(nonce_keys),
+            randomness,
+            deny_list: ArcSwapOption::empty(),
+            deny_list_required,
+            results: Generations::new(limits.results),
+            access_tokens: Generations::new(limits.access_tokens),
+            first_uses: FirstUse::new(limits.first_uses),
+            replay: ReplaySet::new(limits.proofs, REPLAY_WINDOW),
+            source_failures: Budget::new(limits.addresses, limits.failures),
+            instance_requests: Budget::new(limits.results, limits.instance_requests),
+        }
+    }
+
+    /// The resource of a name.
+    pub fn resource(&self, name: &str) -> Option<&Resource> {
+        self.resources.get(name).map(|(_, resource)| resource)
+    }
+
+    /// The names of all resources.
+    pub fn resources(&self) -> impl Iterator<Item = (&str, &Resource)> {
+        self.resources.iter().map(|(name, (_, resource))| (name.as_str(), resource))
+    }
+
+    /// The keys of an attestation service that this edge trusts.
+    pub fn service(&self, issuer: &str) -> Option<&IssuerKeys<ServiceKeys>> {
+        self.services.iter().find(|service| service.issuer == issuer)
+    }
+
+    /// The keys of an authorization server that this edge trusts.
+    pub fn authorization_server(&self, issuer: &str) -> Option<&IssuerKeys<Jwks>> {
+        self.servers.iter().find(|server| server.issuer == issuer)
+    }
+
+    /// Everybody whose keys this edge needs.
+    pub fn key_owners(&self) -> impl Iterator<Item = KeyOwner> + '_ {
+        let services = self.services.iter().map(|keys| KeyOwner::AttestationService(keys.issuer.clone()));
+        let servers = self.servers.iter().map(|keys| KeyOwner::AuthorizationServer(keys.issuer.clone()));
+        services.chain(servers)
+    }
+
+    /// Whether every issuer's keys have come.
+    pub fn is_ready(&self) -> bool {
+        self.services.iter().all(IssuerKeys::is_ready) && self.servers.iter().all(IssuerKeys::is_ready)
+    }
+
+    /// Replaces the nonce keys.
+    pub fn replace_nonce_keys(&self, keys: MacKeyRing) {
+        self.nonce_keys.store(Arc::new(keys));
+    }
+
+    /// The deny list in force.
+    pub fn deny_list(&self) -> Option<Arc<DenyList>> {
+        self.deny_list.load_full()
+    }
+
+    /// Puts a deny list in force; [`DenyList::verify`] says whether it may be.
+    pub fn replace_deny_list(&self, list: DenyList) {
+        self.deny_list.store(Some(Arc::new(list)));
+    }
+
+    /// Decides about `request` at the resource called `resource`.
+    pub fn check(&self, resource: &str, request: &Request<'_>, now: Timestamp) -> Decision {
+        let Some((number, resource)) = self.resources.get(resource) else {
+            return Decision::Refusal(Refusal::new(Reason::NoRoute));
+        };
+        let mut scheme = Scheme::Bearer;
+        let (path, query) = split_query(request.path_and_query);
+        let (route, ended) = match steps::caps(request, path) {
+            Err(reason) => (None, Err(Stop::Refuse(reason))),
+            Ok(()) => match resource.route(request.method, path) {
+                None => (None, Err(Stop::Refuse(Reason::NoRoute))),
+                Some(route) => {
+                    let context =
+                        Context { edge: self, number: *number, resource, route, request, path, query, now };
+                    (Some(route), context.decide(&mut scheme))
+                }
+            },
+        };
+        let reason = match ended {
+            Ok(permit) => return Decision::Permit(permit),
+            Err(Stop::Needs(lookup)) => return Decision::Needs(lookup),
+            Err(Stop::Refuse(reason)) => reason,
+        };
+        // Where nothing is refused, nobody uses up what guards the other routes: apps that do not attest yet are
+        // what such a route is for.
+        let refuses = route.is_none_or(|route| route.mode == Mode::Require);
+        if let Some(source) = request.source
+            && refuses
+            && reason.counts_against_source()
+        {
+            self.source_failures.spend(budget::key_of_source(source), now);
+        }
+        by_mode(route, self.refusal(reason, scheme, resource, route, now))
+    }
+
+    /// The decision about a request whose lookup the runtime could not make: our own trouble, so nothing passes but
+    /// what its route only watches.
+    pub fn lookup_failed(&self, resource: &str, request: &Request<'_>) -> Decision {
+        let refusal = Refusal { retry_after: Some(5), ..Refusal::new(Reason::KeysUnavailable) };
+        let (path, _) = split_query(request.path_and_query);
+        let resource = self.resource(resource).filter(|_| steps::caps(request, path).is_ok());
+        by_mode(resource.and_then(|resource| resource.route(request.method, path)), refusal)
+    }
+
+    fn refusal(
+        &self,
+        reason: Reason,
+        scheme: Scheme,
+        resource: &Resource,
+        route: Option<&Route>,
+        now: Timestamp,
+    ) -> Refusal {
+        let code = reason.code();
+        let wants_nonce = code == Code::UseAttestationChallenge
+            || (code == Code::InvalidClientAttestation && route.is_some_and(|r| r.nonce != NoncePolicy::Off))
+            // A wrong clock is cured by a nonce, also where none is asked for.
+            || matches!(reason, Reason::ProofTime);
+        let nonce = if wants_nonce { self.issue_nonce(resource, now).ok() } else { None };
+        if code == Code::UseAttestationChallenge && nonce.is_none() {
+            return Refusal { retry_after: Some(1), ..Refusal::new(Reason::RandomnessUnavailable) };
+        }
+        Refusal {
+            reason,
+            scheme,
+            nonce,
+            retry_after: match code {
+                Code::RateLimited => Some(budget::WINDOW),
+                Code::Unavailable => Some(5),
+                _ => None,
+            },
+            scope: match code {
+                Code::InsufficientScope => route.map(|route| route.scopes.join(" ")),
+                _ => None,
+            },
+            metadata_url: resource.metadata_url.clone(),
+        }
+    }
+
+    pub(super) fn issue_nonce(&self, resource: &Resource, now: Timestamp) -> Result<Challenge, Reason> {
+        let random =
+            self.randomness.fresh().map_err(|RandomnessUnavailable| Reason::RandomnessUnavailable)?;
+        Ok(self.nonce_keys.load().issue(steps::nonce_scope(resource), now, &random))
+    }
+}
+
+/// What a refusal does to the request, as its route says.
+fn by_mode(route: Option<&Route>, refusal: Refusal) -> Decision {
+    match route.map(|route| route.mode) {
+        Some(Mode::Observe) => Decision::Observed { refusal, told: false },
+        Some(Mode::Warn) => Decision::Observed { refusal, told: true },
+        Some(Mode::Require) | None => Decision::Refusal(refusal),
+    }
+}
