@@ -129,6 +129,11 @@ impl Service {
             refusals: RecordBudget::default(),
         });
 
+        // Before the first request: without a list of bans nothing passes.
+        if let Some(edge) = &service.edge {
+            edge.edge().replace_deny_list(service.deny_list().await?);
+        }
+
         let mut listeners = BTreeMap::new();
         for (name, address, socket) in bound {
             let router = match (name, service.edge_listener()) {
