@@ -59,9 +59,9 @@ pub struct RandomnessUnavailable;
 /// What the runtime must fetch before the decision can be made.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Lookup {
-    /// A key set; whatever comes of it, [`IssuerKeys::fetched`] is to be called before checking again.
+    /// A key set; whatever comes of it, [`IssuerKeys::fetched`](super::trust::IssuerKeys::fetched) is to be called before checking again.
     Keys(KeyOwner),
-    /// The body of a request that came with [`Content::Deferred`]: everything else about it has passed.
+    /// The body of a request that came with [`Content::Deferred`](super::Content::Deferred): everything else about it has passed.
     Content,
 }
 
@@ -83,7 +83,7 @@ pub enum Decision {
     Needs(Lookup),
 }
 
-/// That a request may pass, and on whose behalf. Made by [`Edge::check`] alone.
+/// That a request may pass, and on whose behalf. Made by [`Edge::check`](super::Edge::check) alone.
 #[derive(Clone, Debug)]
 pub struct Permit {
     pub(super) result: Arc<VerifiedResult>,
