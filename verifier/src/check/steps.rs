@@ -171,7 +171,9 @@ impl Context<'_> {
         };
         // 13. Route policy.
         self.route_policy(claims, access_token.as_deref())?;
-        if self.request.content == Content::Deferred && self.route.content_required {
+        // A digest that the proof has is compared wherever the body can be had, also where none is asked for.
+        let covers_body = self.route.content_required || proof.claims.content.is_some();
+        if self.request.content == Content::Deferred && covers_body {
             return Err(Stop::Needs(Lookup::Content));
         }
         // 14. Replay: only what passed everything else is remembered, and only so much of one instance.

@@ -484,6 +484,28 @@ fn a_body_that_must_be_covered_must_be_seen_and_proven() {
 }
 
 #[test]
+fn a_changed_body_is_refused_wherever_the_proof_covers_it() {
+    let scene = Scene::new();
+    let hash = sha256(b"body");
+    let with = |seen| {
+        let sent = scene.sent_by(&scene.device([4; 32]), |_| {}, |proof| proof.content = Some(hash));
+        Sent { content: seen, ..sent }
+    };
+    let asked = scene.check(&with(Content::Deferred));
+    assert!(
+        matches!(asked, Decision::Needs(Lookup::Content)),
+        "also where the route asks for none: {asked:?}"
+    );
+    assert_eq!(scene.refused(&with(Content::Hash(sha256(b"another body")))), Reason::ProofContent);
+    assert_eq!(scene.verdict(&with(Content::Hash(hash))), None);
+    assert_eq!(
+        scene.verdict(&Sent { content: Content::Deferred, ..scene.sent() }),
+        None,
+        "no digest to compare"
+    );
+}
+
+#[test]
 fn paths_with_two_readings_and_unknown_routes_are_refused() {
     let scene = Scene::with_route(Route::new("/v1"));
     for path in
