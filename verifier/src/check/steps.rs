@@ -63,10 +63,13 @@ impl std::fmt::Debug for VerifiedResult {
     }
 }
 
+/// An access token whose signature has been verified.
 pub(super) struct CachedToken {
     pub(super) token: Arc<AccessToken>,
+    /// Edition of the authorization server's keys that verified it.
     pub(super) edition: u64,
 }
+
 /// How a check ended early.
 pub(super) enum Stop {
     Refuse(Reason),
@@ -78,6 +81,7 @@ impl From<Reason> for Stop {
         Self::Refuse(reason)
     }
 }
+
 /// Step 1: caps and shape of what every later step reads.
 pub(super) fn caps(request: &Request<'_>, path: &str) -> Result<(), Reason> {
     if request.path_and_query.len() > countersign_core::request::MAX_URI {
@@ -90,6 +94,7 @@ pub(super) fn caps(request: &Request<'_>, path: &str) -> Result<(), Reason> {
 pub(super) const fn nonce_scope(resource: &Resource) -> Scope<'_> {
     Scope::Nonce { resource: resource.identifier.as_str(), replay_domain: resource.replay_domain.as_str() }
 }
+
 /// One check under way.
 pub(super) struct Context<'a> {
     pub(super) edge: &'a Edge,
@@ -117,10 +122,9 @@ impl Context<'_> {
         let flavour = compact_fields(fields)?;
         // 3. Failure budget of the source address. Whoever shares the address of an attacker and comes with a result
         // that is known here goes on.
-        let is_known = flavour.is_some_and(|(result, _)| self.edge.results.find(result).is_some());
         if let Some(source) = self.request.source
-            && !is_known
             && self.edge.source_failures.is_spent(budget::key_of_source(source), now)
+            && !flavour.is_some_and(|(result, _)| self.edge.results.find(result).is_some())
         {
             return Err(Reason::FailureBudget.into());
         }
