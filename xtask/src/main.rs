@@ -26,7 +26,7 @@ cargo xtask COMMAND
                           groups: rust, vectors, gateways, quickstart
   ci                    format, dependencies, clippy, docs, and all tests with nothing skipped
     --without GROUP       do not insist on this group (may be repeated)
-  bench [ARGS]...       the benchmarks of core and verifier; ARGS go to `cargo bench`
+  bench [ARGS]...       the benchmarks, as ratios of one run; ARGS go to `cargo bench`
 
 In a hurry: `cargo xtask test`. Before a pull request: `cargo xtask ci`.
 The genuine test vectors are looked for in ../shared/vectors, or where COUNTERSIGN_VECTORS says.
