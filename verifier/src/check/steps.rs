@@ -124,7 +124,7 @@ impl Context<'_> {
         // that is known here goes on.
         if let Some(source) = self.request.source
             && self.edge.source_failures.is_spent(budget::key_of_source(source), now)
-            && !flavour.is_some_and(|(result, _)| self.edge.results.find(result).is_some())
+            && flavour.is_none_or(|(result, _)| self.edge.results.find(result).is_none())
         {
             return Err(Reason::FailureBudget.into());
         }
