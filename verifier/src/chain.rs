@@ -126,6 +126,8 @@ pub(crate) struct Path<'c, 't> {
     /// Leaf first, without a root.
     pub(crate) certificates: Vec<Certificate<'c>>,
     pub(crate) anchor: &'t Anchor,
+    /// Whether the anchor was found by the signature that it made: that link needs no second check.
+    is_last_link_verified: bool,
 }
 
 impl<'c, 't> Path<'c, 't> {
@@ -141,12 +143,16 @@ impl<'c, 't> Path<'c, 't> {
             certificates.push(certificate.map_err(|_| ChainError::MalformedCertificate { index })?);
         }
         let last = certificates.last().ok_or(ChainError::Length)?;
-        let anchor = match anchors.iter().find(|anchor| anchor.public_key() == last.public_key) {
+        let presented = anchors.iter().find(|anchor| anchor.public_key() == last.public_key);
+        let (anchor, is_last_link_verified) = match presented {
             Some(anchor) if last.is_self_issued() => {
                 certificates.pop();
-                anchor
+                (anchor, false)
             }
-            _ => anchors.iter().find(|anchor| is_issued_by(last, anchor)).ok_or(ChainError::UnknownRoot)?,
+            _ => {
+                let issuer = anchors.iter().find(|anchor| is_issued_by(last, anchor));
+                (issuer.ok_or(ChainError::UnknownRoot)?, true)
+            }
         };
         if certificates.len() < 2 {
             return Err(ChainError::Length);
@@ -157,7 +163,7 @@ impl<'c, 't> Path<'c, 't> {
         if let Some(index) = certificates.iter().position(is_anchor) {
             return Err(ChainError::MisplacedAnchor { index });
         }
-        Ok(Self { certificates, anchor })
+        Ok(Self { certificates, anchor, is_last_link_verified })
     }
 
     /// Verifies names, constraints and dates, then every signature from the anchor down to the leaf.
@@ -175,7 +181,8 @@ impl<'c, 't> Path<'c, 't> {
             check_constraints(certificate, index, rules.authorities)?;
         }
         let links: Vec<_> = self.certificates.iter().zip(issuers()).enumerate().collect();
-        for (index, (certificate, (_, issuer_key))) in links.into_iter().rev() {
+        let verified = usize::from(self.is_last_link_verified);
+        for (index, (certificate, (_, issuer_key))) in links.into_iter().rev().skip(verified) {
             verify_certificate(
                 certificate.signature_algorithm,
                 issuer_key,
