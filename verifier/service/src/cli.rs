@@ -2,9 +2,10 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 #[cfg(feature = "virtual-device")]
 use crate::commands::virtual_device;
@@ -43,6 +44,20 @@ pub enum Command {
     #[cfg(feature = "virtual-device")]
     #[command(subcommand)]
     VirtualDevice(virtual_device::Command),
+}
+
+/// The settings file of the service, as every command that needs it is told.
+#[derive(Debug, Args)]
+pub struct SettingsFile {
+    /// The settings file; `countersign settings schema` tells what may stand in it.
+    #[arg(
+        long = "settings",
+        short = 's',
+        value_name = "FILE",
+        default_value = "countersign.toml",
+        env = "COUNTERSIGN_SETTINGS"
+    )]
+    pub path: PathBuf,
 }
 
 const EXIT_CODES: &str = "\

@@ -1,11 +1,9 @@
 //! `countersign explain`: the decision behind a reference that a device or a user named.
 
-use std::path::PathBuf;
-
 use clap::Args;
 use serde_json::json;
 
-use crate::cli::{Exit, answer, complain};
+use crate::cli::{Exit, SettingsFile, answer, complain};
 use crate::commands::instances::with_store;
 use crate::store::{Decision, Reference};
 
@@ -15,15 +13,8 @@ pub struct Arguments {
     /// The eight characters of the reference.
     #[arg(value_name = "REFERENCE")]
     reference: String,
-    /// The settings file of the service.
-    #[arg(
-        long,
-        short,
-        value_name = "FILE",
-        default_value = "countersign.toml",
-        env = "COUNTERSIGN_SETTINGS"
-    )]
-    settings: PathBuf,
+    #[command(flatten)]
+    settings: SettingsFile,
     /// Print JSON instead of text for people.
     #[arg(long)]
     json: bool,
@@ -35,7 +26,7 @@ pub fn run(arguments: &Arguments) -> Exit {
         complain("a reference has eight letters and digits");
         return Exit::Usage;
     };
-    with_store(&arguments.settings, async |store| match store.decision(reference.as_str()).await? {
+    with_store(&arguments.settings.path, async |store| match store.decision(reference.as_str()).await? {
         Some(decision) => {
             answer(if arguments.json { to_json(&decision) } else { to_text(&decision) });
             Ok(Exit::Success)

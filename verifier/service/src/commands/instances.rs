@@ -1,13 +1,13 @@
 //! `countersign instances`: looking at an enrolled instance, banning it, lifting the ban.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::{Args, Subcommand};
 use countersign_core::token::result::InstanceId;
 use countersign_verifier::enrolment::PlatformKey;
 use serde_json::json;
 
-use crate::cli::{Exit, answer, complain};
+use crate::cli::{Exit, SettingsFile, answer, complain};
 use crate::clock::Clock;
 use crate::settings::Settings;
 use crate::store::{InstanceRecord, Store, StoreError};
@@ -29,15 +29,8 @@ pub struct Instance {
     /// The instance's identifier, as in `X-Attested-Instance`: 22 characters.
     #[arg(value_name = "INSTANCE", allow_hyphen_values = true)]
     id: String,
-    /// The settings file of the service.
-    #[arg(
-        long,
-        short,
-        value_name = "FILE",
-        default_value = "countersign.toml",
-        env = "COUNTERSIGN_SETTINGS"
-    )]
-    settings: PathBuf,
+    #[command(flatten)]
+    settings: SettingsFile,
 }
 
 /// Runs the command.
@@ -48,7 +41,7 @@ pub fn run(command: &Command) -> Exit {
         return Exit::Usage;
     };
     let now = Clock::system().now();
-    with_store(&instance.settings, async |store| {
+    with_store(&instance.settings.path, async |store| {
         let known = match command {
             Command::Show(_) => match store.instance(&id).await? {
                 Some(record) => {

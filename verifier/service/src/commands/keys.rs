@@ -1,10 +1,10 @@
 //! `countersign keys`: making and rotating the service's own keys.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::{Args, Subcommand};
 
-use crate::cli::{Exit, answer, complain};
+use crate::cli::{Exit, SettingsFile, answer, complain};
 use crate::clock::Clock;
 use crate::keys::ServiceKeys;
 use crate::settings::Settings;
@@ -21,21 +21,14 @@ pub enum Command {
 /// Where the keys are.
 #[derive(Debug, Args)]
 pub struct Place {
-    /// The settings file of the service.
-    #[arg(
-        long,
-        short,
-        value_name = "FILE",
-        default_value = "countersign.toml",
-        env = "COUNTERSIGN_SETTINGS"
-    )]
-    pub settings: PathBuf,
+    #[command(flatten)]
+    settings: SettingsFile,
 }
 
 /// Runs the command.
 pub fn run(command: &Command) -> Exit {
     let (Command::Rotate(place) | Command::New(place)) = command;
-    let settings = match Settings::load(&place.settings) {
+    let settings = match Settings::load(&place.settings.path) {
         Ok(settings) => settings,
         Err(problems) => {
             complain(problems.to_string());

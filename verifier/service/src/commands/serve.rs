@@ -1,11 +1,9 @@
 //! `countersign serve`: the attestation service, and the edge behind a gateway.
 
-use std::path::PathBuf;
-
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::cli::{Exit, complain};
+use crate::cli::{Exit, SettingsFile, complain};
 use crate::service::Service;
 use crate::settings::Settings;
 use crate::telemetry::{LogFormat, start_logging};
@@ -13,15 +11,8 @@ use crate::telemetry::{LogFormat, start_logging};
 /// Arguments of `serve`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The settings file; `countersign settings schema` tells what may stand in it.
-    #[arg(
-        long,
-        short,
-        value_name = "FILE",
-        default_value = "countersign.toml",
-        env = "COUNTERSIGN_SETTINGS"
-    )]
-    pub settings: PathBuf,
+    #[command(flatten)]
+    settings: SettingsFile,
     /// How log lines are written to standard error; the variable RUST_LOG says how much.
     #[arg(long, value_enum, default_value_t)]
     pub log: LogFormat,
@@ -29,7 +20,7 @@ pub struct Arguments {
 
 /// Runs the service until the process is told to end (SIGTERM or SIGINT).
 pub fn run(arguments: &Arguments) -> Exit {
-    let settings = match Settings::load(&arguments.settings) {
+    let settings = match Settings::load(&arguments.settings.path) {
         Ok(settings) => settings,
         Err(problems) => {
             complain(problems.to_string());
