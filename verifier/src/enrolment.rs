@@ -344,7 +344,9 @@ impl VerifiedEnrolment<'_> {
             (None, Some(evidence)) => match evidence.claims() {
                 Claims::AndroidKey(_) => (evidence.protection(), VouchedBy::Platform),
                 Claims::AppAttest(_) => (apple_protection(enrolment.protection), VouchedBy::AttestedApp),
-                Claims::DevelopmentKey(_) => (Protection::Software, VouchedBy::Developer),
+                Claims::DevelopmentKey(_) | Claims::PlayIntegrity(_) => {
+                    (Protection::Software, VouchedBy::Developer)
+                }
             },
             (None, None) => (Protection::Software, VouchedBy::Developer),
         };
@@ -388,7 +390,7 @@ fn platform_key(evidence: Option<&VerifiedEvidence>, registered: Option<&Registe
             }
         }
         Some((_, Claims::AndroidKey(_))) => PlatformKey::AndroidKey,
-        Some((_, Claims::DevelopmentKey(_))) => PlatformKey::DevelopmentKey,
+        Some((_, Claims::DevelopmentKey(_) | Claims::PlayIntegrity(_))) => PlatformKey::DevelopmentKey,
         None => registered.map_or(PlatformKey::DevelopmentKey, |registered| registered.platform_key.clone()),
     }
 }

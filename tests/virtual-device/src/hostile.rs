@@ -6,6 +6,7 @@
 mod android;
 mod assertion;
 mod iphone;
+mod play_integrity;
 mod protocol;
 
 pub use android::AndroidAttack;
@@ -13,6 +14,7 @@ pub(crate) use android::AndroidForgery;
 pub use assertion::AssertionAttack;
 pub use iphone::IphoneAttack;
 pub(crate) use iphone::IphoneForgery;
+pub use play_integrity::PlayIntegrityAttack;
 pub use protocol::{EnrolmentAttack, ProofAttack};
 
 /// What has to become of a piece of evidence.
@@ -105,6 +107,9 @@ mod tests {
         for attack in ProofAttack::ALL {
             assert_eq!(ProofAttack::from_name(&attack.name()), Some(*attack));
         }
+        for attack in PlayIntegrityAttack::ALL {
+            assert_eq!(PlayIntegrityAttack::from_name(&attack.name()), Some(*attack));
+        }
         assert_eq!(AndroidAttack::from_name("none"), None);
     }
 
@@ -115,6 +120,7 @@ mod tests {
         assert!(described(AssertionAttack::ALL.iter().map(|attack| attack.description()).collect()));
         assert!(described(EnrolmentAttack::ALL.iter().map(|attack| attack.description()).collect()));
         assert!(described(ProofAttack::ALL.iter().map(|attack| attack.description()).collect()));
+        assert!(described(PlayIntegrityAttack::ALL.iter().map(|attack| attack.description()).collect()));
         assert!(described(AndroidAttack::ALL.iter().map(|attack| attack.description()).collect()));
     }
 }

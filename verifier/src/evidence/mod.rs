@@ -9,6 +9,7 @@ pub mod app_attest;
 pub mod development_key;
 mod error;
 mod key;
+pub mod play_integrity;
 
 use countersign_core::time::Timestamp;
 use countersign_core::token::result::Protection;
@@ -28,6 +29,8 @@ pub enum EvidenceKind {
     AppAttestAssertion,
     /// An Android key attestation chain.
     AndroidKey,
+    /// A Play Integrity token.
+    PlayIntegrity,
     /// A signature by a registered development key.
     DevelopmentKey,
 }
@@ -39,6 +42,7 @@ impl EvidenceKind {
             Self::AppAttest => "app-attest",
             Self::AppAttestAssertion => "app-attest-assertion",
             Self::AndroidKey => "android-key",
+            Self::PlayIntegrity => "play-integrity",
             Self::DevelopmentKey => "development-key",
         }
     }
@@ -47,7 +51,7 @@ impl EvidenceKind {
     pub const fn platform(self) -> Platform {
         match self {
             Self::AppAttest | Self::AppAttestAssertion => Platform::Apple,
-            Self::AndroidKey => Platform::Android,
+            Self::AndroidKey | Self::PlayIntegrity => Platform::Android,
             Self::DevelopmentKey => Platform::Development,
         }
     }
@@ -89,6 +93,8 @@ pub enum Claims {
     AppAttest(Box<app_attest::AppAttestClaims>),
     /// Of an Android key attestation.
     AndroidKey(Box<android_key::AndroidKeyClaims>),
+    /// Of a Play Integrity token.
+    PlayIntegrity(Box<play_integrity::PlayIntegrityClaims>),
     /// Of a development key.
     DevelopmentKey(development_key::DevelopmentKeyClaims),
 }

@@ -113,6 +113,7 @@ impl AppraisalPolicy {
             Claims::AndroidKey(claims) => {
                 findings.extend(android_key::findings(claims, evidence, app, &self.danger));
             }
+            Claims::PlayIntegrity(_) => {}
             Claims::DevelopmentKey(_) => findings.extend(development_key_findings(app)),
         }
         Appraisal::new(&self.id, &self.danger, app, evidence, now, findings)
