@@ -6,10 +6,11 @@ use core::fmt;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::digest;
 use aws_lc_rs::key_wrap::{AES_256, AesKek, KeyWrap as _};
+use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA384_ASN1, ECDSA_P384_SHA256_ASN1,
     ECDSA_P384_SHA384_ASN1, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384,
-    RSA_PKCS1_2048_8192_SHA512, VerificationAlgorithm,
+    RSA_PKCS1_2048_8192_SHA512, RSA_PKCS1_SHA256, RsaKeyPair, VerificationAlgorithm,
 };
 use countersign_core::token::keys::{Algorithm, InvalidSignature, PublicKey, VerifySignature};
 use der::Tag;
@@ -131,6 +132,47 @@ pub fn aes256_gcm_open(
     )
     .map(drop)
     .map_err(|_| NotAuthentic)
+}
+
+/// A private RSA key that signs with RSASSA-PKCS1-v1_5 and SHA-256, `RS256` (RFC 7518 section 3.3). Never in
+/// `Debug`.
+pub struct RsaSigningKey(RsaKeyPair);
+
+/// The key is none of the kind that was expected, or cannot sign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnusableKey;
+
+impl RsaSigningKey {
+    /// From a PEM file of PKCS #8 (`PRIVATE KEY`), RSA with 2048 to 8192 bits.
+    ///
+    /// # Errors
+    /// [`UnusableKey`] for anything else.
+    pub fn from_pkcs8_pem(pem: &str) -> Result<Self, UnusableKey> {
+        let (label, der) = der::pem::decode_vec(pem.trim().as_bytes()).map_err(|_| UnusableKey)?;
+        let der = Zeroizing::new(der);
+        if label != "PRIVATE KEY" {
+            return Err(UnusableKey);
+        }
+        RsaKeyPair::from_pkcs8(&der).map(Self).map_err(|_| UnusableKey)
+    }
+
+    /// Signs `message`. The scheme is deterministic; what randomness the library uses blinds the key and does not show.
+    ///
+    /// # Errors
+    /// [`UnusableKey`] if the library cannot sign.
+    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, UnusableKey> {
+        let mut signature = vec![0; self.0.public_modulus_len()];
+        self.0
+            .sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature)
+            .map_err(|_| UnusableKey)?;
+        Ok(signature)
+    }
+}
+
+impl fmt::Debug for RsaSigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RsaSigningKey(..)")
+    }
 }
 
 /// Why a certificate's signature was not accepted.
@@ -284,7 +326,6 @@ fn verify(
 
 #[cfg(test)]
 mod tests {
-    use aws_lc_rs::rand::SystemRandom;
     use aws_lc_rs::signature::{
         ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
         KeyPair,

@@ -7,16 +7,20 @@ use countersign_core::binding::Purpose;
 use countersign_core::cbor::CborError;
 use countersign_core::challenge::{ChallengeError, MacKeyRing, Scope};
 use countersign_core::enrolment::{Cure, DecodedEnrolment, Enrolment, Evidence};
+use countersign_core::environment::Environment;
 use countersign_core::time::Timestamp;
 use countersign_core::token::keys::PublicKey;
 use countersign_core::token::result::{InstanceId, Protection, Tier, VouchedBy};
+use countersign_core::token::trust_vector::{TrustClaim, TrustVector};
 
 use crate::anchors::TrustAnchors;
 use crate::crypto::AwsLc;
+use crate::evidence::play_integrity::PlayIntegrityError;
 use crate::evidence::{
-    Claims, EvidenceError, EvidenceKind, VerifiedEvidence, android_key, app_attest, development_key,
+    Claims, EvidenceError, EvidenceKind, EvidenceSet, Platform, VerifiedEvidence, android_key, app_attest,
+    development_key, play_integrity,
 };
-use crate::policy::{self, AppMode, Appraisal, AppraisalPolicy};
+use crate::policy::{self, AppMode, Appraisal, AppraisalPolicy, Circumstances, History, PlayHistory};
 use crate::revocation::RevocationList;
 
 /// Life of a challenge, in seconds.
@@ -56,6 +60,8 @@ pub enum EnrolmentError {
     UnknownDevelopmentKey,
     /// The evidence attests another key than the one that signed the envelope: it was relayed.
     KeyNotAttested,
+    /// Google could not be asked about a Play Integrity token, and nothing else vouches.
+    PlayIntegrityUnreachable,
     /// The evidence could not be verified.
     Evidence(EvidenceError),
 }
@@ -78,6 +84,7 @@ impl EnrolmentError {
             Self::UnsupportedEvidence => "enrolment_unsupported_evidence",
             Self::UnknownDevelopmentKey => "enrolment_unknown_development_key",
             Self::KeyNotAttested => "enrolment_key_not_attested",
+            Self::PlayIntegrityUnreachable => "enrolment_play_integrity_unreachable",
             Self::Evidence(error) => error.reason(),
         }
     }
@@ -85,7 +92,12 @@ impl EnrolmentError {
     /// What an honest device in this situation should do.
     pub fn cure(&self) -> Option<Cure> {
         match self {
-            Self::Challenge(_) => Some(Cure::Retry),
+            // A token that was late on its way is made anew for the next challenge.
+            Self::Challenge(_)
+            | Self::PlayIntegrityUnreachable
+            | Self::Evidence(EvidenceError::PlayIntegrity(
+                PlayIntegrityError::TooOld | PlayIntegrityError::FromTheFuture,
+            )) => Some(Cure::Retry),
             Self::UnknownInstance
             | Self::InstanceMismatch
             | Self::DevelopmentInstance
@@ -114,8 +126,21 @@ pub enum PlatformKey {
     },
     /// The instance key itself is attested; renewals attest a throwaway key when evidence is due.
     AndroidKey,
+    /// None: Google Play alone vouches, for the key only by the app's word.
+    PlayIntegrity,
     /// A registered development key.
     DevelopmentKey,
+}
+
+impl PlatformKey {
+    /// Whose device the instance is on.
+    pub const fn platform(&self) -> Platform {
+        match self {
+            Self::AppAttest { .. } => Platform::Apple,
+            Self::AndroidKey | Self::PlayIntegrity => Platform::Android,
+            Self::DevelopmentKey => Platform::Development,
+        }
+    }
 }
 
 /// What the registry holds of an instance, as far as its renewal is decided by it.
@@ -137,6 +162,12 @@ pub struct RegisteredInstance {
     pub evidence_time: Timestamp,
     /// The tier of the appraisal of that evidence.
     pub tier: Tier,
+    /// What that appraisal found.
+    pub trust_vector: TrustVector,
+    /// The labels that it let edges know.
+    pub labels: Vec<String>,
+    /// What was seen of the instance before.
+    pub history: History,
 }
 
 /// What the service holds that the checks need.
@@ -161,11 +192,35 @@ pub struct AuthenticEnrolment<'a> {
     registered: Option<&'a RegisteredInstance>,
 }
 
+/// An envelope whose evidence holds as far as that can be said offline: a Play Integrity token has yet to be decoded.
+pub struct OfflineEnrolment<'a> {
+    enrolment: Enrolment,
+    registered: Option<&'a RegisteredInstance>,
+    offline: Option<VerifiedEvidence>,
+    token: Option<String>,
+}
+
+/// What became of the token of [`OfflineEnrolment::play_integrity_token`].
+pub type DecodedToken = Result<play_integrity::Payload, DecodeFailure>;
+
+/// Why there is no payload of a Play Integrity token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DecodeFailure {
+    /// It is no good token.
+    Invalid(PlayIntegrityError),
+    /// Google could not be asked.
+    Unreachable,
+    /// There was no token, or this service has neither keys nor an account for the app.
+    NotAsked,
+}
+
 /// An envelope whose evidence is authentic and bound to it.
 pub struct VerifiedEnrolment<'a> {
     enrolment: Enrolment,
     registered: Option<&'a RegisteredInstance>,
-    evidence: Option<VerifiedEvidence>,
+    evidence: Option<EvidenceSet>,
+    play_integrity_unreachable: bool,
 }
 
 /// What the policy says of an envelope.
@@ -187,10 +242,25 @@ pub struct Admission {
     vouched_by: VouchedBy,
     evidence_time: Timestamp,
     evidence_tier: Tier,
+    evidence_vector: TrustVector,
+    evidence_labels: Vec<String>,
     tier: Tier,
+    trust_vector: TrustVector,
+    labels: Vec<String>,
+    history: History,
     app_version: String,
     policy: String,
-    appraisal: Option<Appraisal>,
+    result_lifetime: Option<u64>,
+    appraisal: Appraisal,
+}
+
+/// What the service knows of an instance that neither envelope nor registry say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Signals {
+    /// As [`Circumstances::instances_of_certificate`].
+    pub instances_of_certificate: Option<u32>,
+    /// As [`Circumstances::risk_metric`].
+    pub risk_metric: Option<u64>,
 }
 
 impl<'a> AuthenticEnrolment<'a> {
@@ -245,7 +315,8 @@ impl<'a> AuthenticEnrolment<'a> {
         &self.enrolment
     }
 
-    /// Verifies the evidence and that it is bound to this envelope's challenge, client and keys.
+    /// Verifies the evidence and that it is bound to this envelope's challenge, client and keys, except for a Play
+    /// Integrity token: that is decoded only after everything else has passed.
     ///
     /// # Errors
     /// [`EnrolmentError`].
@@ -253,15 +324,88 @@ impl<'a> AuthenticEnrolment<'a> {
         self,
         service: &Service<'_>,
         now: Timestamp,
-    ) -> Result<VerifiedEnrolment<'a>, EnrolmentError> {
+    ) -> Result<OfflineEnrolment<'a>, EnrolmentError> {
         let Self { enrolment, registered } = self;
-        let evidence = match enrolment.evidence.as_slice() {
-            [] if registered.is_some() => None,
-            [] => return Err(EnrolmentError::NoEvidence),
-            [evidence] => Some(verify_evidence(evidence, &enrolment, registered, service, now)?),
-            [..] => return Err(EnrolmentError::UnexpectedEvidence),
+        let token = enrolment.evidence.iter().find_map(|evidence| match evidence {
+            Evidence::PlayIntegrity { token } => Some(token.clone()),
+            _ => None,
+        });
+        let mut others =
+            enrolment.evidence.iter().filter(|evidence| !matches!(evidence, Evidence::PlayIntegrity { .. }));
+        let offline = match (others.next(), others.next()) {
+            (None, _) => None,
+            (Some(evidence), None) => Some(verify_evidence(evidence, &enrolment, registered, service, now)?),
+            (Some(_), Some(_)) => return Err(EnrolmentError::UnexpectedEvidence),
         };
-        Ok(VerifiedEnrolment { enrolment, registered, evidence })
+        if offline.is_none() && token.is_none() && registered.is_none() {
+            return Err(EnrolmentError::NoEvidence);
+        }
+        let is_android =
+            |registered: &RegisteredInstance| registered.platform_key.platform() == Platform::Android;
+        if token.is_some() && !registered.is_none_or(is_android) {
+            return Err(EnrolmentError::UnexpectedEvidence);
+        }
+        Ok(OfflineEnrolment { enrolment, registered, offline, token })
+    }
+}
+
+impl<'a> OfflineEnrolment<'a> {
+    /// What the envelope says.
+    pub const fn enrolment(&self) -> &Enrolment {
+        &self.enrolment
+    }
+
+    /// What was verified offline.
+    pub const fn offline_evidence(&self) -> Option<&VerifiedEvidence> {
+        self.offline.as_ref()
+    }
+
+    /// The Play Integrity token, to be decoded now and once; None if none came.
+    pub fn play_integrity_token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+
+    /// Verifies what the token was decoded to. Where hardware vouches for the instance, and at a renewal, a token that
+    /// could not be decoded counts as absent: an outage of Google locks nobody out.
+    ///
+    /// # Errors
+    /// [`EnrolmentError`]; where Google Play alone vouches also that it could not be asked.
+    pub fn complete(
+        self,
+        decoded: DecodedToken,
+        now: Timestamp,
+    ) -> Result<VerifiedEnrolment<'a>, EnrolmentError> {
+        let Self { enrolment, registered, offline, token } = self;
+        // A payload without a token to it would be somebody else's.
+        let decoded = if token.is_some() { decoded } else { Err(DecodeFailure::NotAsked) };
+        let failure = decoded.as_ref().err().copied();
+        let verdict = match decoded {
+            Ok(payload) => {
+                let binding = match registered {
+                    None => enrolment.binding(Purpose::Enrol, true, false),
+                    Some(_) => enrolment.binding(Purpose::Renew, true, true),
+                };
+                Some(play_integrity::verify(payload, &binding.hash(), now)?)
+            }
+            Err(DecodeFailure::Invalid(error)) => {
+                return Err(EnrolmentError::Evidence(EvidenceError::PlayIntegrity(error)));
+            }
+            Err(DecodeFailure::Unreachable | DecodeFailure::NotAsked) => None,
+        };
+        let play_integrity_unreachable = token.is_some() && verdict.is_none();
+        let evidence = match (offline, verdict) {
+            (Some(primary), Some(verdict)) => Some(EvidenceSet::new(primary).accompanied_by(verdict)),
+            (Some(primary), None) => Some(primary.into()),
+            (None, Some(verdict)) => Some(verdict.into()),
+            (None, None) if registered.is_some() => None,
+            (None, None) => {
+                return Err(match failure {
+                    Some(DecodeFailure::Unreachable) => EnrolmentError::PlayIntegrityUnreachable,
+                    _ => EnrolmentError::UnsupportedEvidence,
+                });
+            }
+        };
+        Ok(VerifiedEnrolment { enrolment, registered, evidence, play_integrity_unreachable })
     }
 }
 
@@ -301,55 +445,99 @@ fn verify_evidence(
             let hash = if registered.is_none() { enrol_with_key() } else { renew() };
             Ok(development_key::verify(key_id, &key, &hash, signature, now)?)
         }
-        (Evidence::PlayIntegrity { .. }, _) => Err(EnrolmentError::UnsupportedEvidence),
         _ => Err(EnrolmentError::UnexpectedEvidence),
     }
 }
 
 impl VerifiedEnrolment<'_> {
     /// The evidence, where some came.
-    pub const fn evidence(&self) -> Option<&VerifiedEvidence> {
+    pub const fn evidence(&self) -> Option<&EvidenceSet> {
         self.evidence.as_ref()
     }
 
-    /// Appraises the evidence; without any, the last appraisal counts on, or less, once evidence is due.
-    pub fn appraise(self, policy: &AppraisalPolicy, now: Timestamp) -> Verdict {
-        let Self { enrolment, registered, evidence } = self;
-        let (appraisal, evidence_time, evidence_tier) = match (&evidence, registered) {
-            (Some(evidence), _) => {
-                let appraisal = policy.appraise(&enrolment.client_id, evidence, now);
-                let tier = match appraisal.tier() {
-                    policy::Tier::Affirming => Tier::Affirming,
-                    policy::Tier::Warning => Tier::Warning,
-                    policy::Tier::Contraindicated => return Verdict::Refused(Box::new(appraisal)),
-                };
-                // An assertion says less than the attestation of its key: it cannot raise what that was worth.
-                let tier = match (evidence.kind(), registered) {
-                    (EvidenceKind::AppAttestAssertion, Some(registered)) => tier.min(registered.tier),
-                    _ => tier,
-                };
-                (Some(appraisal), evidence.evidence_time(), tier)
-            }
-            (None, Some(registered)) => (None, registered.evidence_time, registered.tier),
-            // Made only by `verify_evidence`, which demands evidence of whoever is not registered.
-            (None, None) => (None, Timestamp::EPOCH, Tier::Warning),
+    /// Appraises the evidence and what the device reports of itself; without evidence the last appraisal counts on, or
+    /// less, once evidence is due.
+    pub fn appraise(self, policy: &AppraisalPolicy, signals: Signals, now: Timestamp) -> Verdict {
+        let Self { enrolment, registered, evidence, play_integrity_unreachable } = self;
+        let key_attested_before =
+            registered.is_some_and(|registered| registered.platform_key == PlatformKey::AndroidKey);
+        let circumstances = Circumstances {
+            environment: Environment(enrolment.environment),
+            app_version: &enrolment.app_version,
+            history: registered.map(|registered| &registered.history),
+            instances_of_certificate: signals.instances_of_certificate,
+            risk_metric: signals.risk_metric,
+            key_attested_before,
+            play_integrity_unreachable,
+            cohort_key: Some(*enrolment.instance_key.thumbprint().as_bytes()),
         };
-        let platform_key = platform_key(evidence.as_ref(), registered);
+        let appraisal = match (&evidence, registered) {
+            (Some(evidence), _) => policy.appraise(&enrolment.client_id, evidence, &circumstances, now),
+            (None, registered) => {
+                let platform = registered.map_or(Platform::Development, |one| one.platform_key.platform());
+                policy.appraise_report(&enrolment.client_id, platform, &circumstances, now)
+            }
+        };
+        let mut tier = match appraisal.tier() {
+            policy::Tier::Affirming => Tier::Affirming,
+            policy::Tier::Warning => Tier::Warning,
+            policy::Tier::Contraindicated => return Verdict::Refused(Box::new(appraisal)),
+        };
+        let mut trust_vector = *appraisal.trust_vector();
+        let mut labels = appraisal.labels().to_vec();
+        // A verdict of Google Play alone says nothing of a key that hardware vouched for.
+        let vouching = evidence.as_ref().filter(|evidence| {
+            !key_attested_before || evidence.primary().kind() != EvidenceKind::PlayIntegrity
+        });
+        let is_full = vouching.is_some_and(|evidence| {
+            // An assertion says less than the attestation of its key: it cannot raise what that was worth.
+            evidence.primary().kind() != EvidenceKind::AppAttestAssertion
+        });
+        let (mut evidence_tier, mut evidence_vector, mut evidence_labels) =
+            (tier, trust_vector, labels.clone());
+        if let (false, Some(registered)) = (is_full, registered) {
+            tier = tier.min(registered.tier);
+            trust_vector = trust_vector.worsened_by(&registered.trust_vector);
+            labels.extend(
+                registered.labels.iter().filter(|label| !appraisal.labels().contains(label)).cloned(),
+            );
+            // What the device reports today says nothing of its evidence: it counts for this result alone.
+            (evidence_tier, evidence_vector) = (registered.tier, registered.trust_vector);
+            evidence_labels.clone_from(&registered.labels);
+        }
+        let evidence_time = match (vouching, registered) {
+            (Some(evidence), _) => evidence.evidence_time(),
+            (None, Some(registered)) => registered.evidence_time,
+            // Made only by `verify_evidence`, which demands evidence of whoever is not registered.
+            (None, None) => Timestamp::EPOCH,
+        };
+        let before = registered.map(|registered| registered.history.clone()).unwrap_or_default();
+        let mut history = evidence.as_ref().map_or(before.clone(), |evidence| before.after(evidence));
+        let verdict = evidence.as_ref().and_then(|evidence| PlayHistory::of(evidence, &appraisal));
+        history.play_integrity = verdict.or(history.play_integrity);
+        let evidence = vouching.map(EvidenceSet::primary);
+        let platform_key = platform_key(evidence, registered);
         let is_due = match platform_key {
             PlatformKey::AppAttest { .. } => evidence.is_none(),
             _ => now.seconds_since(evidence_time) > ANDROID_EVIDENCE_LIFETIME,
         };
-        let (protection, vouched_by) = match (registered, &evidence) {
+        if is_due {
+            tier = Tier::Warning;
+            // 36: what matters to security is not known.
+            trust_vector.worsen(TrustClaim::Configuration, 36);
+        }
+        let (protection, vouched_by) = match (registered, evidence) {
             (Some(registered), _) => (registered.protection, registered.vouched_by),
             (None, Some(evidence)) => match evidence.claims() {
                 Claims::AndroidKey(_) => (evidence.protection(), VouchedBy::Platform),
                 Claims::AppAttest(_) => (apple_protection(enrolment.protection), VouchedBy::AttestedApp),
-                Claims::DevelopmentKey(_) | Claims::PlayIntegrity(_) => {
-                    (Protection::Software, VouchedBy::Developer)
-                }
+                // The app that Google recognised vouches for the key; where it lives nobody says who could know.
+                Claims::PlayIntegrity(_) => (Protection::Software, VouchedBy::AttestedApp),
+                Claims::DevelopmentKey(_) => (Protection::Software, VouchedBy::Developer),
             },
             (None, None) => (Protection::Software, VouchedBy::Developer),
         };
+        let result_lifetime = policy.app(&enrolment.client_id).and_then(|app| app.result_lifetime);
         Verdict::Admitted(Box::new(Admission {
             client_id: enrolment.client_id,
             instance_key: enrolment.instance_key,
@@ -359,7 +547,13 @@ impl VerifiedEnrolment<'_> {
             vouched_by,
             evidence_time,
             evidence_tier,
-            tier: if is_due { Tier::Warning } else { evidence_tier },
+            evidence_vector,
+            evidence_labels,
+            tier,
+            trust_vector,
+            labels,
+            history,
+            result_lifetime,
             app_version: enrolment.app_version,
             policy: policy.id().to_owned(),
             appraisal,
@@ -390,7 +584,8 @@ fn platform_key(evidence: Option<&VerifiedEvidence>, registered: Option<&Registe
             }
         }
         Some((_, Claims::AndroidKey(_))) => PlatformKey::AndroidKey,
-        Some((_, Claims::DevelopmentKey(_) | Claims::PlayIntegrity(_))) => PlatformKey::DevelopmentKey,
+        Some((_, Claims::PlayIntegrity(_))) => PlatformKey::PlayIntegrity,
+        Some((_, Claims::DevelopmentKey(_))) => PlatformKey::DevelopmentKey,
         None => registered.map_or(PlatformKey::DevelopmentKey, |registered| registered.platform_key.clone()),
     }
 }
@@ -451,8 +646,38 @@ impl Admission {
         &self.policy
     }
 
-    /// The appraisal of fresh evidence, where some came.
-    pub const fn appraisal(&self) -> Option<&Appraisal> {
-        self.appraisal.as_ref()
+    /// What the appraisal of the last evidence found; to be stored.
+    pub const fn evidence_vector(&self) -> &TrustVector {
+        &self.evidence_vector
+    }
+
+    /// The labels of the last evidence; to be stored.
+    pub fn evidence_labels(&self) -> &[String] {
+        &self.evidence_labels
+    }
+
+    /// What the results to be issued say of the instance.
+    pub const fn trust_vector(&self) -> &TrustVector {
+        &self.trust_vector
+    }
+
+    /// The labels that edges are told.
+    pub fn labels(&self) -> &[String] {
+        &self.labels
+    }
+
+    /// What was seen of the instance until now; to be stored.
+    pub const fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Life of the app's results in seconds, where the policy gives it one of its own.
+    pub const fn result_lifetime(&self) -> Option<u64> {
+        self.result_lifetime
+    }
+
+    /// The appraisal of what this envelope brought: evidence, or the device's report alone.
+    pub const fn appraisal(&self) -> &Appraisal {
+        &self.appraisal
     }
 }

@@ -9,6 +9,7 @@ mod android_key;
 mod app_attest;
 mod case;
 mod exceptions;
+mod play_integrity;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -40,6 +41,9 @@ fn main() -> ExitCode {
     }
     for case in Case::load(&folder.join("android-key-attestation")) {
         run.judge(&case, &mut exceptions, android_key::chain);
+    }
+    for case in Case::load(&folder.join("play-integrity")) {
+        run.judge(&case, &mut exceptions, play_integrity::token);
     }
     run.failures.extend(exceptions.unused());
 

@@ -51,7 +51,7 @@ pub use hostile::{
 pub use iphone::{AppAttestation, AppExtensions, Environment, VirtualIphone};
 pub use key_description::{BootState, SecurityLevel};
 pub use phone::VirtualPhone;
-pub use play_integrity::VirtualPlay;
+pub use play_integrity::{PlayRequest, VirtualPlay};
 pub use saved::RestoreError;
 pub use seed::{Seed, SeededRandom};
 pub use session::{HeaderFields, ProofRequest, Session, SessionKey};

@@ -28,6 +28,15 @@ pub struct VirtualPlay {
     attack: Option<PlayIntegrityAttack>,
 }
 
+/// How an app asks for a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlayRequest {
+    /// With a nonce; the console's keys open the token.
+    Classic,
+    /// With a request hash; only Google opens the token.
+    Standard,
+}
+
 #[derive(Clone)]
 struct App {
     package: String,

@@ -11,6 +11,7 @@ pub mod document;
 mod edge;
 mod gateways;
 pub mod keys;
+pub mod play_integrity;
 pub mod policy_file;
 mod routes;
 pub mod server;

@@ -15,6 +15,7 @@ use crate::attestation::RecordBudget;
 use crate::clock::Clock;
 use crate::edge;
 use crate::keys::{KeysError, ServiceKeys};
+use crate::play_integrity::{PlayIntegrity, PlayIntegrityProblem};
 use crate::routes::{self, EdgeListener};
 use crate::server::{self, ListenError, Listener, Running};
 use crate::settings::{LimitSettings, Settings};
@@ -35,6 +36,7 @@ pub struct Service {
     pub(crate) store: Store,
     pub(crate) keys: ServiceKeys,
     pub(crate) trust: ArcSwap<Trust>,
+    pub(crate) play_integrity: PlayIntegrity,
     pub(crate) edge: Option<Arc<EdgeRuntime>>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) refusals: RecordBudget,
@@ -52,6 +54,8 @@ pub enum StartError {
     Store(StoreError),
     /// The policy, its roots or the revocation list.
     Trust(TrustError),
+    /// The keys or accounts of Play Integrity.
+    PlayIntegrity(PlayIntegrityProblem),
     /// The edge.
     Edge(SetupError),
 }
@@ -117,6 +121,7 @@ impl Service {
             Some(_) => Some(edge::start(&settings, &keys, &clock).await?),
             None => None,
         };
+        let play_integrity = PlayIntegrity::open(&settings.play_integrity)?;
         let trust = ArcSwap::from_pointee(trust);
         let service = Arc::new(Self {
             settings,
@@ -124,6 +129,7 @@ impl Service {
             store,
             keys,
             trust,
+            play_integrity,
             edge,
             metrics: Arc::default(),
             refusals: RecordBudget::default(),
@@ -247,6 +253,12 @@ impl From<TrustError> for StartError {
     }
 }
 
+impl From<PlayIntegrityProblem> for StartError {
+    fn from(error: PlayIntegrityProblem) -> Self {
+        Self::PlayIntegrity(error)
+    }
+}
+
 impl From<ListenError> for StartError {
     fn from(error: ListenError) -> Self {
         Self::Listen(error)
@@ -272,6 +284,7 @@ impl fmt::Display for StartError {
             Self::Keys(error) => error.fmt(f),
             Self::Store(error) => error.fmt(f),
             Self::Trust(error) => error.fmt(f),
+            Self::PlayIntegrity(error) => error.fmt(f),
             Self::Edge(error) => error.fmt(f),
         }
     }

@@ -19,6 +19,15 @@ pub enum Enforcement {
 }
 
 impl Enforcement {
+    /// The name: `require`, `warn` or `ignore`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ignore => "ignore",
+            Self::Warn => "warn",
+            Self::Require => "require",
+        }
+    }
+
     /// The enforcement of this name: `require`, `warn` or `ignore`.
     pub fn from_name(name: &str) -> Option<Self> {
         match name {
@@ -97,6 +106,40 @@ constraints! {
     RemoteProvisioning "remote-provisioning" Ignore,
     /// The certificates were looked up in a status list.
     RevocationChecked "revocation-checked" Warn,
+    /// The app is at least the app's minimum version, if it has one.
+    AppVersion "app-version" Require,
+    /// The system is at least the app's minimum version for the platform, if it has one.
+    OsVersion "os-version" Require,
+    /// The system's version is not lower than it was seen for this instance.
+    OsVersionContinuity "os-version-continuity" Require,
+    /// No patch level is lower than it was seen for this instance.
+    PatchLevelContinuity "patch-level-continuity" Require,
+    /// The app's version is not lower than it was seen for this instance.
+    AppVersionContinuity "app-version-continuity" Require,
+    /// The key that signed the system is the one that was seen for this instance.
+    BootKeyContinuity "boot-key-continuity" Require,
+    /// The device reports none of the environment signals that the policy refuses.
+    EnvironmentRefused "environment-refused" Require,
+    /// The device reports none of the environment signals that the policy warns of.
+    EnvironmentWarned "environment-warned" Warn,
+    /// Google Play gave its verdict on a device whose key hardware vouches for.
+    PlayIntegrityPresent "play-integrity-present" Ignore,
+    /// Package and signers, as far as Google Play states them, are the app's. Not negotiable.
+    PlayAppIdentity "play-app-identity" Require,
+    /// Google Play recognises the app as what it distributes. Required where Google Play vouches alone.
+    PlayAppRecognised "play-app-recognised" Warn,
+    /// Google vouches for at least the app's minimum of device integrity. Required where Google Play vouches alone.
+    PlayDeviceIntegrity "play-device-integrity" Warn,
+    /// The user got the app from Google Play.
+    PlayLicensed "play-licensed" Warn,
+    /// Play Protect is on and found nothing, where the verdict has it.
+    PlayProtect "play-protect" Warn,
+    /// No unknown app can capture, control or overlay, where the verdict has it.
+    PlayAppAccessRisk "play-app-access-risk" Warn,
+    /// The device asks for no more tokens than is usual, where the verdict has it.
+    PlayRecentActivity "play-recent-activity" Warn,
+    /// Hardware vouches for the key, not Google Play alone.
+    KeyAttestationPresent "key-attestation-present" Warn,
     /// Development keys vouch for apps in development only. Not negotiable.
     DevelopmentMode "development-mode" Require,
     /// A platform vouches for the device, not a developer. Not negotiable.
@@ -111,13 +154,42 @@ impl Constraint {
 
     /// Whether a policy can change its enforcement.
     pub const fn is_negotiable(self) -> bool {
-        !matches!(self, Self::Client | Self::AppIdentity | Self::DevelopmentMode | Self::PlatformEvidence)
+        !matches!(
+            self,
+            Self::Client
+                | Self::AppIdentity
+                | Self::PlayAppIdentity
+                | Self::DevelopmentMode
+                | Self::PlatformEvidence
+        )
+    }
+
+    /// Whether it is about a verdict of Google Play.
+    pub(super) const fn is_of_play_integrity(self) -> bool {
+        matches!(
+            self,
+            Self::PlayAppIdentity
+                | Self::PlayAppRecognised
+                | Self::PlayDeviceIntegrity
+                | Self::PlayLicensed
+                | Self::PlayProtect
+                | Self::PlayAppAccessRisk
+                | Self::PlayRecentActivity
+        )
+    }
+
+    /// Whether it stays required where an app is only observed: nobody is to be let in by it.
+    pub(super) const fn is_enforced_while_observing(self) -> bool {
+        matches!(self, Self::Client | Self::DevelopmentMode)
     }
 
     /// Whether enforcing less than its default lets devices in whose own word is worth nothing: a policy can do so
     /// only through [`Danger::weak_devices`](super::Danger::weak_devices).
     pub const fn guards_the_device(self) -> bool {
-        matches!(self, Self::BootState | Self::DeviceLocked | Self::SecurityLevel)
+        matches!(
+            self,
+            Self::BootState | Self::DeviceLocked | Self::SecurityLevel | Self::KeyAttestationPresent
+        )
     }
 }
 
@@ -147,11 +219,12 @@ impl Enforcements {
 
     /// How a constraint is enforced on a platform.
     pub fn of(&self, constraint: Constraint, platform: Platform) -> Enforcement {
-        self.0
-            .get(&(constraint, Some(platform)))
-            .or_else(|| self.0.get(&(constraint, None)))
-            .copied()
-            .unwrap_or(constraint.default_enforcement())
+        self.stated(constraint, platform).unwrap_or(constraint.default_enforcement())
+    }
+
+    /// How a constraint is enforced on a platform, if anything is said of it.
+    pub(super) fn stated(&self, constraint: Constraint, platform: Platform) -> Option<Enforcement> {
+        self.0.get(&(constraint, Some(platform))).or_else(|| self.0.get(&(constraint, None))).copied()
     }
 }
 
@@ -179,6 +252,15 @@ mod tests {
             "known-tags",
             "remote-provisioning",
             "revocation-checked",
+            "environment-warned",
+            "play-integrity-present",
+            "play-app-recognised",
+            "play-device-integrity",
+            "play-licensed",
+            "play-protect",
+            "play-app-access-risk",
+            "play-recent-activity",
+            "key-attestation-present",
             "platform-evidence",
         ];
         assert_eq!(relaxed, expected);

@@ -15,7 +15,8 @@ pub struct Danger {
     pub app_attest_environments: Vec<AppAttestEnvironment>,
     /// Verified boot keys of other systems than the vendor's, accepted when the boot loader is locked.
     pub self_signed_boot_keys: Vec<Vec<u8>>,
-    /// Constraints on the device itself (boot state, lock, security level) that apps may enforce less than by
+    /// Constraints on the device itself (boot state, lock, security level; for Google Play alone its device
+    /// integrity, and that it is alone) that apps may enforce less than by
     /// default. What is not named here stays as strict as its default, whatever an app says.
     pub weak_devices: Vec<Constraint>,
 }
@@ -26,13 +27,18 @@ impl Danger {
         *self == Self::default()
     }
 
-    /// How a constraint is enforced for which an app asks `wanted`.
-    pub(super) fn enforcement(&self, constraint: Constraint, wanted: Enforcement) -> Enforcement {
-        if constraint.guards_the_device() && !self.weak_devices.contains(&constraint) {
-            wanted.max(constraint.default_enforcement())
-        } else {
-            wanted
-        }
+    /// How a constraint is enforced for which an app asks `wanted`, where its default is `default`.
+    pub(super) fn enforcement(
+        &self,
+        constraint: Constraint,
+        wanted: Enforcement,
+        default: Enforcement,
+    ) -> Enforcement {
+        // Beside hardware's word, Google's is a second opinion; where it is all there is, it guards the device.
+        let stands_alone = default > constraint.default_enforcement();
+        let guards =
+            constraint.guards_the_device() || (stands_alone && constraint == Constraint::PlayDeviceIntegrity);
+        if guards && !self.weak_devices.contains(&constraint) { wanted.max(default) } else { wanted }
     }
 
     /// Whether keys attested in this environment are accepted.

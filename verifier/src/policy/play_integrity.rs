@@ -1,12 +1,20 @@
 //! How the constraints read Play Integrity: beside key attestation as a second opinion, alone as all there is.
 
+use countersign_core::time::Timestamp;
+
 use super::Finding;
 use super::app::{AndroidApp, AppPolicy};
+use super::circumstances::Circumstances;
 use super::constraint::{Constraint, Enforcement};
 use crate::evidence::play_integrity::{
     AppLicensing, AppRecognition, DetectedApps, DeviceActivity, DeviceRecognition, PlayIntegrityClaims,
     PlayProtect,
 };
+use crate::evidence::{EvidenceKind, EvidenceSet, Platform};
+
+/// Seconds for which Google Play's last verdict on an instance counts: devices send one every six hours, and may miss
+/// a few.
+pub const PLAY_INTEGRITY_LIFETIME: u64 = 24 * 3600;
 
 /// First API level at which strong integrity says something of security updates: Android 13.
 const STRONG_MEANS_UPDATED: u32 = 33;
@@ -125,9 +133,50 @@ impl DeviceActivityLimit {
     }
 }
 
+/// The findings on a verdict: beside hardware's word where it is not the primary evidence, or where hardware vouched
+/// for the instance before.
+pub(super) fn findings(
+    claims: &PlayIntegrityClaims,
+    is_primary: bool,
+    circumstances: &Circumstances<'_>,
+    app: &AppPolicy,
+) -> Vec<Finding> {
+    if is_primary && !circumstances.key_attested_before {
+        lone_findings(claims, app)
+    } else {
+        accompanying_findings(claims, app)
+    }
+}
+
+/// The findings on an Android device that sent no verdict, and whose key hardware vouches for: what the last one
+/// found counts on, while it is recent.
+pub(super) fn findings_without(
+    evidence: Option<&EvidenceSet>,
+    platform: Platform,
+    circumstances: &Circumstances<'_>,
+    now: Timestamp,
+) -> Vec<Finding> {
+    let has_key_attestation = evidence.is_some_and(|set| set.of_kind(EvidenceKind::AndroidKey).is_some());
+    let has_verdict = evidence.is_some_and(|set| set.of_kind(EvidenceKind::PlayIntegrity).is_some());
+    let is_vouched_for = has_key_attestation || circumstances.key_attested_before;
+    if platform != Platform::Android || !is_vouched_for || has_verdict {
+        return Vec::new();
+    }
+    let last = circumstances.history.and_then(|history| history.play_integrity.as_ref());
+    let recent = last
+        .filter(|last| now.seconds_since(Timestamp::from_unix_seconds(last.time)) <= PLAY_INTEGRITY_LIFETIME);
+    let Some(recent) = recent else { return vec![absence(circumstances.play_integrity_unreachable)] };
+    let constraints = recent.failed.iter().filter_map(|label| Constraint::from_label(label));
+    let failed = constraints
+        .map(|constraint| Finding::new(constraint, false, "Google Play's last verdict did not satisfy it."));
+    let present =
+        Finding::new(Constraint::PlayIntegrityPresent, true, "Google Play gave its verdict lately.");
+    std::iter::once(present).chain(failed).collect()
+}
+
 /// The findings on a verdict that stands beside key attestation: the app is what both say it is, and whatever else
 /// Google has against the device can lower the tier, but by default refuses nobody whom hardware vouches for.
-pub(super) fn accompanying_findings(claims: &PlayIntegrityClaims, app: &AppPolicy) -> Vec<Finding> {
+fn accompanying_findings(claims: &PlayIntegrityClaims, app: &AppPolicy) -> Vec<Finding> {
     let mut findings = vec![
         Finding::new(Constraint::PlayIntegrityPresent, true, "Google Play gave its verdict."),
         app_identity(Constraint::PlayAppIdentity, claims, app, false),
@@ -137,7 +186,7 @@ pub(super) fn accompanying_findings(claims: &PlayIntegrityClaims, app: &AppPolic
 }
 
 /// The finding on key attestation that no verdict stands beside, and why.
-pub(super) fn absence(unreachable: bool) -> Finding {
+fn absence(unreachable: bool) -> Finding {
     let explanation = if unreachable {
         "Google could not be asked for its verdict: the token counts as absent."
     } else {
@@ -148,7 +197,7 @@ pub(super) fn absence(unreachable: bool) -> Finding {
 
 /// The findings on a verdict that is all there is. The app must be named by it, and what it says of app and device
 /// is required unless the policy says otherwise: without it nothing would be known.
-pub(super) fn lone_findings(claims: &PlayIntegrityClaims, app: &AppPolicy) -> Vec<Finding> {
+fn lone_findings(claims: &PlayIntegrityClaims, app: &AppPolicy) -> Vec<Finding> {
     let mut findings = vec![
         app_identity(Constraint::AppIdentity, claims, app, true),
         Finding::new(
@@ -220,7 +269,11 @@ fn device_integrity(claims: &PlayIntegrityClaims, app: &AppPolicy) -> Finding {
     let found = DeviceIntegrity::of(claims);
     let explanation = match found {
         Some(found) => {
-            format!("Google vouches for {} integrity, the least accepted is {}.", found.name(), minimum.name())
+            format!(
+                "Google vouches for {} integrity, the least accepted is {}.",
+                found.name(),
+                minimum.name()
+            )
         }
         None => "Google does not vouch for the device.".to_owned(),
     };
@@ -274,7 +327,10 @@ fn recent_activity(claims: &PlayIntegrityClaims, app: &AppPolicy) -> Finding {
         None => (true, "The device's recent activity was not asked for.".to_owned()),
         Some(activity) => (
             limit.allows(activity),
-            format!("The device's recent activity is {activity}, the most accepted LEVEL_{}.", limit.number()),
+            format!(
+                "The device's recent activity is {activity}, the most accepted LEVEL_{}.",
+                limit.number()
+            ),
         ),
     };
     Finding::new(Constraint::PlayRecentActivity, satisfied, explanation)

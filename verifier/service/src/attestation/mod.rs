@@ -11,8 +11,8 @@ use countersign_core::time::Timestamp;
 use countersign_core::token::result::{InstanceId, Tier};
 use countersign_verifier::crypto::sha256;
 use countersign_verifier::enrolment::{
-    self, Admission, AuthenticEnrolment, CHALLENGE_LIFETIME, EnrolmentError, PlatformKey, RegisteredInstance,
-    Verdict, VerifiedEnrolment,
+    self, Admission, AuthenticEnrolment, CHALLENGE_LIFETIME, DecodeFailure, DecodedToken, EnrolmentError,
+    OfflineEnrolment, PlatformKey, RegisteredInstance, Signals, Verdict, VerifiedEnrolment,
 };
 use countersign_verifier::issue::{AttestationResult, Issuer, Lifetimes};
 use countersign_verifier::policy::Appraisal;
@@ -105,6 +105,7 @@ struct Known {
     authentic: bool,
     reasons: Vec<String>,
     claims: Value,
+    appraisal: Value,
 }
 
 impl Service {
@@ -136,7 +137,7 @@ impl Service {
     }
 
     async fn denied(&self, cause: Cause, known: Known, source: IpAddr, now: Timestamp) -> Denial {
-        let Known { client_id, instance, authentic, mut reasons, claims } = known;
+        let Known { client_id, instance, authentic, mut reasons, claims, appraisal } = known;
         if reasons.is_empty() {
             reasons.push(cause.reason().to_owned());
         }
@@ -153,7 +154,8 @@ impl Service {
         tracing::info!(%reference, reasons = reasons.join(","), "refused");
         if recorded {
             let verdict = "refused".to_owned();
-            let decision = Decision { reference, time: now, client_id, instance, verdict, reasons, claims };
+            let decision =
+                Decision { reference, time: now, client_id, instance, verdict, reasons, claims, appraisal };
             if let Err(error) = self.store.record(&decision).await {
                 self.metrics.store_error(error.reason());
                 tracing::error!(%error, %reference, "a refusal could not be recorded");
@@ -234,8 +236,9 @@ impl Call<'_> {
         let registered = registered.map(|registered| with_counter(registered, previous_counter));
         let asserts = envelope.evidence.iter().any(|one| matches!(one, Evidence::AppAttestAssertion { .. }));
 
+        let used_by_another = used && repeated.is_none();
         let admission =
-            self.judge(decoded, registered.as_ref(), banned, used && repeated.is_none(), judged_at, known)?;
+            self.judge(decoded, registered.as_ref(), banned, used_by_another, judged_at, known).await?;
         // 9. One transaction.
         let (instance, issued_at) = match (&repeated, &registered) {
             (Some(consumed), _) => (consumed.instance, consumed.committed),
@@ -268,7 +271,7 @@ impl Call<'_> {
     }
 
     /// The steps that need no database.
-    fn judge(
+    async fn judge(
         &self,
         decoded: DecodedEnrolment<'_>,
         registered: Option<&RegisteredInstance>,
@@ -277,28 +280,41 @@ impl Call<'_> {
         judged_at: Timestamp,
         known: &mut Known,
     ) -> Result<Box<Admission>, Cause> {
-        // 4. Envelope signature, 5. session possession (and once more issuer and challenge).
-        let checks = self.service.checks(self.trust);
-        let authentic = AuthenticEnrolment::verify(decoded, registered, &checks, judged_at)?;
-        known.authentic = true;
-        // 6. Ban.
-        if banned {
-            return Err(Cause::Banned);
-        }
-        if used_by_another {
-            return Err(Cause::ChallengeUsed);
-        }
-        // 7. Evidence, offline.
-        let verified = authentic.verify_evidence(&checks, judged_at)?;
+        let offline = {
+            // 4. Envelope signature, 5. session possession (and once more issuer and challenge).
+            let checks = self.service.checks(self.trust);
+            let authentic = AuthenticEnrolment::verify(decoded, registered, &checks, judged_at)?;
+            known.authentic = true;
+            // 6. Ban.
+            if banned {
+                return Err(Cause::Banned);
+            }
+            if used_by_another {
+                return Err(Cause::ChallengeUsed);
+            }
+            // 7. Evidence, offline, and only then Google's word.
+            authentic.verify_evidence(&checks, judged_at)?
+        };
+        let payload = self.decode_play_integrity(&offline).await;
+        let verified = offline.complete(payload, judged_at)?;
         known.claims = claims_of(&verified);
         // 8. Appraise.
-        match verified.appraise(&self.trust.policy, judged_at) {
+        match verified.appraise(&self.trust.policy, Signals::default(), judged_at) {
             Verdict::Admitted(admission) => Ok(admission),
             Verdict::Refused(appraisal) => {
                 known.reasons = reasons_of(&appraisal);
+                known.appraisal = json!(appraisal);
                 Err(Cause::Policy)
             }
         }
+    }
+
+    /// What became of the Play Integrity token, if one came: opened with the console's keys, or decoded by Google.
+    async fn decode_play_integrity(&self, offline: &OfflineEnrolment<'_>) -> DecodedToken {
+        let token = offline.play_integrity_token().ok_or(DecodeFailure::NotAsked)?;
+        let app = self.trust.policy.app(&offline.enrolment().client_id).ok_or(DecodeFailure::NotAsked)?;
+        let packages = app.android.iter().map(|android| android.package.as_str());
+        self.service.play_integrity.decode(packages, token, self.now).await
     }
 
     fn granted(&self, admission: &Admission, known: &mut Known) -> Result<Decision, Cause> {
@@ -308,8 +324,9 @@ impl Call<'_> {
             client_id: Some(admission.client_id().to_owned()),
             instance: None,
             verdict: tier_name(admission.tier()).to_owned(),
-            reasons: admission.appraisal().map(reasons_of).unwrap_or_default(),
+            reasons: reasons_of(admission.appraisal()),
             claims: std::mem::take(&mut known.claims),
+            appraisal: json!(admission.appraisal()),
         })
     }
 }
@@ -363,7 +380,7 @@ fn with_counter(mut registered: RegisteredInstance, previous: Option<u32>) -> Re
 const fn counter(registered: &RegisteredInstance) -> Option<u32> {
     match &registered.platform_key {
         PlatformKey::AppAttest { counter, .. } => Some(*counter),
-        PlatformKey::AndroidKey | PlatformKey::DevelopmentKey => None,
+        PlatformKey::AndroidKey | PlatformKey::PlayIntegrity | PlatformKey::DevelopmentKey => None,
     }
 }
 
@@ -375,10 +392,15 @@ fn reasons_of(appraisal: &Appraisal) -> Vec<String> {
 fn claims_of(verified: &VerifiedEnrolment<'_>) -> Value {
     let Some(evidence) = verified.evidence() else { return Value::Null };
     let mut claims = json!(evidence);
-    if let Some(app_attest) = claims.pointer_mut("/claims/app-attest").and_then(Value::as_object_mut) {
+    if let Some(app_attest) = claims.pointer_mut("/primary/claims/app-attest").and_then(Value::as_object_mut)
+    {
         app_attest.remove("receipt");
     }
-    if claims.to_string().len() > MAX_CLAIMS { json!({ "kind": evidence.kind().name() }) } else { claims }
+    if claims.to_string().len() > MAX_CLAIMS {
+        json!({ "kind": evidence.primary().kind().name() })
+    } else {
+        claims
+    }
 }
 
 const fn tier_name(tier: Tier) -> &'static str {

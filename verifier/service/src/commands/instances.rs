@@ -100,6 +100,7 @@ fn describe(record: &InstanceRecord) -> String {
     let platform = match &registered.platform_key {
         PlatformKey::AppAttest { counter, .. } => json!({ "kind": "app-attest", "counter": counter }),
         PlatformKey::AndroidKey => json!({ "kind": "android-key" }),
+        PlatformKey::PlayIntegrity => json!({ "kind": "play-integrity" }),
         PlatformKey::DevelopmentKey => json!({ "kind": "development-key" }),
     };
     let all = json!({

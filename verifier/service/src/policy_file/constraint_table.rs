@@ -27,23 +27,34 @@ pub enum EnforcementName {
 }
 
 impl ConstraintTable {
-    /// The constraints that the table enforces less than `require`.
+    /// The constraints that the table enforces less than by default.
     pub(super) fn weakened(&self) -> impl Iterator<Item = Constraint> {
-        let weakened = self.0.iter().filter(|(_, name)| **name != EnforcementName::Require);
-        weakened.filter_map(|(label, _)| Constraint::from_label(label))
+        let known = self
+            .0
+            .iter()
+            .filter_map(|(label, name)| Some((Constraint::from_label(label)?, name.enforcement())));
+        known
+            .filter(|(constraint, enforcement)| *enforcement < constraint.default_enforcement())
+            .map(|(constraint, _)| constraint)
     }
 
     /// Writes the table's enforcements for one platform, or for all.
     pub(super) fn write(&self, enforcements: &mut Enforcements, platform: Option<Platform>) {
         for (label, name) in &self.0 {
-            let enforcement = match name {
-                EnforcementName::Require => Enforcement::Require,
-                EnforcementName::Warn => Enforcement::Warn,
-                EnforcementName::Ignore => Enforcement::Ignore,
-            };
             if let Some(constraint) = Constraint::from_label(label) {
-                enforcements.set(constraint, platform, enforcement);
+                enforcements.set(constraint, platform, name.enforcement());
             }
+        }
+    }
+}
+
+impl EnforcementName {
+    /// The enforcement of this name.
+    const fn enforcement(self) -> Enforcement {
+        match self {
+            Self::Require => Enforcement::Require,
+            Self::Warn => Enforcement::Warn,
+            Self::Ignore => Enforcement::Ignore,
         }
     }
 }

@@ -36,6 +36,10 @@ pub enum DeviceConstraint {
     DeviceLocked,
     /// Attestation and key are in hardware.
     SecurityLevel,
+    /// Where Google Play alone vouches: it vouches for the device's integrity.
+    PlayDeviceIntegrity,
+    /// Hardware vouches for the key, not Google Play alone.
+    KeyAttestationPresent,
 }
 
 /// Opt-outs. Each of them lets something in that should stay outside.
@@ -50,7 +54,7 @@ pub struct DangerSection {
     pub app_attest_environments: Vec<Environment>,
     /// Verified boot keys of other systems than the vendor's.
     pub self_signed_boot_keys: Vec<Sha256Hex>,
-    /// Constraints on the device itself that may be enforced less than `require`: rooted, unlocked or emulated
+    /// Constraints on the device itself that may be enforced less than by default: rooted, unlocked or emulated
     /// devices can then say whatever they like.
     pub weak_devices: Vec<DeviceConstraint>,
 }
@@ -98,6 +102,8 @@ impl DeviceConstraint {
             Self::BootState => Constraint::BootState,
             Self::DeviceLocked => Constraint::DeviceLocked,
             Self::SecurityLevel => Constraint::SecurityLevel,
+            Self::PlayDeviceIntegrity => Constraint::PlayDeviceIntegrity,
+            Self::KeyAttestationPresent => Constraint::KeyAttestationPresent,
         }
     }
 }

@@ -41,7 +41,7 @@ fn the_table_of_constraints_is_the_programs_own() {
 
 #[test]
 fn every_documented_policy_is_one() {
-    for (text, count) in [(POLICY, 2), (OPERATIONS, 1)] {
+    for (text, count) in [(POLICY, 3), (OPERATIONS, 1)] {
         let examples = examples(text, "policy");
         assert_eq!(examples.len(), count);
         for example in examples {

@@ -4,6 +4,7 @@ mod constraint_table;
 mod danger;
 #[cfg(test)]
 mod documentation;
+mod play_integrity;
 mod values;
 
 use std::collections::BTreeSet;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use constraint_table::{ConstraintTable, EnforcementName};
 pub use danger::{DangerSection, DeviceConstraint, Environment};
+pub use play_integrity::{DeviceIntegrityName, PlayIntegritySection};
 pub use values::{MinimumPatch, Sha256Hex};
 
 use crate::document::{self, Document, Problems, directory_of};
@@ -65,6 +67,8 @@ pub struct AndroidSection {
     pub minimum_os_patch: Option<MinimumPatch>,
     /// Least protection of the key. Default: tee.
     pub minimum_protection: Option<MinimumProtection>,
+    /// What is asked of Google Play's verdict.
+    pub play_integrity: PlayIntegritySection,
     /// Enforcement on Android devices.
     pub constraints: ConstraintTable,
 }
@@ -94,6 +98,9 @@ pub struct AppSection {
     /// Where the app may come from on Apple's platforms, instead of what holds for every app.
     #[serde(default)]
     pub validation_categories: Option<Vec<Category>>,
+    /// What is asked of Google Play's verdict, instead of what holds for every app.
+    #[serde(default)]
+    pub play_integrity: PlayIntegritySection,
     /// Enforcement for this app, over all else.
     #[serde(default)]
     pub constraints: ConstraintTable,
@@ -204,9 +211,11 @@ impl PolicyFile {
         let own = apps.map(|(index, app)| (format!("/app/{index}/constraints"), &app.constraints));
         for (pointer, table) in for_all.into_iter().chain(own) {
             let weakened = table.weakened().filter(|constraint| constraint.guards_the_device());
-            for label in weakened.filter(|constraint| !lax.contains(constraint)).map(Constraint::label) {
+            for constraint in weakened.filter(|constraint| !lax.contains(constraint)) {
+                let label = constraint.label();
+                let default = constraint.default_enforcement().name();
                 let message = format!(
-                    "with less than \"require\" for `{label}`, devices pass whose own word is worth nothing; if that \
+                    "with less than \"{default}\" for `{label}`, devices pass whose own word is worth nothing; if that \
                      is meant, write `weak_devices = [\"{label}\"]` in [danger]"
                 );
                 problems.at(&format!("{pointer}/{label}"), message);
@@ -231,6 +240,7 @@ impl PolicyFile {
         self.apple.constraints.write(&mut template.enforcements, Some(Platform::Apple));
         self.android.constraints.write(&mut template.enforcements, Some(Platform::Android));
         let (android, apple) = (&self.android, &self.apple);
+        android.play_integrity.write(&mut template.play_integrity);
         ask(
             &mut template,
             android.minimum_os_patch,
@@ -253,6 +263,7 @@ impl AppSection {
         for platform in [None, Some(Platform::Apple), Some(Platform::Android)] {
             self.constraints.write(&mut app.enforcements, platform);
         }
+        self.play_integrity.write(&mut app.play_integrity);
         ask(&mut app, self.minimum_os_patch, self.minimum_protection, &self.validation_categories);
         app
     }
@@ -307,7 +318,7 @@ mod tests {
     use std::fs;
 
     use countersign_verifier::evidence::app_attest::AppAttestEnvironment;
-    use countersign_verifier::policy::Enforcement;
+    use countersign_verifier::policy::{DeviceActivityLimit, DeviceIntegrity, Enforcement};
 
     use super::*;
 
@@ -362,7 +373,8 @@ mod tests {
 
     #[test]
     fn what_is_not_negotiable_is_not_in_the_table() {
-        for label in ["client", "app-identity", "development-mode", "platform-evidence"] {
+        for label in ["client", "app-identity", "play-app-identity", "development-mode", "platform-evidence"]
+        {
             let found = policy(&format!("id = 'x'\n[constraints]\n{label} = 'ignore'\n")).unwrap_err();
             assert!(found.contains(&format!("policy.toml:3: `{label}` is not negotiable")), "{found}");
         }
@@ -389,6 +401,35 @@ mod tests {
         assert!(policy(own).unwrap_err().starts_with("policy.toml:6: "));
         let other = policy("id = 'x'\n[danger]\nweak_devices = ['app-identity']\n").unwrap_err();
         assert!(other.contains("policy.toml:3: "), "{other}");
+    }
+
+    #[test]
+    fn what_is_asked_of_google_play_is_read_for_all_apps_and_for_one() {
+        let text = "id = 'x'\n[android.play_integrity]\nminimum_device_integrity = 'strong'\n\
+                    maximum_activity_level = 4\n\
+                    [[app]]\nclient_id = 'a'\nmode = 'development'\n\
+                    [app.play_integrity]\nminimum_device_integrity = 'basic'\n\
+                    [[app]]\nclient_id = 'b'\nmode = 'development'\n";
+        let policy = policy(text).unwrap();
+        let rules = |client_id| policy.app(client_id).unwrap().play_integrity;
+        assert_eq!(rules("a").minimum_device_integrity, DeviceIntegrity::Basic);
+        assert_eq!(rules("b").minimum_device_integrity, DeviceIntegrity::Strong);
+        assert_eq!(rules("a").maximum_activity, DeviceActivityLimit::Level4);
+        let found = super::tests::policy("id = 'x'\n[android.play_integrity]\nmaximum_activity_level = 5\n");
+        assert!(found.unwrap_err().starts_with("policy.toml:3: "));
+    }
+
+    #[test]
+    fn that_google_play_is_alone_is_ignored_only_where_danger_says_so() {
+        let text = |value: &str, weak: &str| {
+            format!(
+                "id = 'x'\n[constraints]\nkey-attestation-present = '{value}'\n[danger]\nweak_devices = [{weak}]\n"
+            )
+        };
+        let found = policy(&text("ignore", "")).unwrap_err();
+        assert!(found.contains("with less than \"warn\" for `key-attestation-present`"), "{found}");
+        assert!(policy(&text("warn", "")).is_ok() && policy(&text("require", "")).is_ok());
+        assert!(policy(&text("ignore", "'key-attestation-present'")).is_ok());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Every default is safe for production, and every value that weakens security is named `danger…`.
 
+mod play_integrity;
 mod resource;
 mod values;
 
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use play_integrity::{PlayAppSettings, PlayIntegritySettings};
 pub use resource::{
     AuthorizationServerSettings, BodyBinding, CredentialKind, KeyProtection, Mode, NonceDemand,
     ResourceSettings, RouteSettings, Tier, TokenBinding,
@@ -41,6 +43,9 @@ pub struct Settings {
     /// What the evidence is checked against, beside the roots that are built in.
     #[serde(default)]
     pub trust: TrustSettings,
+    /// Who opens the Play Integrity tokens of which Android app.
+    #[serde(default)]
+    pub play_integrity: PlayIntegritySettings,
     /// How long things are valid.
     #[serde(default)]
     pub lifetime: LifetimeSettings,
@@ -185,6 +190,7 @@ impl Settings {
         for path in paths.into_iter().chain(self.trust.revocation.as_mut()).chain(tls) {
             *path = directory.join(&path);
         }
+        self.play_integrity.resolve(directory);
         let servers = self.resources.iter_mut().flat_map(|resource| &mut resource.authorization_servers);
         for server in servers.filter(|server| !server.jwks.contains("://")) {
             server.jwks = directory.join(&server.jwks).display().to_string();
@@ -201,6 +207,7 @@ impl Document for Settings {
             existing_file(list, "/trust/revocation", problems);
         }
         self.listen.check(problems);
+        self.play_integrity.check(problems);
         self.lifetime.check(problems);
         resource::check(&self.resources, self.listen.gateway, problems);
         if self.listen.edge.is_some() && self.resources.is_empty() {

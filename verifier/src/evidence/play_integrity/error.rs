@@ -42,6 +42,8 @@ pub enum PlayIntegrityError {
     Json(JwsError),
     /// Google's answer has no `tokenPayloadExternal`.
     NoPayload,
+    /// Google refused to decode it as a token of this app.
+    Rejected,
     /// There is no `requestDetails`, or it lacks package or time.
     MissingRequestDetails,
     /// A member of the payload has another type than Google gives it, or holds more than it ever does.
@@ -79,6 +81,7 @@ impl PlayIntegrityError {
             Self::SignatureAlgorithm => "play_integrity_jws_alg",
             Self::Signature => "play_integrity_signature",
             Self::NoPayload => "play_integrity_no_payload",
+            Self::Rejected => "play_integrity_rejected",
             Self::MissingRequestDetails => "play_integrity_missing_request_details",
             Self::MalformedPayload => "play_integrity_malformed_payload",
             Self::TestingResponse => "play_integrity_testing_response",
@@ -112,6 +115,7 @@ impl PlayIntegrityError {
             Self::Signature => "The Play Integrity verdict is not signed by Google's key for this app.",
             Self::Json(_) => "The Play Integrity verdict is not strict JSON.",
             Self::NoPayload => "Google's answer holds no payload.",
+            Self::Rejected => "Google refuses to decode the Play Integrity token as one of this app.",
             Self::MissingRequestDetails => "The Play Integrity verdict does not say what was requested.",
             Self::MalformedPayload => "A member of the Play Integrity verdict is malformed.",
             Self::TestingResponse => "The Play Integrity verdict is a response for testing.",
