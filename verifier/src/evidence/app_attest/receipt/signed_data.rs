@@ -124,9 +124,10 @@ impl<'a> SignedData<'a> {
             certificate.issuer == self.signer.issuer && certificate.serial == self.signer.serial
         });
         while let Some(position) = next {
-            let (der, certificate) = left.swap_remove(position);
+            let (der, certificate) = left.remove(position);
             chain.push(der);
-            next = left.iter().position(|(_, issuer)| issuer.subject == certificate.issuer);
+            let issuer = left.iter().position(|(_, issuer)| issuer.subject == certificate.issuer);
+            next = issuer.filter(|_| !certificate.is_self_issued());
         }
         match (chain.is_empty(), left.is_empty()) {
             (true, _) => Err(ReceiptError::UnknownSigner),
