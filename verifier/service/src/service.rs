@@ -15,6 +15,7 @@ use crate::attestation::RecordBudget;
 use crate::clock::Clock;
 use crate::edge;
 use crate::keys::{KeysError, ServiceKeys};
+use crate::receipts::{self, AppleReceiptExchange, AppleSetupError, Endpoints};
 use crate::routes::{self, EdgeListener};
 use crate::server::{self, ListenError, Listener, Running};
 use crate::settings::{LimitSettings, Settings};
@@ -54,6 +55,8 @@ pub enum StartError {
     Trust(TrustError),
     /// The edge.
     Edge(SetupError),
+    /// The key for exchanging receipts.
+    AppAttest(AppleSetupError),
 }
 
 /// A service that answers. Dropping it ends it at once; [`RunningService::shut_down`] is the graceful way.
@@ -117,6 +120,10 @@ impl Service {
             Some(_) => Some(edge::start(&settings, &keys, &clock).await?),
             None => None,
         };
+        let exchange = match &settings.app_attest {
+            Some(app_attest) => Some(AppleReceiptExchange::new(app_attest, Endpoints::default())?),
+            None => None,
+        };
         let trust = ArcSwap::from_pointee(trust);
         let service = Arc::new(Self {
             settings,
@@ -152,6 +159,10 @@ impl Service {
         }
         let (stop, stopped) = watch::channel(false);
         let mut tasks = vec![tokio::spawn(prune(Arc::clone(&service), stopped.clone()))];
+        if let Some(exchange) = exchange {
+            let (service, stopped) = (Arc::clone(&service), stopped.clone());
+            tasks.push(tokio::spawn(receipts::keep_fresh(service, Arc::new(exchange), stopped)));
+        }
         if let Some(edge) = &service.edge {
             tasks.push(tokio::spawn(edge::watch_bans(Arc::clone(&service), Arc::clone(edge), stopped)));
         }
@@ -241,6 +252,12 @@ impl From<SetupError> for StartError {
     }
 }
 
+impl From<AppleSetupError> for StartError {
+    fn from(error: AppleSetupError) -> Self {
+        Self::AppAttest(error)
+    }
+}
+
 impl From<TrustError> for StartError {
     fn from(error: TrustError) -> Self {
         Self::Trust(error)
@@ -273,6 +290,7 @@ impl fmt::Display for StartError {
             Self::Store(error) => error.fmt(f),
             Self::Trust(error) => error.fmt(f),
             Self::Edge(error) => error.fmt(f),
+            Self::AppAttest(error) => error.fmt(f),
         }
     }
 }
