@@ -76,17 +76,25 @@ impl Service {
     pub async fn start(settings: Settings) -> Result<RunningService, StartError> {
         let files = FileState::of(&settings);
         let trust = Trust::load(&settings)?;
+        let exchange = match &settings.app_attest {
+            Some(app_attest) => Some(AppleReceiptExchange::new(app_attest, Endpoints::default())?),
+            None => None,
+        };
         let mut running = Self::start_with(settings, trust, Clock::system()).await?;
         running.tasks.push(tokio::spawn(reload(
             Arc::clone(&running.service),
             files,
             running.stop.subscribe(),
         )));
+        if let Some(exchange) = exchange {
+            let (service, stopped) = (Arc::clone(&running.service), running.stop.subscribe());
+            running.tasks.push(tokio::spawn(receipts::keep_fresh(service, Arc::new(exchange), stopped)));
+        }
         Ok(running)
     }
 
     /// As [`Service::start`], with trust that does not come from files, and with another clock; for tests and
-    /// demonstrations.
+    /// demonstrations. Apple is not asked about devices.
     ///
     /// # Errors
     /// As [`Service::start`].
@@ -118,10 +126,6 @@ impl Service {
         }
         let edge = match listen.edge {
             Some(_) => Some(edge::start(&settings, &keys, &clock).await?),
-            None => None,
-        };
-        let exchange = match &settings.app_attest {
-            Some(app_attest) => Some(AppleReceiptExchange::new(app_attest, Endpoints::default())?),
             None => None,
         };
         let trust = ArcSwap::from_pointee(trust);
@@ -159,10 +163,6 @@ impl Service {
         }
         let (stop, stopped) = watch::channel(false);
         let mut tasks = vec![tokio::spawn(prune(Arc::clone(&service), stopped.clone()))];
-        if let Some(exchange) = exchange {
-            let (service, stopped) = (Arc::clone(&service), stopped.clone());
-            tasks.push(tokio::spawn(receipts::keep_fresh(service, Arc::new(exchange), stopped)));
-        }
         if let Some(edge) = &service.edge {
             tasks.push(tokio::spawn(edge::watch_bans(Arc::clone(&service), Arc::clone(edge), stopped)));
         }

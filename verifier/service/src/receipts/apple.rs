@@ -185,9 +185,9 @@ impl fmt::Display for AppleSetupError {
                  Apple's developer site gave it out",
                 path.display()
             ),
-            Self::Tls => {
-                f.write_str("no TLS client can be made for Apple; are the system's CA certificates installed?")
-            }
+            Self::Tls => f.write_str(
+                "no TLS client can be made for Apple; are the system's CA certificates installed?",
+            ),
         }
     }
 }

@@ -49,9 +49,7 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_their_longest() {
-        let wait = |failures| {
-            after_failure(Failure::Unavailable, failures, NOW, 0).seconds_since(NOW)
-        };
+        let wait = |failures| after_failure(Failure::Unavailable, failures, NOW, 0).seconds_since(NOW);
         assert_eq!([wait(0), wait(1), wait(2), wait(3)], [60, 60, 120, 240]);
         assert_eq!([wait(10), wait(100), wait(u32::MAX)], [6 * HOUR; 3]);
     }
