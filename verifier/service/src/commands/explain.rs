@@ -50,6 +50,7 @@ fn to_json(decision: &Decision) -> String {
         "verdict": decision.verdict,
         "reasons": decision.reasons,
         "claims": decision.claims,
+        "appraisal": decision.appraisal,
     });
     format!("{all:#}")
 }
