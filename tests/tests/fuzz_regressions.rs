@@ -78,7 +78,8 @@ fn every_finding_belongs_to_a_target() {
 #[test]
 fn every_target_has_its_program() {
     let manifest = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/Cargo.toml")).unwrap();
-    let mut programs: Vec<_> = manifest.lines().filter(|line| line.starts_with("path = \"targets/")).collect();
+    let mut programs: Vec<_> =
+        manifest.lines().filter(|line| line.starts_with("path = \"targets/")).collect();
     programs.sort_unstable();
     let expected: Vec<_> =
         TARGETS.iter().map(|target| format!("path = \"targets/{}.rs\"", target.name)).collect();

@@ -1,11 +1,13 @@
 //! Whole appraisal, with evidence whose content is the input and whose signatures are sound: what only somebody could
 //! make who holds the platform's keys, or a phone that lets itself be written to.
 
+use countersign_core::environment::Environment;
 use countersign_core::request::sha256;
+use countersign_verifier::evidence::EvidenceSet;
 use countersign_verifier::evidence::android_key;
 use countersign_verifier::evidence::app_attest::{AppAttestEnvironment, verify_attestation};
 use countersign_verifier::evidence::{Claims, VerifiedEvidence};
-use countersign_verifier::policy::Appraisal;
+use countersign_verifier::policy::{Appraisal, Circumstances, History};
 use countersign_virtual_device::app_attest::{AttestationObject, nonce};
 use countersign_virtual_device::apple_authority::LeafContent;
 use countersign_virtual_device::certificate::{p256_public_key_info, sign_chain};
@@ -17,19 +19,28 @@ use super::{certificate, choose, chosen};
 
 pub fn run(data: &[u8]) {
     let Some((choice, data)) = choose(data) else { return };
-    let Some((now, content)) = world::time(data) else { return };
+    let Some((now, data)) = world::time(data) else { return };
+    let Some((environment, content)) = data.split_first_chunk() else { return };
     let evidence = if choice & 1 == 0 { iphone(content) } else { android(choice, content) };
     let Some(evidence) = evidence else { return };
-    let appraisal = appraise(&evidence, now);
-    assert_eq!(appraisal, appraise(&evidence, now), "the same evidence, the same appraisal");
+    let set = EvidenceSet::new(evidence.clone());
+    let history = History::default().after(&set);
+    let circumstances = Circumstances {
+        environment: Environment(u64::from_le_bytes(*environment)),
+        app_version: "1.0",
+        history: (choice & 8 != 0).then_some(&history),
+        instances_of_certificate: Some(choice.into()),
+        risk_metric: Some(choice.into()),
+        cohort_key: Some([choice; 32]),
+    };
+    let appraise = || -> Appraisal { POLICY.appraise(CLIENT, &set, &circumstances, now) };
+    let appraisal = appraise();
+    assert_eq!(appraisal, appraise(), "the same evidence, the same appraisal");
+    assert_eq!(history.after(&set), history, "what was seen before is nothing new");
     if !appraisal.is_refused() {
         let lie = lie_in(&evidence);
         assert_eq!(lie, None, "admitted, although");
     }
-}
-
-fn appraise(evidence: &VerifiedEvidence, now: countersign_core::time::Timestamp) -> Appraisal {
-    POLICY.appraise(CLIENT, evidence, now)
 }
 
 /// What is wrong with evidence that the default policy admitted, said without the policy's own code.
@@ -103,13 +114,13 @@ fn android(choice: u8, key_description: &[u8]) -> Option<VerifiedEvidence> {
 pub fn seeds() -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();
     for description in certificate::key_descriptions() {
-        for choice in [1, 3, 5] {
-            seeds.push(chosen(choice, &[&[0; 4], description.as_slice()].concat()));
+        for choice in [1, 3, 13] {
+            seeds.push(chosen(choice, &[&[0; 12], description.as_slice()].concat()));
         }
     }
     for seed in super::app_attest::seeds() {
         if let [2, data @ ..] = seed.as_slice() {
-            seeds.push(chosen(0, &[&[0; 4], data].concat()));
+            seeds.push(chosen(0, &[&[0; 12], data].concat()));
         }
     }
     seeds

@@ -7,6 +7,7 @@ use countersign_core::enrolment::Evidence;
 use countersign_core::time::Timestamp;
 use countersign_core::token::keys::PublicKey;
 use countersign_core::token::result::{InstanceId, Protection, ResultClaims, Tier, VouchedBy};
+use countersign_core::token::trust_vector::{TrustClaim, TrustVector};
 use countersign_verifier::anchors::TrustAnchors;
 use countersign_verifier::enrolment::Service;
 use countersign_verifier::policy::{AndroidApp, AppPolicy, AppleApp, AppraisalPolicy};
@@ -116,6 +117,12 @@ pub fn result_claims(confirmation: PublicKey) -> ResultClaims {
         app_version: Some("4.12.0".to_owned()),
         policy: "default/12".to_owned(),
         labels: vec!["beta".to_owned()],
+        trust_vector: {
+            let mut vector = TrustVector::default();
+            vector.worsen(TrustClaim::Hardware, 2);
+            vector.worsen(TrustClaim::StorageOpaque, 32);
+            vector
+        },
     }
 }
 
