@@ -8,6 +8,7 @@ mod assertion;
 mod iphone;
 mod play_integrity;
 mod protocol;
+mod receipt;
 
 pub use android::AndroidAttack;
 pub(crate) use android::AndroidForgery;
@@ -16,6 +17,8 @@ pub use iphone::IphoneAttack;
 pub(crate) use iphone::IphoneForgery;
 pub use play_integrity::PlayIntegrityAttack;
 pub use protocol::{EnrolmentAttack, ProofAttack};
+pub use receipt::ReceiptAttack;
+pub(crate) use receipt::ReceiptForgery;
 
 /// What has to become of a piece of evidence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +113,9 @@ mod tests {
         for attack in PlayIntegrityAttack::ALL {
             assert_eq!(PlayIntegrityAttack::from_name(&attack.name()), Some(*attack));
         }
+        for attack in ReceiptAttack::ALL {
+            assert_eq!(ReceiptAttack::from_name(&attack.name()), Some(*attack));
+        }
         assert_eq!(AndroidAttack::from_name("none"), None);
     }
 
@@ -117,6 +123,7 @@ mod tests {
     fn no_two_attacks_are_described_alike() {
         let described = |texts: Vec<&str>| texts.iter().collect::<BTreeSet<_>>().len() == texts.len();
         assert!(described(IphoneAttack::ALL.iter().map(|attack| attack.description()).collect()));
+        assert!(described(ReceiptAttack::ALL.iter().map(|attack| attack.description()).collect()));
         assert!(described(AssertionAttack::ALL.iter().map(|attack| attack.description()).collect()));
         assert!(described(EnrolmentAttack::ALL.iter().map(|attack| attack.description()).collect()));
         assert!(described(ProofAttack::ALL.iter().map(|attack| attack.description()).collect()));

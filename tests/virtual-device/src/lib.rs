@@ -36,6 +36,7 @@ pub mod iphone;
 pub mod key_description;
 pub mod phone;
 pub mod play_integrity;
+pub mod receipt;
 pub mod saved;
 pub mod seed;
 pub mod session;
@@ -46,7 +47,8 @@ pub use device::VirtualDevice;
 pub use enrolment::ServiceCall;
 pub use google_authority::{GoogleAuthority, Provisioning};
 pub use hostile::{
-    AndroidAttack, AssertionAttack, EnrolmentAttack, Expected, IphoneAttack, PlayIntegrityAttack, ProofAttack,
+    AndroidAttack, AssertionAttack, EnrolmentAttack, Expected, IphoneAttack, PlayIntegrityAttack,
+    ProofAttack, ReceiptAttack,
 };
 pub use iphone::{AppAttestation, AppExtensions, Environment, VirtualIphone};
 pub use key_description::{BootState, SecurityLevel};

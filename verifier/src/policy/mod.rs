@@ -173,6 +173,9 @@ impl AppraisalPolicy {
             }
         }
         findings.extend(play_integrity::findings_without(evidence, platform, circumstances, now));
+        if platform == Platform::Apple {
+            findings.extend(app_attest::risk_metric(circumstances.risk_metric, app));
+        }
         findings.extend(circumstances::findings(circumstances, evidence, app));
         if let Some(evidence) = evidence {
             findings.extend(history::findings(circumstances.history, evidence));

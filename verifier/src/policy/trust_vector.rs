@@ -46,12 +46,15 @@ const fn meaning(constraint: Constraint) -> (TrustClaim, i8, i8) {
     match constraint {
         // 97: not recognised.
         Constraint::Client | Constraint::DevelopmentMode => (InstanceIdentity, 97, 97),
-        // 96: known to be untrustworthy. Continuity is about being the instance that it was.
+        // 96: known to be untrustworthy. Continuity is about being the instance that it was;
+        // receipt and metric are about one device that poses as many.
         Constraint::OsVersionContinuity
         | Constraint::PatchLevelContinuity
         | Constraint::AppVersionContinuity
         | Constraint::BootKeyContinuity
-        | Constraint::PlayRecentActivity => (InstanceIdentity, 96, -33),
+        | Constraint::PlayRecentActivity
+        | Constraint::Receipt
+        | Constraint::RiskMetric => (InstanceIdentity, 96, -33),
         // 96: contraindicated executables; 33: not recognised; 32: known to have bugs.
         Constraint::AppIdentity
         | Constraint::Environment
@@ -59,6 +62,7 @@ const fn meaning(constraint: Constraint) -> (TrustClaim, i8, i8) {
         | Constraint::PlayAppIdentity
         | Constraint::PlayAppRecognised
         | Constraint::PlayLicensed
+        | Constraint::ValidationCategoryPresent
         | Constraint::BootState => (Executables, 96, 33),
         Constraint::AppVersion
         | Constraint::EnvironmentRefused
