@@ -39,6 +39,7 @@ pub mod play_integrity;
 pub mod receipt;
 pub mod saved;
 pub mod seed;
+pub mod service_account;
 pub mod session;
 
 pub use android::VirtualAndroid;

@@ -65,6 +65,11 @@ impl World {
         Self::with(settings, |directory| write_device_check_key(&directory.join("key.p8"))).await
     }
 
+    /// An attestation service with these settings beside its own, and the files that `prepare` makes for them.
+    pub(crate) async fn with_settings(more: &str, prepare: impl FnOnce(&Path)) -> Self {
+        Self::with(more, prepare).await
+    }
+
     async fn with(listen_and_more: &str, prepare: impl FnOnce(&Path)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("policy.toml"), "").unwrap();

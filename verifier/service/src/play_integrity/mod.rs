@@ -215,16 +215,7 @@ const fn is_perhaps_for_google(error: PlayIntegrityError) -> bool {
 impl Opener {
     fn open(app: &PlayAppSettings, endpoint: &WebUrl) -> Result<Self, PlayIntegrityProblem> {
         let classic = match (&app.decryption_key_file, &app.verification_key_file) {
-            (Some(decryption), Some(verification)) => {
-                let keys = ClassicKeys::new(&console_key(decryption)?, &console_key(verification)?);
-                Some(keys.map_err(|error| {
-                    let file = match error {
-                        ClassicKeyError::VerificationKey => verification,
-                        _ => decryption,
-                    };
-                    PlayIntegrityProblem::ConsoleKey(file.clone())
-                })?)
-            }
+            (Some(decryption), Some(verification)) => Some(console_keys(decryption, verification)?),
             _ => None,
         };
         let google = match &app.service_account_file {
@@ -237,6 +228,23 @@ impl Opener {
         };
         Ok(Self { classic, google })
     }
+}
+
+/// The pair of keys that the console shows, each in a file.
+///
+/// # Errors
+/// The first file that cannot be used.
+pub(crate) fn console_keys(
+    decryption: &Path,
+    verification: &Path,
+) -> Result<ClassicKeys, PlayIntegrityProblem> {
+    ClassicKeys::new(&console_key(decryption)?, &console_key(verification)?).map_err(|error| {
+        let file = match error {
+            ClassicKeyError::VerificationKey => verification,
+            _ => decryption,
+        };
+        PlayIntegrityProblem::ConsoleKey(file.to_owned())
+    })
 }
 
 /// A key as the console shows it: base64, perhaps broken into lines.
