@@ -305,6 +305,10 @@ async fn a_lone_phone_enrols_and_renews_and_its_instance_says_what_vouches() {
     let record = stored(id).await;
     assert_eq!(record.registered.platform_key, PlatformKey::PlayIntegrity);
     assert_eq!(record.registered.tier, Tier::Warning);
+    world.wait(25 * 3600);
+    let renewal = phone.renew(&world.call(), id, &session("second"));
+    assert!(world.service().attest(Some(id), &renewal).await.is_ok());
+    assert_eq!(stored(id).await.registered.evidence_time, world.now());
 }
 
 #[tokio::test]
