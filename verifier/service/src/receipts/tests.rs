@@ -27,10 +27,12 @@ const DAY: u64 = 86_400;
 /// Plays Apple: answers one request after the other as it was told, and remembers what it was asked.
 #[derive(Clone)]
 struct FakeApple {
-    answers: Arc<Mutex<VecDeque<(StatusCode, Vec<u8>)>>>,
+    answers: Arc<Mutex<VecDeque<Answer>>>,
     asked: Arc<Mutex<Vec<Asked>>>,
     endpoints: Endpoints,
 }
+
+type Answer = (StatusCode, Vec<u8>);
 
 struct Asked {
     path: String,
