@@ -9,6 +9,7 @@ use countersign_core::request::Origin;
 use countersign_core::time::Timestamp;
 use countersign_core::token::keys::{PublicKey, Thumbprint};
 use countersign_core::token::result::{InstanceId, Protection, ResultClaims, Tier, VouchedBy};
+use countersign_core::token::trust_vector::TrustVector;
 use countersign_verifier::check::decision::{Randomness, RandomnessUnavailable};
 use countersign_verifier::check::deny_list::{DenyList, SubjectDigest};
 use countersign_verifier::check::route::OAuthClient;
@@ -152,6 +153,7 @@ fn result(service: &SessionKey, confirmation: PublicKey) -> String {
         app_version: Some("4.12.0".to_owned()),
         policy: "default/12".to_owned(),
         labels: Vec::new(),
+        trust_vector: TrustVector::default(),
     };
     let message = claims.to_unsigned("key-1");
     base64url(&message.with_signature(&service.sign(&message.to_be_signed())))

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use countersign_core::time::Timestamp;
 use countersign_verifier::evidence::{EvidenceError, VerifiedEvidence};
-use countersign_verifier::policy::{AppraisalPolicy, Enforcement, Tier};
+use countersign_verifier::policy::{AppraisalPolicy, Circumstances, Enforcement, Tier};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -125,7 +125,7 @@ impl Verdict {
             Ok(evidence) => evidence,
             Err(error) => return Self::Unverified(error.reason()),
         };
-        let appraisal = policy.appraise(CLIENT, &evidence, now);
+        let appraisal = policy.appraise(CLIENT, &evidence.into(), &Circumstances::default(), now);
         match appraisal.tier() {
             Tier::Contraindicated => {
                 let decisive = appraisal.objections().filter(|o| o.enforcement == Enforcement::Require);

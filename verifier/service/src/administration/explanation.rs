@@ -37,18 +37,25 @@ struct ConstraintOutcome {
 impl<'d> Explanation<'d> {
     /// Explains a decision by the appraisal that was recorded with it; of one that was recorded without, the
     /// constraints are those that its reasons name.
-    pub(crate) fn of(decision: &'d Decision, appraisal: Option<&Value>) -> Self {
-        let outcomes = appraisal.and_then(|appraisal| appraisal.get("outcomes")?.as_array());
+    pub(crate) fn of(decision: &'d Decision) -> Self {
+        let outcomes = decision.appraisal.get("outcomes").and_then(Value::as_array);
         let mut constraints: Vec<ConstraintOutcome> = match outcomes {
             Some(outcomes) => outcomes.iter().filter_map(ConstraintOutcome::from_json).collect(),
             None => decision.reasons.iter().filter_map(|reason| ConstraintOutcome::named(reason)).collect(),
         };
-        // A refusal is decided by what is required, a warning by what warns.
-        let deciding = if decision.verdict == "refused" { "require" } else { "warn" };
+        // A refusal is decided by what is required. A warning is decided by what warns, and by what would be required
+        // if the app were not only observed.
+        let refused = decision.verdict == "refused";
         for outcome in &mut constraints {
-            outcome.decided = !outcome.satisfied && outcome.enforcement == deciding;
+            let decides = outcome.enforcement == "require" || !refused && outcome.enforcement == "warn";
+            outcome.decided = decides && !outcome.satisfied;
         }
         Self { decision, constraints, claims: withheld(&decision.claims) }
+    }
+
+    /// A member of the recorded appraisal that is a text.
+    fn appraised(&self, member: &str) -> Option<&str> {
+        self.decision.appraisal.get(member).and_then(Value::as_str)
     }
 
     /// For machines.
@@ -73,6 +80,10 @@ impl<'d> Explanation<'d> {
             "client_id": client_id,
             "instance": instance.map(|id| base64url(id.as_bytes())),
             "verdict": verdict,
+            "policy": self.appraised("policy"),
+            "tier": self.appraised("tier"),
+            "enforced_tier": self.appraised("enforced_tier"),
+            "trust_vector": self.decision.appraisal.get("trust_vector"),
             "reasons": reasons,
             "decided_by": self.deciding(),
             "constraints": constraints,
@@ -102,8 +113,11 @@ impl fmt::Display for Explanation<'_> {
         writeln!(f, "  when      {}", when(*time))?;
         writeln!(f, "  client    {}", known(client_id.clone()))?;
         writeln!(f, "  instance  {}", known(instance.map(|id| id.to_base64url())))?;
-        if let Some(policy) = self.claims.get("policy").and_then(Value::as_str) {
+        if let Some(policy) = self.appraised("policy") {
             writeln!(f, "  policy    {}", printable(policy))?;
+        }
+        if let Some(tier) = self.appraised("enforced_tier") {
+            writeln!(f, "  observed  the app is only observed; otherwise the tier were {}", printable(tier))?;
         }
         let deciding = self.deciding();
         if !deciding.is_empty() {
@@ -228,6 +242,7 @@ mod tests {
             verdict: verdict.to_owned(),
             reasons: reasons.iter().map(|reason| (*reason).to_owned()).collect(),
             claims,
+            appraisal: Value::Null,
         }
     }
 
@@ -240,14 +255,15 @@ mod tests {
 
     #[test]
     fn the_required_constraint_that_does_not_hold_decided() {
-        let appraisal = json!({ "outcomes": [
+        let appraisal = json!({ "policy": "test/1", "outcomes": [
             outcome("app-identity", "require", true),
             outcome("boot-state", "require", false),
             outcome("os-patch", "warn", false),
             outcome("device-locked", "ignore", false),
         ] });
-        let decision = decision("refused", &["boot-state", "os-patch"], json!({ "kind": "android-key" }));
-        let explanation = Explanation::of(&decision, Some(&appraisal));
+        let mut decision = decision("refused", &["boot-state", "os-patch"], json!({ "kind": "android-key" }));
+        decision.appraisal = appraisal;
+        let explanation = Explanation::of(&decision);
         assert_eq!(explanation.to_json()["decided_by"], json!(["boot-state"]));
         assert_eq!(explanation.to_json()["constraints"].as_array().map(Vec::len), Some(4));
         let text = explanation.to_string();
@@ -260,9 +276,19 @@ mod tests {
     }
 
     #[test]
+    fn of_an_app_that_is_only_observed_it_is_told_what_would_be() {
+        let mut decision = decision("warning", &["boot-state"], Value::Null);
+        let outcomes = [outcome("boot-state", "require", false), outcome("app-identity", "require", true)];
+        decision.appraisal = json!({ "enforced_tier": "contraindicated", "outcomes": outcomes });
+        let explanation = Explanation::of(&decision);
+        assert_eq!(explanation.to_json()["decided_by"], json!(["boot-state"]));
+        assert!(explanation.to_string().contains("otherwise the tier were contraindicated"));
+    }
+
+    #[test]
     fn what_is_no_constraint_is_told_in_a_sentence() {
         let decision = decision("refused", &["instance_banned"], Value::Null);
-        let explanation = Explanation::of(&decision, None);
+        let explanation = Explanation::of(&decision);
         assert_eq!(explanation.to_json()["decided_by"], json!(["instance_banned"]));
         let text = explanation.to_string();
         assert!(text.contains("an administrator banned this installation"), "{text}");
@@ -276,7 +302,7 @@ mod tests {
             "claims": { "app-attest": { "receipt": "secret", "list": [{ "token": "secret", "os": "26" }] } },
         });
         let decision = decision("refused", &[], claims);
-        let explanation = Explanation::of(&decision, None);
+        let explanation = Explanation::of(&decision);
         let told = [explanation.to_json().to_string(), explanation.to_string()];
         for text in told {
             assert!(!text.contains("secret") && !text.contains("04aa"), "{text}");
@@ -289,7 +315,8 @@ mod tests {
         let appraisal = json!({ "outcomes": [{ "constraint": "a\u{1b}[2J", "enforcement": "warn", "satisfied": false }] });
         let mut decision = decision("warning", &[], json!({ "model": "x\u{202e}\u{9b}y" }));
         decision.client_id = Some("app\u{1b}]0;".to_owned());
-        let text = Explanation::of(&decision, Some(&appraisal)).to_string();
+        decision.appraisal = appraisal;
+        let text = Explanation::of(&decision).to_string();
         assert!(!text.contains(['\u{1b}', '\u{202e}', '\u{9b}']), "{text:?}");
     }
 }

@@ -13,7 +13,7 @@ use countersign_core::token::result::{InstanceId, Tier};
 use countersign_verifier::crypto::sha256;
 use countersign_verifier::enrolment::{
     self, Admission, AuthenticEnrolment, CHALLENGE_LIFETIME, EnrolmentError, PlatformKey, RegisteredInstance,
-    Verdict, VerifiedEnrolment,
+    Signals, Verdict, VerifiedEnrolment,
 };
 use countersign_verifier::issue::{AttestationResult, Issuer, Lifetimes};
 use countersign_verifier::policy::Appraisal;
@@ -151,6 +151,7 @@ struct Known {
     authentic: bool,
     reasons: Vec<String>,
     claims: Value,
+    appraisal: Value,
 }
 
 impl Service {
@@ -182,7 +183,7 @@ impl Service {
     }
 
     async fn denied(&self, cause: Cause, known: Known, source: IpAddr, now: Timestamp) -> Denial {
-        let Known { client_id, instance, authentic, mut reasons, claims } = known;
+        let Known { client_id, instance, authentic, mut reasons, claims, appraisal } = known;
         if reasons.is_empty() {
             reasons.push(cause.reason().to_owned());
         }
@@ -199,7 +200,8 @@ impl Service {
         tracing::info!(%reference, reasons = reasons.join(","), "refused");
         if recorded {
             let verdict = "refused".to_owned();
-            let decision = Decision { reference, time: now, client_id, instance, verdict, reasons, claims };
+            let decision =
+                Decision { reference, time: now, client_id, instance, verdict, reasons, claims, appraisal };
             if let Err(error) = self.store.record(&decision).await {
                 self.metrics.store_error(error.reason());
                 tracing::error!(%error, %reference, "a refusal could not be recorded");
@@ -353,10 +355,11 @@ impl Call<'_> {
         let verified = authentic.verify_evidence(&checks, judged_at)?;
         known.claims = claims_of(&verified);
         // 8. Appraise.
-        match verified.appraise(&self.trust.policy, judged_at) {
+        match verified.appraise(&self.trust.policy, Signals::default(), judged_at) {
             Verdict::Admitted(admission) => Ok(admission),
             Verdict::Refused(appraisal) => {
                 known.reasons = reasons_of(&appraisal);
+                known.appraisal = json!(appraisal);
                 Err(Cause::Policy)
             }
         }
@@ -369,8 +372,9 @@ impl Call<'_> {
             client_id: Some(admission.client_id().to_owned()),
             instance: None,
             verdict: tier_name(admission.tier()).to_owned(),
-            reasons: admission.appraisal().map(reasons_of).unwrap_or_default(),
+            reasons: reasons_of(admission.appraisal()),
             claims: std::mem::take(&mut known.claims),
+            appraisal: json!(admission.appraisal()),
         })
     }
 }
@@ -440,10 +444,15 @@ fn reasons_of(appraisal: &Appraisal) -> Vec<String> {
 fn claims_of(verified: &VerifiedEnrolment<'_>) -> Value {
     let Some(evidence) = verified.evidence() else { return Value::Null };
     let mut claims = json!(evidence);
-    if let Some(app_attest) = claims.pointer_mut("/claims/app-attest").and_then(Value::as_object_mut) {
+    if let Some(app_attest) = claims.pointer_mut("/primary/claims/app-attest").and_then(Value::as_object_mut)
+    {
         app_attest.remove("receipt");
     }
-    if claims.to_string().len() > MAX_CLAIMS { json!({ "kind": evidence.kind().name() }) } else { claims }
+    if claims.to_string().len() > MAX_CLAIMS {
+        json!({ "kind": evidence.primary().kind().name() })
+    } else {
+        claims
+    }
 }
 
 const fn tier_name(tier: Tier) -> &'static str {

@@ -28,7 +28,7 @@ pub fn run(arguments: &Arguments) -> Exit {
     };
     with_store(&arguments.settings.path, async |store| match store.decision(reference.as_str()).await? {
         Some(decision) => {
-            let explanation = Explanation::of(&decision, None);
+            let explanation = Explanation::of(&decision);
             answer(if arguments.json {
                 format!("{:#}", explanation.to_json())
             } else {

@@ -177,12 +177,14 @@ impl Store {
         connection: &mut SqliteConnection,
         id: &[u8],
     ) -> Result<(), StoreError> {
-        sqlx::query("UPDATE decision SET instance = NULL, claims = 'null' WHERE instance = ?")
-            .bind(id)
-            .execute(connection)
-            .await
-            .map(drop)
-            .map_err(|error| self.failed(&error))
+        sqlx::query(
+            "UPDATE decision SET instance = NULL, claims = 'null', appraisal = 'null' WHERE instance = ?",
+        )
+        .bind(id)
+        .execute(connection)
+        .await
+        .map(drop)
+        .map_err(|error| self.failed(&error))
     }
 
     async fn change_ban(

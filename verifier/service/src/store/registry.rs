@@ -6,6 +6,7 @@ use countersign_core::token::keys::PublicKey;
 use countersign_core::token::result::InstanceId;
 use countersign_verifier::check::deny_list::SubjectDigest;
 use countersign_verifier::enrolment::{Admission, PlatformKey};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use sqlx::SqliteConnection;
 
@@ -276,11 +277,11 @@ impl Store {
     ) -> Result<InstanceId, CommitError> {
         let query = sqlx::query_as(
             "INSERT INTO instance (id, platform_key, app_attest_key, app_attest_counter, protection, vouched_by, \
-             evidence_time, evidence_tier, app_version, updated, client_id, instance_key, created) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?10) \
+             evidence_time, evidence_tier, app_version, updated, client_id, instance_key, trust_vector, labels, history, \
+             created) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?10) \
              ON CONFLICT (client_id, instance_key) DO UPDATE SET platform_key = ?2, app_attest_key = ?3, \
              app_attest_counter = ?4, protection = ?5, vouched_by = ?6, evidence_time = ?7, evidence_tier = ?8, \
-             app_version = ?9, updated = ?10 RETURNING id, banned",
+             app_version = ?9, updated = ?10, trust_vector = ?13, labels = ?14, history = ?15 RETURNING id, banned",
         )
         .bind(id.as_bytes().as_slice());
         let platform = PlatformColumns::of(admission);
@@ -296,6 +297,9 @@ impl Store {
             .bind(seconds(now))
             .bind(admission.client_id())
             .bind(sec1(admission.instance_key()))
+            .bind(json!(admission.evidence_vector()).to_string())
+            .bind(json!(admission.evidence_labels()).to_string())
+            .bind(json!(admission.history()).to_string())
             .fetch_one(&mut *connection)
             .await
             .map_err(|error| self.lost(&error))?;
@@ -337,7 +341,7 @@ impl Store {
         };
         sqlx::query(
             "UPDATE instance SET app_attest_counter = ?2, evidence_time = ?3, evidence_tier = ?4, app_version = ?5, \
-             updated = ?6 WHERE id = ?1",
+             updated = ?6, trust_vector = ?7, labels = ?8, history = ?9 WHERE id = ?1",
         )
         .bind(id.as_bytes().as_slice())
         .bind(counter)
@@ -345,6 +349,9 @@ impl Store {
         .bind(admission.evidence_tier().number())
         .bind(admission.app_version())
         .bind(seconds(now))
+        .bind(json!(admission.evidence_vector()).to_string())
+        .bind(json!(admission.evidence_labels()).to_string())
+        .bind(json!(admission.history()).to_string())
         .execute(&mut *connection)
         .await
         .map(drop)
@@ -357,10 +364,10 @@ impl Store {
         decision: &Decision,
         instance: Option<InstanceId>,
     ) -> Result<(), StoreError> {
-        let reasons = serde_json::json!(decision.reasons).to_string();
+        let reasons = json!(decision.reasons).to_string();
         sqlx::query(
-            "INSERT INTO decision (reference, time, client_id, instance, verdict, reasons, claims) \
-             VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO decision (reference, time, client_id, instance, verdict, reasons, claims, appraisal) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(decision.reference.as_str())
         .bind(seconds(decision.time))
@@ -369,6 +376,7 @@ impl Store {
         .bind(&decision.verdict)
         .bind(reasons)
         .bind(decision.claims.to_string())
+        .bind(decision.appraisal.to_string())
         .execute(connection)
         .await
         .map(drop)

@@ -4,7 +4,7 @@ use countersign_core::challenge::Challenge;
 use countersign_core::enrolment::DecodedEnrolment;
 use countersign_core::token::result::InstanceId;
 use countersign_verifier::enrolment::{
-    Admission, AuthenticEnrolment, PlatformKey, RegisteredInstance, Service as Checks, Verdict,
+    Admission, AuthenticEnrolment, PlatformKey, RegisteredInstance, Service as Checks, Signals, Verdict,
 };
 use countersign_virtual_device::{ServiceCall, VirtualPhone};
 use tempfile::TempDir;
@@ -72,7 +72,11 @@ impl Bench {
         };
         let decoded = DecodedEnrolment::decode(envelope).unwrap();
         let authentic = AuthenticEnrolment::verify(decoded, registered, &checks, NOW).unwrap();
-        match authentic.verify_evidence(&checks, NOW).unwrap().appraise(&self.trust.policy, NOW) {
+        match authentic.verify_evidence(&checks, NOW).unwrap().appraise(
+            &self.trust.policy,
+            Signals::default(),
+            NOW,
+        ) {
             Verdict::Admitted(admission) => *admission,
             Verdict::Refused(appraisal) => panic!("{appraisal:?}"),
         }
@@ -146,6 +150,7 @@ fn decision() -> Decision {
         verdict: "affirming".to_owned(),
         reasons: vec!["ok".to_owned()],
         claims: serde_json::json!({ "os": "26.0" }),
+        appraisal: serde_json::Value::Null,
     }
 }
 

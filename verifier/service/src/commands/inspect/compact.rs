@@ -6,6 +6,7 @@ use countersign_core::token::cose::{Sign1, typ};
 use countersign_core::token::keys::{PublicKey, SIGNATURE_LENGTH};
 use countersign_core::token::proof::DecodedProof;
 use countersign_core::token::result::DecodedResult;
+use countersign_core::token::trust_vector::{TrustClaim, TrustVector};
 use countersign_verifier::check::deny_list::DenyList;
 use countersign_verifier::crypto::AwsLc;
 
@@ -29,6 +30,7 @@ const RESULT_CLAIMS: &[Claim] = &[
     optional(-66501, "app_version", Shape::Text),
     claim(-66502, "policy", Shape::Text),
     optional(-66503, "labels", Shape::Array),
+    optional(-66504, "trust_vector", Shape::Map),
 ];
 
 const PROOF_CLAIMS: &[Claim] = &[
@@ -121,6 +123,7 @@ fn result(bytes: &[u8], message: &Sign1<'_>, keys: Option<&KeySet>) -> Result<Ex
                     ("app_version", claims.app_version.into()),
                     ("policy", claims.policy.into()),
                     ("labels", Value::List(claims.labels.into_iter().map(Value::Text).collect())),
+                    ("trust_vector", trust_vector(&claims.trust_vector)),
                 ]),
             ),
         ],
@@ -287,6 +290,11 @@ fn key(key: &PublicKey) -> Value {
 fn named(value: &impl serde::Serialize, number: u8) -> Value {
     let name = serde_json::to_value(value).ok().and_then(|name| name.as_str().map(str::to_owned));
     Value::Named(name.unwrap_or_default(), number.into())
+}
+
+fn trust_vector(vector: &TrustVector) -> Value {
+    let claim = |(claim, value): (TrustClaim, i8)| (claim.name().to_owned(), Value::Number(value.into()));
+    Value::Members(vector.claims().map(claim).collect())
 }
 
 fn text_or_hex(bytes: &[u8]) -> String {

@@ -83,5 +83,5 @@ pub(super) async fn explain(
     let reference = Reference::from_text(&reference.to_ascii_uppercase()).ok_or_else(not_found)?;
     let decision = service.store.decision(reference.as_str()).await;
     let decision = decision.map_err(|error| Refused::store(&service, &error))?.ok_or_else(not_found)?;
-    Ok(found(Explanation::of(&decision, None).to_json()))
+    Ok(found(Explanation::of(&decision).to_json()))
 }
