@@ -29,14 +29,14 @@ pub fn run(data: &[u8]) {
         }
         3 => {
             let read = UnverifiedReceipt::read(data);
-            let (phone, anchors) = (world::iphone(), world::anchors());
+            let (phone, anchors) = (world::iphone(), &*world::ANCHORS);
             let app = AppleApp::from_app_id(phone.app_id());
             let subject = ReceiptSubject {
                 rp_id_hash: app.rp_id_hash(),
                 public_key: &phone.app_attest_key(),
                 environment: AppAttestEnvironment::Production,
             };
-            let verified = Receipt::verify(data, ReceiptType::Receipt, subject, &anchors, world::NOW);
+            let verified = Receipt::verify(data, ReceiptType::Receipt, subject, anchors, world::NOW);
             if let Ok(verified) = verified {
                 assert_eq!(read.map(|read| read.app_id), Ok(verified.app_id().to_owned()));
             }
