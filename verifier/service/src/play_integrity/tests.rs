@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::attestation::Cause;
+use crate::store::InstanceRecord;
 use crate::virtual_world::{START, World, android, clock_of, seed, session};
 
 const PACKAGE: &str = "com.example.app";
@@ -295,20 +296,23 @@ async fn a_forged_classic_token_is_not_sent_on_to_google() {
     assert_eq!(google.asked(), (0, 0));
 }
 
+async fn stored(world: &World, id: InstanceId) -> InstanceRecord {
+    world.service().store.instance(&id).await.unwrap().unwrap()
+}
+
 #[tokio::test]
 async fn a_lone_phone_enrols_and_renews_and_its_instance_says_what_vouches() {
     let google = FakeGoogle::new().await;
     let world = google.world().await;
     let mut phone = google.lone_phone();
     let id = world.enrol(&mut phone).await;
-    let stored = |id: InstanceId| async move { world.service().store.instance(&id).await.unwrap().unwrap() };
-    let record = stored(id).await;
+    let record = stored(&world, id).await;
     assert_eq!(record.registered.platform_key, PlatformKey::PlayIntegrity);
     assert_eq!(record.registered.tier, Tier::Warning);
     world.wait(25 * 3600);
     let renewal = phone.renew(&world.call(), id, &session("second"));
     assert!(world.service().attest(Some(id), &renewal).await.is_ok());
-    assert_eq!(stored(id).await.registered.evidence_time, world.now());
+    assert_eq!(stored(&world, id).await.registered.evidence_time, world.now());
 }
 
 #[tokio::test]

@@ -79,8 +79,10 @@ fn check_binding(payload: &Payload, binding_hash: &[u8]) -> Result<(), PlayInteg
 }
 
 fn check_time(requested_at_millis: u64, now: Timestamp) -> Result<(), PlayIntegrityError> {
-    let earliest = now.minus(MAX_AGE).as_unix_seconds().saturating_mul(1000);
-    let latest = now.plus(MAX_AHEAD).as_unix_seconds().saturating_mul(1000);
+    // Wide enough that no time of ours overflows.
+    let millis = |time: Timestamp| u128::from(time.as_unix_seconds()) * 1000;
+    let (earliest, latest) = (millis(now.minus(MAX_AGE)), millis(now.plus(MAX_AHEAD)));
+    let requested_at_millis = u128::from(requested_at_millis);
     if requested_at_millis < earliest {
         Err(PlayIntegrityError::TooOld)
     } else if requested_at_millis > latest {
