@@ -137,7 +137,7 @@ pub(crate) fn trust() -> Trust {
     app.apple.push(AppleApp::new("ABCDE12345", "com.example.app"));
     app.android.push(AndroidApp { package: "com.example.app".to_owned(), signing_digests: vec![[8; 32]] });
     let mut trust = Trust::new(AppraisalPolicy::new("test/1").with_app(app).with_danger(danger)).unwrap();
-    trust.revocation = Some(RevocationList::parse(br#"{"entries":{}}"#).unwrap());
+    trust.revocation = Some(RevocationList::parse(br#"{"entries":{}}"#, START).unwrap());
     trust
 }
 
