@@ -89,14 +89,14 @@ pub(crate) async fn watch_bans(
 impl Service {
     /// The deny list as the registry has it now.
     pub(crate) async fn deny_list(&self) -> Result<DenyList, StoreError> {
-        let (sequence, banned) = self.store.bans().await?;
         let now = self.clock.now();
+        let (sequence, denied) = self.store.bans(now).await?;
         Ok(DenyList {
             issuer: self.settings.issuer.as_str().to_owned(),
             sequence,
             issued_at: now,
             expires_at: now.plus(DENY_LIST_LIFETIME),
-            instances: banned.into_iter().collect(),
+            instances: denied.into_iter().collect(),
             key_ids: Default::default(),
         })
     }

@@ -104,6 +104,10 @@ fn app_version(
                 said(circumstances)
             ),
         ),
+        // A renewal without evidence: the last evidence was asked for its version code, and counts on.
+        (None, None, Some(_)) if evidence.is_none() => {
+            finding(true, "No evidence came that would tell the app's version code.".to_owned())
+        }
         (None, None, Some(minimum)) => {
             finding(false, format!("The app's version code is unknown, the oldest accepted {minimum}."))
         }

@@ -5,23 +5,30 @@ mod record_budget;
 mod tests;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use countersign_core::enrolment::{Cure, DecodedEnrolment, EnrolmentAnswer, Evidence};
 use countersign_core::time::Timestamp;
 use countersign_core::token::result::{InstanceId, Tier};
+use countersign_verifier::chain::ChainError;
 use countersign_verifier::crypto::sha256;
 use countersign_verifier::enrolment::{
     self, Admission, AuthenticEnrolment, CHALLENGE_LIFETIME, EnrolmentError, PlatformKey, RegisteredInstance,
     Signals, Verdict, VerifiedEnrolment,
 };
+use countersign_verifier::evidence::EvidenceError;
 use countersign_verifier::issue::{AttestationResult, Issuer, Lifetimes};
-use countersign_verifier::policy::Appraisal;
+use countersign_verifier::policy::{Appraisal, Constraint, Enforcement};
+use countersign_verifier::revocation::RevocationList;
 use serde_json::{Value, json};
 
 pub(crate) use record_budget::RecordBudget;
 
 use crate::service::Service;
-use crate::store::{Commit, CommitError, Committed, Decision, InstanceChange, Reference, StoreError};
+use crate::store::{
+    Commit, CommitError, Committed, Decision, InstanceChange, InstanceRecord, RecordedCircumstances,
+    Reference, RefusedEvidence, StoreError, Withdrawal,
+};
 use crate::trust::Trust;
 
 /// Largest part of verified claims that an audit record keeps, in bytes.
@@ -43,8 +50,12 @@ pub(crate) enum Cause {
     Enrolment(EnrolmentError),
     /// The instance is banned.
     Banned,
+    /// The instance is withdrawn: its evidence is not good enough any more.
+    Withdrawn,
     /// The policy refuses what the evidence says.
     Policy,
+    /// Nothing speaks against the device; the status list is older than the policy accepts.
+    RevocationListTooOld,
     /// Another request used the challenge.
     ChallengeUsed,
     /// The same request was answered before, and that answer is no longer good.
@@ -63,7 +74,9 @@ impl Cause {
         match self {
             Self::Enrolment(error) => error.reason(),
             Self::Banned => "instance_banned",
+            Self::Withdrawn => "instance_withdrawn",
             Self::Policy => "policy",
+            Self::RevocationListTooOld => "revocation_list_too_old",
             Self::ChallengeUsed => "challenge_used",
             Self::AnswerExpired => "answer_expired",
             Self::CounterNotAbove => "assertion_counter_not_above",
@@ -79,8 +92,10 @@ impl Cause {
             Self::ChallengeUsed
             | Self::AnswerExpired
             | Self::CounterNotAbove
+            | Self::RevocationListTooOld
             | Self::Store(_)
             | Self::Unable => Some(Cure::Retry),
+            Self::Withdrawn => Some(Cure::ReEnrol),
             Self::Banned | Self::Policy => None,
         }
     }
@@ -89,11 +104,23 @@ impl Cause {
 /// One call under way.
 struct Call<'a> {
     service: &'a Service,
-    trust: &'a Trust,
+    trust: &'a Arc<Trust>,
     body: &'a [u8],
     /// The instance in the path, for a renewal.
     addressed: Option<InstanceId>,
     now: Timestamp,
+}
+
+/// What the registry knows about a call.
+struct Registry<'a> {
+    /// The instance that is to be renewed.
+    registered: Option<&'a RegisteredInstance>,
+    /// Whether the instance is banned, or the one that holds the key that enrols.
+    banned: bool,
+    /// That it is withdrawn, where the call brings nothing that could lift that.
+    withdrawn: Option<&'a Withdrawal>,
+    /// Whether another request used the challenge.
+    used_by_another: bool,
 }
 
 /// What is known of the envelope, for the audit record of a refusal.
@@ -106,6 +133,10 @@ struct Known {
     reasons: Vec<String>,
     claims: Value,
     appraisal: Value,
+    /// What the service knows beside envelope and registry.
+    signals: Signals,
+    /// The evidence, to be kept with the refusal.
+    evidence: Option<RefusedEvidence>,
 }
 
 impl Service {
@@ -137,7 +168,7 @@ impl Service {
     }
 
     async fn denied(&self, cause: Cause, known: Known, source: IpAddr, now: Timestamp) -> Denial {
-        let Known { client_id, instance, authentic, mut reasons, claims, appraisal } = known;
+        let Known { client_id, instance, authentic, mut reasons, claims, appraisal, evidence, .. } = known;
         if reasons.is_empty() {
             reasons.push(cause.reason().to_owned());
         }
@@ -148,7 +179,7 @@ impl Service {
             tracing::info!(reasons = reasons.join(","), "refused");
             return Denial { reference: None, cause };
         }
-        let Some(reference) = fresh::<5>().map(Reference::from_random) else {
+        let Some(reference) = fresh_reference() else {
             return Denial { reference: None, cause };
         };
         tracing::info!(%reference, reasons = reasons.join(","), "refused");
@@ -156,7 +187,11 @@ impl Service {
             let verdict = "refused".to_owned();
             let decision =
                 Decision { reference, time: now, client_id, instance, verdict, reasons, claims, appraisal };
-            if let Err(error) = self.store.record(&decision).await {
+            let done = match evidence.filter(|_| may_be_tried_again(&cause)) {
+                Some(evidence) => self.store.record_with_evidence(&decision, &evidence).await,
+                None => self.store.record(&decision).await,
+            };
+            if let Err(error) = done {
                 self.metrics.store_error(error.reason());
                 tracing::error!(%error, %reference, "a refusal could not be recorded");
             }
@@ -219,15 +254,33 @@ impl Call<'_> {
             .challenges
             .verify(&challenge, service.challenge_scope(), CHALLENGE_LIFETIME, now)
             .map_err(|error| Cause::Enrolment(EnrolmentError::Challenge(error)))?;
-        let record = match envelope.instance {
-            Some(id) => service.store.instance(&id).await?,
-            None => service.store.instance_of_key(&envelope.client_id, &envelope.instance_key).await?,
-        };
         let request = sha256(self.body);
         let consumed = service.store.consumed(&challenge).await?;
         let used = consumed.is_some();
         let repeated = consumed.filter(|consumed| consumed.request == request);
+        let record = match envelope.instance {
+            Some(id) => service.store.instance(&id).await?,
+            None => service.store.instance_of_key(&envelope.client_id, &envelope.instance_key).await?,
+        };
+        let record = match record {
+            // What changed in the world since counts before anything is decided for the instance.
+            Some(record)
+                if envelope.instance.is_some()
+                    && record.generation != self.trust.generation().as_bytes().as_slice() =>
+            {
+                service.reappraise(self.trust, record).await?
+            }
+            record => record,
+        };
+        known.signals = service.signals(self.trust, record.as_ref()).await?;
         let banned = record.as_ref().is_some_and(|record| record.banned);
+        // Fresh evidence that vouches by itself may lift a withdrawal; an answer given before it is not given again.
+        let vouches = !envelope.evidence.is_empty()
+            && !envelope.evidence.iter().any(|one| matches!(one, Evidence::AppAttestAssertion { .. }));
+        let withdrawn = record
+            .as_ref()
+            .and_then(|record| record.withdrawn.clone())
+            .filter(|_| repeated.is_some() || !vouches);
         let registered = record.map(|record| record.registered).filter(|_| envelope.instance.is_some());
         // The same request again is judged as it was judged the first time, and its answer lives no longer than the
         // first one would have.
@@ -236,8 +289,13 @@ impl Call<'_> {
         let registered = registered.map(|registered| with_counter(registered, previous_counter));
         let asserts = envelope.evidence.iter().any(|one| matches!(one, Evidence::AppAttestAssertion { .. }));
 
-        let admission =
-            self.judge(decoded, registered.as_ref(), banned, used && repeated.is_none(), judged_at, known)?;
+        let registry = Registry {
+            registered: registered.as_ref(),
+            banned,
+            withdrawn: withdrawn.as_ref(),
+            used_by_another: used && repeated.is_none(),
+        };
+        let admission = self.judge(decoded, &registry, judged_at, known)?;
         // 9. One transaction.
         let (instance, issued_at) = match (&repeated, &registered) {
             (Some(consumed), _) => (consumed.instance, consumed.committed),
@@ -256,6 +314,7 @@ impl Call<'_> {
                     request,
                     change,
                     admission: &admission,
+                    generation: self.trust.generation(),
                     decision: &decision,
                     now,
                 };
@@ -273,40 +332,49 @@ impl Call<'_> {
     fn judge(
         &self,
         decoded: DecodedEnrolment<'_>,
-        registered: Option<&RegisteredInstance>,
-        banned: bool,
-        used_by_another: bool,
+        registry: &Registry<'_>,
         judged_at: Timestamp,
         known: &mut Known,
     ) -> Result<Box<Admission>, Cause> {
         // 4. Envelope signature, 5. session possession (and once more issuer and challenge).
         let checks = self.service.checks(self.trust);
-        let authentic = AuthenticEnrolment::verify(decoded, registered, &checks, judged_at)?;
+        let authentic = AuthenticEnrolment::verify(decoded, registry.registered, &checks, judged_at)?;
         known.authentic = true;
-        // 6. Ban.
-        if banned {
+        // 6. Ban, and withdrawal.
+        if registry.banned {
             return Err(Cause::Banned);
         }
-        if used_by_another {
+        if let Some(withdrawal) = registry.withdrawn {
+            known.reasons = std::iter::once(Cause::Withdrawn.reason().to_owned())
+                .chain(withdrawal.reasons.iter().cloned())
+                .collect();
+            return Err(Cause::Withdrawn);
+        }
+        if registry.used_by_another {
             return Err(Cause::ChallengeUsed);
         }
+        known.evidence = refused_evidence(&authentic, registry.registered, judged_at);
         // 7. Evidence, offline.
         let verified = authentic.verify_evidence(&checks, judged_at)?;
         known.claims = claims_of(&verified);
         // 8. Appraise.
-        match verified.appraise(&self.trust.policy, Signals::default(), judged_at) {
+        match verified.appraise(&self.trust.policy, known.signals, judged_at) {
             Verdict::Admitted(admission) => Ok(admission),
             Verdict::Refused(appraisal) => {
                 known.reasons = reasons_of(&appraisal);
                 known.appraisal = json!(appraisal);
-                Err(Cause::Policy)
+                Err(if only_the_list_is_old(&appraisal) {
+                    Cause::RevocationListTooOld
+                } else {
+                    Cause::Policy
+                })
             }
         }
     }
 
     fn granted(&self, admission: &Admission, known: &mut Known) -> Result<Decision, Cause> {
         Ok(Decision {
-            reference: fresh::<5>().map(Reference::from_random).ok_or(Cause::Unable)?,
+            reference: fresh_reference().ok_or(Cause::Unable)?,
             time: self.now,
             client_id: Some(admission.client_id().to_owned()),
             instance: None,
@@ -319,6 +387,18 @@ impl Call<'_> {
 }
 
 impl Service {
+    /// What is known of an instance beside its evidence. The same for a renewal and for a re-appraisal.
+    pub(crate) async fn signals(
+        &self,
+        trust: &Trust,
+        _record: Option<&InstanceRecord>,
+    ) -> Result<Signals, StoreError> {
+        Ok(Signals {
+            revocation_as_of: trust.revocation.as_ref().map(RevocationList::as_of),
+            ..Signals::default()
+        })
+    }
+
     /// What the checks of an envelope need.
     fn checks<'a>(&'a self, trust: &'a Trust) -> enrolment::Service<'a> {
         enrolment::Service {
@@ -350,6 +430,7 @@ impl From<CommitError> for Cause {
             CommitError::ChallengeUsed => Self::ChallengeUsed,
             CommitError::CounterNotAbove => Self::CounterNotAbove,
             CommitError::Banned => Self::Banned,
+            CommitError::Withdrawn => Self::Withdrawn,
             CommitError::UnknownInstance => Self::Enrolment(EnrolmentError::UnknownInstance),
             CommitError::Store(error) => Self::Store(error),
         }
@@ -369,6 +450,43 @@ const fn counter(registered: &RegisteredInstance) -> Option<u32> {
         PlatformKey::AppAttest { counter, .. } => Some(*counter),
         PlatformKey::AndroidKey | PlatformKey::DevelopmentKey => None,
     }
+}
+
+/// Whether another policy, or another status list, could decide otherwise: then the evidence is kept.
+const fn may_be_tried_again(cause: &Cause) -> bool {
+    match cause {
+        Cause::Policy | Cause::RevocationListTooOld => true,
+        Cause::Enrolment(EnrolmentError::Evidence(error)) => {
+            matches!(error, EvidenceError::Revoked { .. } | EvidenceError::Chain(ChainError::UnknownRoot))
+        }
+        _ => false,
+    }
+}
+
+/// The evidence of an authentic envelope, should it be refused.
+fn refused_evidence(
+    authentic: &AuthenticEnrolment<'_>,
+    registered: Option<&RegisteredInstance>,
+    at: Timestamp,
+) -> Option<RefusedEvidence> {
+    let enrolment = authentic.enrolment();
+    let recorded = authentic.recorded_evidence(at).ok().filter(|recorded| !recorded.is_empty())?;
+    let circumstances = RecordedCircumstances {
+        environment: enrolment.environment,
+        app_version: enrolment.app_version.clone(),
+        history: registered.map(|registered| registered.history.clone()),
+    };
+    Some(RefusedEvidence { recorded, circumstances })
+}
+
+/// Whether the age of the status list is all that the refusal is for.
+fn only_the_list_is_old(appraisal: &Appraisal) -> bool {
+    let mut required = appraisal
+        .objections()
+        .filter(|outcome| outcome.enforcement == Enforcement::Require)
+        .map(|outcome| outcome.constraint)
+        .peekable();
+    required.peek().is_some() && required.all(|constraint| constraint == Constraint::RevocationFresh)
 }
 
 fn reasons_of(appraisal: &Appraisal) -> Vec<String> {
@@ -400,6 +518,11 @@ const fn tier_name(tier: Tier) -> &'static str {
 /// Half of the result's life, less up to a tenth of it, so that devices do not come back all at once.
 fn renew_after(life: u64, jitter: u8) -> u64 {
     life / 2 - (life / 10) * u64::from(jitter) / 256
+}
+
+/// A reference for a decision; None where there is no randomness.
+pub(crate) fn fresh_reference() -> Option<Reference> {
+    fresh::<5>().map(Reference::from_random)
 }
 
 fn fresh<const N: usize>() -> Option<[u8; N]> {

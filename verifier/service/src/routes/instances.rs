@@ -95,8 +95,8 @@ fn public_code(cause: &Cause) -> PublicCode {
         },
         Cause::ChallengeUsed | Cause::AnswerExpired => PublicCode::ChallengeNotUsable,
         Cause::CounterNotAbove => PublicCode::EvidenceNotVerified,
-        Cause::Banned | Cause::Policy => PublicCode::Refused,
-        Cause::Store(_) | Cause::Unable => PublicCode::Unavailable,
+        Cause::Banned | Cause::Withdrawn | Cause::Policy => PublicCode::Refused,
+        Cause::RevocationListTooOld | Cause::Store(_) | Cause::Unable => PublicCode::Unavailable,
     }
 }
 

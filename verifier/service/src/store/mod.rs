@@ -4,6 +4,8 @@
 //! an enrolment or renewal changes. Killing the process at any time loses nothing that a device was told.
 
 mod error;
+mod evidence;
+mod reappraisal;
 mod record;
 mod registry;
 #[cfg(test)]
@@ -18,7 +20,9 @@ use sqlx::sqlite::{
 };
 
 pub use error::StoreError;
-pub use record::{ConsumedChallenge, Decision, InstanceRecord, Reference};
+pub use evidence::{RecordedCircumstances, RefusedEvidence, StoredEvidence};
+pub use reappraisal::{Settlement, Standing};
+pub use record::{ConsumedChallenge, Decision, InstanceRecord, Reference, Withdrawal};
 pub use registry::{Commit, CommitError, Committed, InstanceChange};
 
 /// How long a writer waits for another process that writes to the same file.
@@ -139,6 +143,10 @@ impl Store {
 
     fn failed(&self, error: &sqlx::Error) -> StoreError {
         StoreError::of(&self.path, error)
+    }
+
+    fn damaged(&self) -> StoreError {
+        StoreError::Damaged(self.path.clone())
     }
 }
 

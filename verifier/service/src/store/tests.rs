@@ -15,6 +15,12 @@ use crate::trust::Trust;
 use crate::virtual_world::{self, CLIENT, ISSUER, START as NOW, iphone, session};
 
 impl Store {
+    /// Deletes an instance.
+    pub(crate) async fn forget(&self, id: &InstanceId) {
+        let query = sqlx::query("DELETE FROM instance WHERE id = ?").bind(id.as_bytes().as_slice());
+        query.execute(&self.writer).await.unwrap();
+    }
+
     /// How many decisions with this verdict there are.
     pub(crate) async fn decisions_of(&self, verdict: &str) -> usize {
         let count = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM decision WHERE verdict = ?");
@@ -89,6 +95,7 @@ impl Bench {
             request: [request; 32],
             change,
             admission,
+            generation: self.trust.generation(),
             decision: &decision,
             now: NOW,
         };
@@ -204,7 +211,7 @@ async fn a_ban_outlives_a_new_enrolment_of_the_key() {
     assert_eq!(bench.renew(3, &mut phone.clone(), &before).await, Err(CommitError::Banned));
     assert_eq!(bench.enrol(2, 2, &mut phone).await, Err(CommitError::Banned));
     assert_eq!(bench.registered(1).await, before);
-    assert_eq!(bench.store.bans().await, Ok((NOW.as_unix_seconds(), vec![id_of(1)])));
+    assert_eq!(bench.store.bans(NOW).await, Ok((NOW.as_unix_seconds(), vec![id_of(1)])));
     assert_eq!(bench.store.set_banned(&id_of(9), true, NOW).await, Ok(false));
 }
 
@@ -212,7 +219,7 @@ async fn a_ban_outlives_a_new_enrolment_of_the_key() {
 async fn a_restored_backup_does_not_take_the_deny_list_back() {
     let bench = Bench::new().await;
     bench.enrol(1, 1, &mut iphone()).await.unwrap();
-    let sequence = async |store: &Store| store.bans().await.unwrap().0;
+    let sequence = async |store: &Store| store.bans(NOW).await.unwrap().0;
     // More changes than seconds pass, and the number rises with each of them all the same.
     let mut given_out = 0;
     for banned in [true, false, true] {
@@ -339,6 +346,7 @@ async fn a_full_disk_is_named_and_loses_nothing() {
         request: [2; 32],
         change: InstanceChange::Enrol(id_of(2)),
         admission: &admission,
+        generation: bench.trust.generation(),
         decision: &large,
         now: NOW,
     };
