@@ -97,6 +97,7 @@ fn deny_list() -> Vec<u8> {
         expires_at: Timestamp::from_unix_seconds(world::NOW.as_unix_seconds() + 600),
         instances: [InstanceId::from_bytes([5; 16])].into(),
         key_ids: [b"old".to_vec()].into(),
+        subjects: [].into(),
     };
     let unsigned = list.to_unsigned("key-1");
     unsigned.with_signature(&key.sign(&unsigned.to_be_signed()))

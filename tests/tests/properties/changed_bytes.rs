@@ -177,6 +177,7 @@ fn a_deny_list() {
         expires_at: NOW.plus(600),
         instances: [[1; 16], [2; 16]].map(InstanceId::from_bytes).into(),
         key_ids: [b"old".to_vec()].into(),
+        subjects: [].into(),
     };
     let unsigned = list.to_unsigned("key-1");
     let message = unsigned.with_signature(&session().sign(&unsigned.to_be_signed()));

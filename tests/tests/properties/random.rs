@@ -92,6 +92,7 @@ impl Random {
             expires_at: self.time(),
             instances: (0..self.below(300)).map(|_| InstanceId::from_bytes(self.bytes())).collect(),
             key_ids: (0..self.below(30)).map(|_| self.some_bytes(80)).collect(),
+            subjects: (0..self.below(30)).map(|_| SubjectDigest::from_bytes(self.array())).collect(),
         }
     }
 

@@ -22,7 +22,8 @@ pub(crate) fn chain(case: &Case) -> Verdict {
     };
     let certificates: Vec<&[u8]> = certificates.iter().map(Vec::as_slice).collect();
     let status_list = case.member("status_list").as_str().map(|file| {
-        RevocationList::parse(&case.read(file)).expect("the collection's status lists are well-formed")
+        RevocationList::parse(&case.read(file), case.verify_at())
+            .expect("the collection's status lists are well-formed")
     });
     let challenge =
         case.member("challenge_hex").as_str().or_else(|| described(case)["challenge_hex"].as_str());

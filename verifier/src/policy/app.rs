@@ -10,6 +10,9 @@ use crate::evidence::Platform;
 use crate::evidence::android_key::PatchLevel;
 use crate::evidence::app_attest::ValidationCategory;
 
+/// Oldest status list that is accepted unless a policy says otherwise, in seconds: 7 days.
+pub const MAXIMUM_REVOCATION_AGE: u64 = 7 * 86_400;
+
 /// Whether an app is meant for users.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AppMode {
@@ -61,6 +64,8 @@ pub struct AppPolicy {
     pub exported_labels: Vec<Constraint>,
     /// Life of the app's results in seconds, where it is shorter than the service's.
     pub result_lifetime: Option<u64>,
+    /// Oldest status list of Android attestation certificates, in seconds.
+    pub maximum_revocation_age: u64,
 }
 
 impl AppPolicy {
@@ -86,6 +91,7 @@ impl AppPolicy {
             cohorts: Vec::new(),
             exported_labels: Vec::new(),
             result_lifetime: None,
+            maximum_revocation_age: MAXIMUM_REVOCATION_AGE,
         }
     }
 }

@@ -103,6 +103,8 @@ constraints! {
     RemoteProvisioning "remote-provisioning" Ignore,
     /// The certificates were looked up in a status list.
     RevocationChecked "revocation-checked" Warn,
+    /// The status list is not older than the app accepts.
+    RevocationFresh "revocation-fresh" Require,
     /// The app is at least the app's minimum version, if it has one.
     AppVersion "app-version" Require,
     /// The system is at least the app's minimum version for the platform, if it has one.

@@ -21,7 +21,7 @@ use countersign_core::time::Timestamp;
 
 use crate::evidence::{Claims, EvidenceSet, Platform};
 
-pub use self::app::{AndroidApp, AppMode, AppPolicy, AppleApp};
+pub use self::app::{AndroidApp, AppMode, AppPolicy, AppleApp, MAXIMUM_REVOCATION_AGE};
 pub use self::appraisal::{Appraisal, Outcome, Tier};
 pub use self::circumstances::Circumstances;
 pub use self::cohort::Cohort;
@@ -160,7 +160,7 @@ impl AppraisalPolicy {
         if platform == Platform::Apple {
             findings.extend(app_attest::risk_metric(circumstances.risk_metric, app));
         }
-        findings.extend(circumstances::findings(circumstances, evidence, app));
+        findings.extend(circumstances::findings(circumstances, evidence, app, platform, now));
         if let Some(evidence) = evidence {
             findings.extend(history::findings(circumstances.history, evidence));
         }

@@ -129,8 +129,21 @@ pub struct KeySettings {
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrustSettings {
-    /// Android's attestation status list (JSON), kept fresh by the operator.
+    /// Android's attestation status list (JSON), kept fresh by the operator. It is as old as the file.
     pub revocation: Option<PathBuf>,
+    /// Above how many withdrawals by one change the operator is warned.
+    pub withdrawal_alarm: WithdrawalAlarm,
+}
+
+/// How large a withdrawal is that the log and a metric tell loudly. It takes place all the same.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct WithdrawalAlarm {
+    /// At least so many instances ...
+    pub instances: u32,
+    /// ... and so many of a hundred.
+    #[schemars(range(min = 1, max = 100))]
+    pub percent: u8,
 }
 
 /// The key with which receipts of App Attest are exchanged for ones with a risk metric.
@@ -319,6 +332,12 @@ impl Default for StoreSettings {
 impl Default for KeySettings {
     fn default() -> Self {
         Self { directory: PathBuf::from("countersign-data/keys") }
+    }
+}
+
+impl Default for WithdrawalAlarm {
+    fn default() -> Self {
+        Self { instances: 100, percent: 10 }
     }
 }
 

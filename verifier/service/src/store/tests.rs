@@ -26,6 +26,12 @@ impl Store {
         if banned { self.ban_instance(id, "", &by).await } else { self.unban_instance(id, &by).await }
     }
 
+    /// Deletes an instance.
+    pub(crate) async fn forget(&self, id: &InstanceId) {
+        let query = sqlx::query("DELETE FROM instance WHERE id = ?").bind(id.as_bytes().as_slice());
+        query.execute(&self.writer).await.unwrap();
+    }
+
     /// How many decisions with this verdict there are.
     pub(crate) async fn decisions_of(&self, verdict: &str) -> usize {
         let count = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM decision WHERE verdict = ?");
@@ -100,6 +106,7 @@ impl Bench {
             request: [request; 32],
             change,
             admission,
+            generation: self.trust.generation(),
             decision: &decision,
             now: NOW,
         };
@@ -351,6 +358,7 @@ async fn a_full_disk_is_named_and_loses_nothing() {
         request: [2; 32],
         change: InstanceChange::Enrol(id_of(2)),
         admission: &admission,
+        generation: bench.trust.generation(),
         decision: &large,
         now: NOW,
     };

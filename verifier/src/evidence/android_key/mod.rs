@@ -69,6 +69,9 @@ pub struct AndroidKeyClaims {
     pub serials: Vec<String>,
     /// Whether a status list was consulted. None of the certificates was on it, or there would be no claims.
     pub revocation_checked: bool,
+    /// The time as of which that list was.
+    #[serde(serialize_with = "super::optional_unix_seconds", skip_serializing_if = "Option::is_none")]
+    pub revocation_as_of: Option<Timestamp>,
 }
 
 /// Verifies a chain (DER, leaf first, with or without its root) for a key that was made with `challenge`.
@@ -132,6 +135,7 @@ pub fn verify(
         anchor: path.anchor.name().to_owned(),
         serials: path.certificates.iter().map(|certificate| serial_hex(certificate.serial)).collect(),
         revocation_checked: revocation.is_some(),
+        revocation_as_of: revocation.map(RevocationList::as_of),
     };
     Ok(VerifiedEvidence {
         kind: EvidenceKind::AndroidKey,
