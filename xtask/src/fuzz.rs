@@ -126,7 +126,8 @@ fn targets() -> Result<Vec<String>, Stop> {
 fn build() -> Result<PathBuf, Stop> {
     let host = host()?;
     let target_folder = cache().join("target");
-    let mut command = workspace::cargo(["build", "--release", "--locked", "--manifest-path", MANIFEST]);
+    // Not `--locked`: whoever changes a dependency of the workspace need not think of this lock file, too.
+    let mut command = workspace::cargo(["build", "--release", "--manifest-path", MANIFEST]);
     command.args(["--target", &host, "--target-dir"]).arg(&target_folder);
     command.env("RUSTFLAGS", RUSTFLAGS).env("RUSTC_BOOTSTRAP", "1");
     println!("$ {}", workspace::shown(&command));

@@ -27,7 +27,7 @@ pub fn run(data: &[u8]) {
             let object = AttestationObject {
                 format: "apple-appattest".to_owned(),
                 x5c: vec![vec![0x30, 0], vec![0x30, 0]],
-                receipt: Vec::new(),
+                receipt: None,
                 authenticator_data: Some(data.to_vec()),
                 formats_before: Vec::new(),
             };
