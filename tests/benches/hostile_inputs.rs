@@ -274,11 +274,13 @@ fn envelopes() -> Vec<Case> {
     const ROOM: usize = MAX_ENVELOPE - 1024;
     let nested = [&b"\xa1\x61a"[..], &vec![0x81; ROOM - 4], &[0]].concat();
     let indefinite = [&b"\xa1\x61a"[..], &vec![0x9f; ROOM / 2], &vec![0xff; ROOM / 2 - 4]].concat();
+    let alternating = [&b"\xa1\x61a"[..], &[0x82, 0x9f].repeat(ROOM / 2 - 2)].concat();
     let many = [&b"\xa1\x61a\x99"[..], &((ROOM - 8) as u16).to_be_bytes(), &vec![0; ROOM - 8]].concat();
     let tags = [&b"\xa1\x61a"[..], &vec![0xc1; ROOM - 4], &[0]].concat();
     let inputs = [
         ("envelope of 64 KiB, App Attest object nested as deep as it is long", object(nested)),
         ("envelope of 64 KiB, App Attest object of open arrays", object(indefinite)),
+        ("envelope of 64 KiB, App Attest object of open arrays in closed ones", object(alternating)),
         ("envelope of 64 KiB, App Attest object of 64 thousand integers", object(many)),
         ("envelope of 64 KiB, App Attest object of 64 thousand tags", object(tags)),
         (

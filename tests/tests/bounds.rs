@@ -6,7 +6,7 @@
 mod hostile_inputs;
 
 /// Bytes that a decoder may hold at once for each byte of input, and besides.
-const PER_BYTE: u64 = 24;
+const PER_BYTE: u64 = 32;
 const BESIDES: u64 = 64 * 1024;
 
 #[test]
