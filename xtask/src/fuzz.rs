@@ -54,9 +54,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Stop> {
     let chosen = if request.targets.is_empty() { all } else { request.targets.clone() };
     let programs = build()?;
     write_seeds()?;
-    let mut table = format!(
+    let mut table = String::from(
         "| target | seconds | executions | edges covered | corpus | findings |\n\
-         | --- | --- | --- | --- | --- | --- |\n"
+         | --- | --- | --- | --- | --- | --- |\n",
     );
     let mut findings = 0;
     for target in &chosen {
