@@ -87,7 +87,7 @@ impl Scene {
             sequence: 1,
             issued_at: NOW,
             expires_at: NOW.plus(600),
-            instances: (0..100).map(|number| InstanceId::from_bytes([number; 16])).collect(),
+            instances: (100..200).map(|number| InstanceId::from_bytes([number; 16])).collect(),
             key_ids: [b"stolen".to_vec()].into(),
             subjects: (0..100).map(|number| SubjectDigest::from_bytes([number; 32])).collect(),
         });
