@@ -124,17 +124,17 @@ impl Metrics {
             "Uses of the database that failed.",
             ["reason"],
         );
-        self.admin_key_failures.write(
-            &mut text,
-            "countersign_admin_key_failures_total",
-            "Calls of the administration without a good key.",
-            ["reason"],
-        );
         self.receipt_exchanges.write(
             &mut text,
             "countersign_receipt_exchanges_total",
             "Receipts of App Attest that were to be exchanged.",
             ["outcome"],
+        );
+        self.admin_key_failures.write(
+            &mut text,
+            "countersign_admin_key_failures_total",
+            "Calls of the administration without a good key.",
+            ["reason"],
         );
         let not_recorded = self.refusals_not_recorded.load(Ordering::Relaxed);
         put(

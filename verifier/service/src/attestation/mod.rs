@@ -300,6 +300,7 @@ impl Call<'_> {
         if let Some(registered) = &registered {
             known.signals.risk_metric = service.store.risk_metric(&registered.id).await?;
         }
+
         let registry = Registry {
             registered: registered.as_ref(),
             banned,

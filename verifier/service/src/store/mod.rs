@@ -29,7 +29,7 @@ pub use admin_keys::{AdminKeyRecord, MAX_ADMIN_KEYS};
 pub use decisions::{DecisionFilter, DecisionNumber};
 pub use development_keys::{DevelopmentKeyRecord, DevelopmentKeyRefusal, MAX_DEVELOPMENT_KEYS};
 pub use error::{ChangeError, StoreError};
-pub use instances::{ERASED_DENIED_FOR, InstanceFilter, PlatformName};
+pub use instances::{ERASED_DENIED_FOR, InstanceFilter, MAX_ERASED, MAX_INSTANCE_BANS, PlatformName};
 pub use receipts::KeptReceipt;
 pub use record::{Ban, ConsumedChallenge, Decision, InstanceRecord, Reference};
 pub use registry::{Bans, Commit, CommitError, Committed, InstanceChange};

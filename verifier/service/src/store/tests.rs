@@ -21,7 +21,7 @@ impl Store {
         id: &InstanceId,
         banned: bool,
         now: Timestamp,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<bool, ChangeError> {
         let by = Actor { name: "test", now };
         if banned { self.ban_instance(id, "", &by).await } else { self.unban_instance(id, &by).await }
     }
@@ -451,6 +451,40 @@ async fn as_many_keys_and_bans_as_there_may_be() {
         bench.store.add_admin_key(&format!("key-{number}"), &digest, None, &by).await.unwrap();
     }
     assert_eq!(bench.store.add_admin_key("one-more", &[9; 32], None, &by).await, Err(ChangeError::Full));
+}
+
+#[tokio::test]
+async fn the_longest_deny_list_that_there_can_be_is_taken_by_edges() {
+    use countersign_verifier::check::deny_list::{DenyList, MAX_DENY_LIST, SubjectDigest};
+
+    let number = |number: i64| u64::try_from(number).unwrap();
+    let id = |number: u64| InstanceId::from_bytes((u128::from(number) << 64).to_be_bytes());
+    let digest = |number: u64| SubjectDigest::of("i", &number.to_string());
+    let list = DenyList {
+        issuer: ISSUER.to_owned(),
+        sequence: u64::MAX,
+        issued_at: NOW,
+        expires_at: NOW.plus(600),
+        instances: (0..number(MAX_INSTANCE_BANS + MAX_ERASED)).map(id).collect(),
+        key_ids: Default::default(),
+        subjects: (0..number(MAX_SUBJECT_BANS)).map(digest).collect(),
+    };
+    let bytes = list.to_unsigned("01234567").with_signature(&[0; 64]);
+    assert!(bytes.len() <= MAX_DENY_LIST, "{}", bytes.len());
+}
+
+#[tokio::test]
+async fn nobody_is_banned_or_erased_whom_the_deny_list_has_no_room_for() {
+    let bench = Bench::new().await;
+    bench.enrol(1, 1, &mut iphone()).await.unwrap();
+    let by = Actor { name: "ops", now: NOW };
+    let fill = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30000) \
+                INSERT INTO erased_instance SELECT randomblob(16), ? FROM n";
+    sqlx::query(fill).bind(seconds(NOW.plus(1))).execute(&bench.store.writer).await.unwrap();
+    assert_eq!(bench.store.erase_instance(&id_of(1), &by).await, Err(ChangeError::Full));
+    assert!(bench.store.instance(&id_of(1)).await.unwrap().is_some(), "nothing was erased");
+    let later = Actor { now: NOW.plus(1), ..by };
+    assert_eq!(bench.store.erase_instance(&id_of(1), &later).await, Ok(true));
 }
 
 #[tokio::test]
