@@ -28,6 +28,7 @@ pub mod app_attest;
 pub mod apple_authority;
 pub mod asn1;
 pub mod certificate;
+pub mod development_key;
 pub mod device;
 pub mod enrolment;
 pub mod google_authority;
@@ -42,6 +43,7 @@ pub mod session;
 
 pub use android::VirtualAndroid;
 pub use apple_authority::AppleAuthority;
+pub use development_key::DevelopmentKey;
 pub use device::VirtualDevice;
 pub use enrolment::ServiceCall;
 pub use google_authority::{GoogleAuthority, Provisioning};

@@ -1,5 +1,7 @@
 //! Enrolment and renewal: from an envelope to an answer, in the order of protocol section 5.
 
+#[cfg(test)]
+mod development_key_tests;
 mod record_budget;
 #[cfg(test)]
 mod tests;

@@ -462,13 +462,24 @@ mode = "strict"
 
     #[test]
     fn plain_http_to_other_machines_needs_the_danger_word() {
-        let text = |danger: bool| {
-            format!(
-                "issuer = 'https://a.example'\n[listen]\npublic = '0.0.0.0:80'\ndanger_plaintext = {danger}\n"
-            )
-        };
-        assert!(read(&text(false)).unwrap_err().contains("settings.toml:3: 0.0.0.0:80 can be reached"));
-        assert!(read(&text(true)).is_ok());
+        for listener in ["public", "admin"] {
+            let text = |danger: bool| {
+                format!(
+                    "issuer = 'https://a.example'\n[listen]\n{listener} = '0.0.0.0:80'\ndanger_plaintext = {danger}\n"
+                )
+            };
+            assert!(read(&text(false)).unwrap_err().contains("settings.toml:3: 0.0.0.0:80 can be reached"));
+            assert!(read(&text(true)).is_ok());
+        }
+    }
+
+    #[test]
+    fn instances_are_kept_for_a_day_at_least_and_ten_years_at_most() {
+        let text = |span: &str| format!("issuer = 'https://a.example'\n[lifetime]\ninstances = '{span}'\n");
+        assert!(read(&text("1d")).is_ok() && read(&text("3650d")).is_ok());
+        for wrong in ["23h", "3651d"] {
+            assert!(read(&text(wrong)).unwrap_err().contains("settings.toml:3: `instances` is"), "{wrong}");
+        }
     }
 
     #[test]

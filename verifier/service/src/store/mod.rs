@@ -32,7 +32,7 @@ pub use decisions::{DecisionFilter, DecisionNumber};
 pub use development_keys::{DevelopmentKeyRecord, DevelopmentKeyRefusal, MAX_DEVELOPMENT_KEYS};
 pub use error::{ChangeError, StoreError};
 pub use evidence::{RecordedCircumstances, RefusedEvidence, StoredEvidence};
-pub use instances::{ERASED_DENIED_FOR, InstanceFilter, PlatformName};
+pub use instances::{ERASED_DENIED_FOR, InstanceFilter, MAX_ERASED, MAX_INSTANCE_BANS, PlatformName};
 pub use reappraisal::{Settlement, Standing};
 pub use receipts::KeptReceipt;
 pub use record::{Ban, ConsumedChallenge, Decision, InstanceRecord, Reference, Withdrawal};
