@@ -37,6 +37,8 @@ pub struct AppPolicy {
     pub minimum_protection: Protection,
     /// Oldest patch level of Android; None: any.
     pub minimum_os_patch: Option<PatchLevel>,
+    /// Greatest age of Android's patch level in days; None: any.
+    pub maximum_os_patch_age: Option<u64>,
     /// Accepted sources of the app on Apple's platforms, where the system tells.
     pub validation_categories: Vec<ValidationCategory>,
     /// Oldest version of Android, 160000 for 16; None: any.
@@ -72,6 +74,7 @@ impl AppPolicy {
             enforcements: Enforcements::default(),
             minimum_protection: Protection::Tee,
             minimum_os_patch: None,
+            maximum_os_patch_age: None,
             validation_categories: vec![ValidationCategory::APP_STORE, ValidationCategory::TEST_FLIGHT],
             minimum_android_version: None,
             minimum_apple_version: None,

@@ -15,7 +15,7 @@ use countersign_verifier::enrolment::{
     Signals, Verdict, VerifiedEnrolment,
 };
 use countersign_verifier::issue::{AttestationResult, Issuer, Lifetimes};
-use countersign_verifier::policy::Appraisal;
+use countersign_verifier::policy::{self, Appraisal, Enforcement, Outcome};
 use serde_json::{Value, json};
 
 pub(crate) use record_budget::RecordBudget;
@@ -239,6 +239,9 @@ impl Call<'_> {
         let admission =
             self.judge(decoded, registered.as_ref(), banned, used && repeated.is_none(), judged_at, known)?;
         // 9. One transaction.
+        if repeated.is_none() {
+            service.metrics_of_observed(admission.appraisal());
+        }
         let (instance, issued_at) = match (&repeated, &registered) {
             (Some(consumed), _) => (consumed.instance, consumed.committed),
             (None, registered) => {
@@ -319,6 +322,16 @@ impl Call<'_> {
 }
 
 impl Service {
+    /// Counts what an app that is only observed let pass.
+    fn metrics_of_observed(&self, appraisal: &Appraisal) {
+        if appraisal.enforced_tier() == Some(policy::Tier::Contraindicated) {
+            let required = |outcome: &&Outcome| outcome.enforcement == Enforcement::Require;
+            for outcome in appraisal.objections().filter(required) {
+                self.metrics.observed_refusal(appraisal.client_id(), outcome.constraint.label());
+            }
+        }
+    }
+
     /// What the checks of an envelope need.
     fn checks<'a>(&'a self, trust: &'a Trust) -> enrolment::Service<'a> {
         enrolment::Service {

@@ -26,7 +26,7 @@ fn the_table_of_constraints_is_the_programs_own() {
             Enforcement::Warn => "warn",
             Enforcement::Ignore => "ignore",
         };
-        let changed = match (constraint.is_negotiable(), constraint.guards_the_device()) {
+        let changed = match (constraint.is_negotiable(), constraint.opt_out().is_some()) {
             (false, _) => "no",
             (true, true) => "with `danger`",
             (true, false) => "yes",
