@@ -12,6 +12,7 @@ mod edge;
 mod gateways;
 pub mod keys;
 pub mod policy_file;
+pub mod receipts;
 mod routes;
 pub mod server;
 mod service;

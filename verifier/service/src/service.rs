@@ -15,6 +15,7 @@ use crate::attestation::RecordBudget;
 use crate::clock::Clock;
 use crate::edge;
 use crate::keys::{KeysError, ServiceKeys};
+use crate::receipts::{self, AppleReceiptExchange, AppleSetupError, Endpoints};
 use crate::routes::{self, EdgeListener};
 use crate::server::{self, ListenError, Listener, Running};
 use crate::settings::{LimitSettings, Settings};
@@ -54,6 +55,8 @@ pub enum StartError {
     Trust(TrustError),
     /// The edge.
     Edge(SetupError),
+    /// The key for exchanging receipts.
+    AppAttest(AppleSetupError),
 }
 
 /// A service that answers. Dropping it ends it at once; [`RunningService::shut_down`] is the graceful way.
@@ -73,17 +76,25 @@ impl Service {
     pub async fn start(settings: Settings) -> Result<RunningService, StartError> {
         let files = FileState::of(&settings);
         let trust = Trust::load(&settings)?;
+        let exchange = match &settings.app_attest {
+            Some(app_attest) => Some(AppleReceiptExchange::new(app_attest, Endpoints::default())?),
+            None => None,
+        };
         let mut running = Self::start_with(settings, trust, Clock::system()).await?;
         running.tasks.push(tokio::spawn(reload(
             Arc::clone(&running.service),
             files,
             running.stop.subscribe(),
         )));
+        if let Some(exchange) = exchange {
+            let (service, stopped) = (Arc::clone(&running.service), running.stop.subscribe());
+            running.tasks.push(tokio::spawn(receipts::keep_fresh(service, Arc::new(exchange), stopped)));
+        }
         Ok(running)
     }
 
     /// As [`Service::start`], with trust that does not come from files, and with another clock; for tests and
-    /// demonstrations.
+    /// demonstrations. Apple is not asked about devices.
     ///
     /// # Errors
     /// As [`Service::start`].
@@ -241,6 +252,12 @@ impl From<SetupError> for StartError {
     }
 }
 
+impl From<AppleSetupError> for StartError {
+    fn from(error: AppleSetupError) -> Self {
+        Self::AppAttest(error)
+    }
+}
+
 impl From<TrustError> for StartError {
     fn from(error: TrustError) -> Self {
         Self::Trust(error)
@@ -273,6 +290,7 @@ impl fmt::Display for StartError {
             Self::Store(error) => error.fmt(f),
             Self::Trust(error) => error.fmt(f),
             Self::Edge(error) => error.fmt(f),
+            Self::AppAttest(error) => error.fmt(f),
         }
     }
 }

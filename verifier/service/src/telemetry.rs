@@ -48,6 +48,7 @@ pub struct Metrics {
     observed_refusals: Family<2>,
     edge_decisions: Family<3>,
     store_errors: Family<1>,
+    receipt_exchanges: Family<1>,
     refusals_not_recorded: AtomicU64,
 }
 
@@ -83,6 +84,11 @@ impl Metrics {
     /// The store could not be used.
     pub fn store_error(&self, reason: &'static str) {
         self.store_errors.add([reason]);
+    }
+
+    /// A receipt of App Attest was to be exchanged: what came of it.
+    pub fn receipt_exchange(&self, outcome: &'static str) {
+        self.receipt_exchanges.add([outcome]);
     }
 
     /// All metrics in Prometheus' text format, version 0.0.4.
@@ -124,6 +130,12 @@ impl Metrics {
             "countersign_store_errors_total",
             "Uses of the database that failed.",
             ["reason"],
+        );
+        self.receipt_exchanges.write(
+            &mut text,
+            "countersign_receipt_exchanges_total",
+            "Receipts of App Attest that were to be exchanged.",
+            ["outcome"],
         );
         let not_recorded = self.refusals_not_recorded.load(Ordering::Relaxed);
         put(

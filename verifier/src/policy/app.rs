@@ -41,6 +41,8 @@ pub struct AppPolicy {
     pub maximum_os_patch_age: Option<u64>,
     /// Accepted sources of the app on Apple's platforms, where the system tells.
     pub validation_categories: Vec<ValidationCategory>,
+    /// Most keys that Apple may have counted on the device in 30 days, as its receipts say; None: any.
+    pub maximum_risk_metric: Option<u64>,
     /// Oldest version of Android, 160000 for 16; None: any.
     pub minimum_android_version: Option<u64>,
     /// Oldest version of iOS or macOS, such as `17.4`; None: any.
@@ -76,6 +78,7 @@ impl AppPolicy {
             minimum_os_patch: None,
             maximum_os_patch_age: None,
             validation_categories: vec![ValidationCategory::APP_STORE, ValidationCategory::TEST_FLIGHT],
+            maximum_risk_metric: None,
             minimum_android_version: None,
             minimum_apple_version: None,
             minimum_app_version: None,

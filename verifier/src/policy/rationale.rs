@@ -11,7 +11,11 @@ impl Constraint {
     /// The platforms whose evidence it reads.
     pub const fn platforms(self) -> &'static [Platform] {
         match self {
-            Self::Environment | Self::ValidationCategory => APPLE,
+            Self::Environment
+            | Self::ValidationCategory
+            | Self::ValidationCategoryPresent
+            | Self::Receipt
+            | Self::RiskMetric => APPLE,
             Self::SecurityLevel
             | Self::StrongboxInChain
             | Self::BootState
@@ -53,6 +57,15 @@ impl Constraint {
             }
             Self::ValidationCategory => {
                 "A build from another source than the accepted ones may be debuggable, or old, or not for users."
+            }
+            Self::ValidationCategoryPresent => {
+                "Where the system does not tell the source, a build of any source looks the same."
+            }
+            Self::Receipt => {
+                "Without a receipt Apple cannot be asked later whether one device poses as many."
+            }
+            Self::RiskMetric => {
+                "A device with far more keys than installations of apps lends its attestations to others."
             }
             Self::SecurityLevel => {
                 "A key that software holds can be copied off the device and used by anybody, at any scale."

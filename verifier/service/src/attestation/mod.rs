@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 
 pub(crate) use record_budget::RecordBudget;
 
+use crate::receipts::NewReceipt;
 use crate::service::Service;
 use crate::store::{Commit, CommitError, Committed, Decision, InstanceChange, Reference, StoreError};
 use crate::trust::Trust;
@@ -106,6 +107,10 @@ struct Known {
     reasons: Vec<String>,
     claims: Value,
     appraisal: Value,
+    /// What the service knows beside envelope and registry.
+    signals: Signals,
+    /// The receipt of a new App Attest key.
+    receipt: Option<NewReceipt>,
 }
 
 impl Service {
@@ -137,7 +142,7 @@ impl Service {
     }
 
     async fn denied(&self, cause: Cause, known: Known, source: IpAddr, now: Timestamp) -> Denial {
-        let Known { client_id, instance, authentic, mut reasons, claims, appraisal } = known;
+        let Known { client_id, instance, authentic, mut reasons, claims, appraisal, .. } = known;
         if reasons.is_empty() {
             reasons.push(cause.reason().to_owned());
         }
@@ -236,6 +241,10 @@ impl Call<'_> {
         let registered = registered.map(|registered| with_counter(registered, previous_counter));
         let asserts = envelope.evidence.iter().any(|one| matches!(one, Evidence::AppAttestAssertion { .. }));
 
+        if let Some(registered) = &registered {
+            known.signals.risk_metric = service.store.risk_metric(&registered.id).await?;
+        }
+
         let admission =
             self.judge(decoded, registered.as_ref(), banned, used && repeated.is_none(), judged_at, known)?;
         // 9. One transaction.
@@ -268,6 +277,10 @@ impl Call<'_> {
                 }
             }
         };
+        // After the transaction, and before anybody is answered: a repeated request keeps it if this one could not.
+        if let Some(receipt) = known.receipt.take() {
+            service.store.keep_receipt(&receipt.for_instance(instance)).await?;
+        }
         // 10. Issue.
         Ok((service.issue(&admission, instance, issued_at, now)?, admission.tier()))
     }
@@ -296,8 +309,11 @@ impl Call<'_> {
         // 7. Evidence, offline.
         let verified = authentic.verify_evidence(&checks, judged_at)?;
         known.claims = claims_of(&verified);
+        if self.service.settings.app_attest.is_some() {
+            known.receipt = NewReceipt::of(&verified, judged_at);
+        }
         // 8. Appraise.
-        match verified.appraise(&self.trust.policy, Signals::default(), judged_at) {
+        match verified.appraise(&self.trust.policy, known.signals, judged_at) {
             Verdict::Admitted(admission) => Ok(admission),
             Verdict::Refused(appraisal) => {
                 known.reasons = reasons_of(&appraisal);

@@ -22,6 +22,8 @@ pub struct AppleSection {
     pub minimum_os_version: Option<Version>,
     /// Where the app may come from, as far as the system tells (iOS 27 on). Default: App Store and TestFlight.
     pub validation_categories: Option<Vec<Category>>,
+    /// Most keys that Apple may have counted on the device in 30 days. Default: any.
+    pub maximum_risk_metric: Option<u64>,
     /// Enforcement on Apple's devices.
     pub constraints: ConstraintTable,
 }
@@ -81,6 +83,7 @@ impl AppleSection {
         if let Some(categories) = &self.validation_categories {
             app.validation_categories = categories.iter().map(|category| category.to_category()).collect();
         }
+        app.maximum_risk_metric = self.maximum_risk_metric.or(app.maximum_risk_metric);
     }
 }
 

@@ -38,6 +38,7 @@ fn a_policy_is_read_with_its_overrides() {
     assert_eq!(shop.android[0].signing_digests[0][..2], [0xa5, 0xcc]);
     assert_eq!(shop.minimum_os_patch, "2025-01".parse().ok());
     assert_eq!(shop.minimum_protection, Protection::Strongbox);
+    assert_eq!((shop.maximum_risk_metric, lab.maximum_risk_metric), (Some(90), Some(20)));
     assert_eq!(shop.validation_categories, [ValidationCategory::APP_STORE]);
     let of = |constraint| shop.enforcements.of(constraint, Platform::Android);
     assert_eq!(of(Constraint::ValidationCategory), Enforcement::Warn);
@@ -141,11 +142,11 @@ fn what_holds_for_one_app_on_one_platform_goes_before_all_else() {
 #[test]
 fn minimums_hold_for_every_app_or_for_one() {
     let policy = policy(&app(
-        "[apple]\nminimum_os_version = '26.1'\n\
+        "[apple]\nminimum_os_version = '26.1'\nmaximum_risk_metric = 20\n\
          [android]\nminimum_os_version = '14'\nmaximum_os_patch_age = '180d'\nminimum_os_patch = '2025-01'\n",
         "minimum_app_version = '2.10'\nminimum_version_code = 210\n\
          [app.on_android]\nminimum_os_version = '8.1'\nmaximum_os_patch_age = '365d'\n\
-         [app.on_apple]\nminimum_os_version = '27'\nvalidation_categories = ['app-store']\n\
+         [app.on_apple]\nminimum_os_version = '27'\nmaximum_risk_metric = 90\nvalidation_categories = ['app-store']\n\
          [[app]]\nclient_id = 'lab'\nmode = 'development'\n",
     ))
     .unwrap();

@@ -41,6 +41,8 @@ pub struct Settings {
     /// What the evidence is checked against, beside the roots that are built in.
     #[serde(default)]
     pub trust: TrustSettings,
+    /// The key with which Apple is asked about devices. Default: Apple is not asked.
+    pub app_attest: Option<AppAttestSettings>,
     /// How long things are valid.
     #[serde(default)]
     pub lifetime: LifetimeSettings,
@@ -131,6 +133,20 @@ pub struct TrustSettings {
     pub revocation: Option<PathBuf>,
 }
 
+/// The key with which receipts of App Attest are exchanged for ones with a risk metric.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AppAttestSettings {
+    /// A private key with DeviceCheck enabled, as Apple gave it out (.p8: PKCS #8, PEM); mode 0600.
+    pub key_file: PathBuf,
+    /// Its key identifier: ten characters.
+    #[schemars(length(equal = 10), regex(pattern = "^[A-Z0-9]+$"))]
+    pub key_id: String,
+    /// The identifier of the team that has the key and the apps: ten characters.
+    #[schemars(length(equal = 10), regex(pattern = "^[A-Z0-9]+$"))]
+    pub team_id: String,
+}
+
 /// How long things are valid (protocol section 9), each with a ceiling. The lives of challenges and nonces are fixed.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -182,7 +198,8 @@ impl Settings {
     fn resolved(mut self, directory: &Path) -> Self {
         let tls = self.listen.tls.iter_mut().flat_map(|tls| [&mut tls.certificate, &mut tls.key]);
         let paths = [&mut self.policy, &mut self.store.path, &mut self.keys.directory];
-        for path in paths.into_iter().chain(self.trust.revocation.as_mut()).chain(tls) {
+        let app_attest = self.app_attest.as_mut().map(|app_attest| &mut app_attest.key_file);
+        for path in paths.into_iter().chain(self.trust.revocation.as_mut()).chain(tls).chain(app_attest) {
             *path = directory.join(&path);
         }
         let servers = self.resources.iter_mut().flat_map(|resource| &mut resource.authorization_servers);
@@ -199,6 +216,9 @@ impl Document for Settings {
         existing_file(&self.policy, "/policy", problems);
         if let Some(list) = &self.trust.revocation {
             existing_file(list, "/trust/revocation", problems);
+        }
+        if let Some(app_attest) = &self.app_attest {
+            existing_file(&app_attest.key_file, "/app_attest/key_file", problems);
         }
         self.listen.check(problems);
         self.lifetime.check(problems);

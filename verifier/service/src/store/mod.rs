@@ -4,6 +4,7 @@
 //! an enrolment or renewal changes. Killing the process at any time loses nothing that a device was told.
 
 mod error;
+mod receipts;
 mod record;
 mod registry;
 #[cfg(test)]
@@ -18,6 +19,7 @@ use sqlx::sqlite::{
 };
 
 pub use error::StoreError;
+pub use receipts::KeptReceipt;
 pub use record::{ConsumedChallenge, Decision, InstanceRecord, Reference};
 pub use registry::{Commit, CommitError, Committed, InstanceChange};
 
