@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 
 #[cfg(feature = "virtual-device")]
 use crate::commands::virtual_device;
-use crate::commands::{appraise, explain, inspect, instances, keys, serve, settings};
+use crate::commands::{appraise, explain, inspect, instances, keys, policy, serve, settings};
 
 /// Proves with each request that an API call comes from the genuine app on a genuine phone.
 #[derive(Debug, Parser)]
@@ -34,6 +34,9 @@ pub enum Command {
     /// Look at an enrolled instance, ban it, or lift its ban.
     #[command(subcommand)]
     Instances(instances::Command),
+    /// Explain a policy in words.
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// Check a settings file, or print the JSON schema of settings.
     #[command(subcommand)]
     Settings(settings::Command),
@@ -108,6 +111,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Instances(command) => instances::run(&command),
+        Command::Policy(command) => policy::run(&command),
         Command::Settings(command) => settings::run(&command),
     };
     exit.into()

@@ -29,7 +29,7 @@ impl Danger {
     }
 
     /// How a constraint is enforced for which an app asks `wanted`.
-    pub(super) fn enforcement(&self, constraint: Constraint, wanted: Enforcement) -> Enforcement {
+    pub fn enforcement(&self, constraint: Constraint, wanted: Enforcement) -> Enforcement {
         let named = match constraint.opt_out() {
             None => return wanted,
             Some(OptOut::WeakDevices) => &self.weak_devices,

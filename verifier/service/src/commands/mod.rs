@@ -5,6 +5,7 @@ pub mod explain;
 pub mod inspect;
 pub mod instances;
 pub mod keys;
+pub mod policy;
 pub mod serve;
 pub mod settings;
 #[cfg(feature = "virtual-device")]
