@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+mod administration;
 mod attestation;
 pub mod cli;
 pub mod clock;

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use countersign_edge::{EdgeRuntime, SetupError};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
+use crate::administration::KeyFailures;
 use crate::attestation::RecordBudget;
 use crate::clock::Clock;
 use crate::edge;
@@ -39,6 +40,9 @@ pub struct Service {
     pub(crate) edge: Option<Arc<EdgeRuntime>>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) refusals: RecordBudget,
+    /// Told of every ban that an administrator makes or lifts over HTTP.
+    pub(crate) bans_changed: Notify,
+    pub(crate) key_failures: KeyFailures,
 }
 
 /// Why the service does not start. Displayed as a sentence that says what to do.
@@ -138,6 +142,8 @@ impl Service {
             edge,
             metrics: Arc::default(),
             refusals: RecordBudget::default(),
+            bans_changed: Notify::new(),
+            key_failures: KeyFailures::default(),
         });
 
         // Before the first request: without a list of bans nothing passes.
@@ -207,9 +213,8 @@ impl RunningService {
 
 async fn prune(service: Arc<Service>, mut stopped: watch::Receiver<bool>) {
     loop {
-        let now = service.clock.now();
-        match service.store.prune(now, now.minus(service.settings.lifetime.audit.as_seconds())).await {
-            Ok(rows) => tracing::debug!(rows, "pruned"),
+        match pruned(&service).await {
+            Ok((rows, instances)) => tracing::debug!(rows, instances, "pruned"),
             Err(error) => {
                 service.metrics.store_error(error.reason());
                 tracing::error!(%error, "old records could not be deleted");
@@ -220,6 +225,14 @@ async fn prune(service: Arc<Service>, mut stopped: watch::Receiver<bool>) {
             _ = stopped.changed() => return,
         }
     }
+}
+
+/// How many rows and instances were over and are deleted.
+async fn pruned(service: &Service) -> Result<(u64, u64), StoreError> {
+    let (now, lifetime) = (service.clock.now(), &service.settings.lifetime);
+    let rows = service.store.prune(now, now.minus(lifetime.audit.as_seconds())).await?;
+    let instances = service.store.erase_unused(now.minus(lifetime.instances.as_seconds())).await?;
+    Ok((rows, instances))
 }
 
 /// Reads policy and revocation list again when their files change. A file that cannot be used changes nothing.

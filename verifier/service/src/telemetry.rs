@@ -50,6 +50,7 @@ pub struct Metrics {
     store_errors: Family<1>,
     receipt_exchanges: Family<1>,
     refusals_not_recorded: AtomicU64,
+    admin_key_failures: Family<1>,
 }
 
 impl Metrics {
@@ -79,6 +80,11 @@ impl Metrics {
     /// A refusal was not recorded, since too many are.
     pub fn refusal_not_recorded(&self) {
         self.refusals_not_recorded.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A call of the administration came without a good key.
+    pub fn admin_key_failure(&self, reason: &'static str) {
+        self.admin_key_failures.add([reason]);
     }
 
     /// The store could not be used.
@@ -136,6 +142,12 @@ impl Metrics {
             "countersign_receipt_exchanges_total",
             "Receipts of App Attest that were to be exchanged.",
             ["outcome"],
+        );
+        self.admin_key_failures.write(
+            &mut text,
+            "countersign_admin_key_failures_total",
+            "Calls of the administration without a good key.",
+            ["reason"],
         );
         let not_recorded = self.refusals_not_recorded.load(Ordering::Relaxed);
         put(

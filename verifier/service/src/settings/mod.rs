@@ -67,7 +67,7 @@ pub struct ListenSettings {
     pub edge: Option<SocketAddr>,
     /// The gateway that asks the edge listener.
     pub gateway: Option<Gateway>,
-    /// For operators: metrics and health.
+    /// For operators: metrics, health, and the administration for whoever holds an admin key.
     #[schemars(with = "String", extend("format" = formats::SOCKET_ADDRESS))]
     pub admin: SocketAddr,
     /// Certificate and key of the listeners that speak TLS.
@@ -157,6 +157,8 @@ pub struct LifetimeSettings {
     pub client_attestation: TimeSpan,
     /// Records of what was decided and why; at most 400d.
     pub audit: TimeSpan,
+    /// Instances that neither enrol nor renew for so long are erased; at least 1d, at most 3650d. Bans stay.
+    pub instances: TimeSpan,
 }
 
 /// Bounds that protect the service itself.
@@ -272,22 +274,23 @@ impl ListenSettings {
 
 impl LifetimeSettings {
     fn check(&self, problems: &mut Problems) {
-        let ceilings = [
-            ("result", self.result, 600),
-            ("client_attestation", self.client_attestation, 86_400),
-            ("audit", self.audit, 400 * 86_400),
+        let bounds = [
+            ("result", self.result, 30, 600),
+            ("client_attestation", self.client_attestation, 30, 86_400),
+            ("audit", self.audit, 30, 400 * 86_400),
+            ("instances", self.instances, 86_400, 3650 * 86_400),
         ];
-        for (name, span, ceiling) in ceilings {
-            let ceiling = TimeSpan::from_seconds(ceiling);
+        for (name, span, floor, ceiling) in bounds {
+            let (floor, ceiling) = (TimeSpan::from_seconds(floor), TimeSpan::from_seconds(ceiling));
             if span > ceiling {
                 problems.at(
                     &format!("/lifetime/{name}"),
                     format!("`{name}` is {span}; at most {ceiling} is allowed"),
                 );
-            } else if span < TimeSpan::from_seconds(30) {
+            } else if span < floor {
                 problems.at(
                     &format!("/lifetime/{name}"),
-                    format!("`{name}` is {span}; devices need at least 30s"),
+                    format!("`{name}` is {span}; devices need at least {floor}"),
                 );
             }
         }
@@ -325,6 +328,7 @@ impl Default for LifetimeSettings {
             result: TimeSpan::from_seconds(600),
             client_attestation: TimeSpan::from_seconds(3600),
             audit: TimeSpan::from_seconds(30 * 86_400),
+            instances: TimeSpan::from_seconds(400 * 86_400),
         }
     }
 }
