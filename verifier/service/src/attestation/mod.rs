@@ -1,5 +1,6 @@
 //! Enrolment and renewal: from an envelope to an answer, in the order of protocol section 5.
 
+mod observed;
 mod record_budget;
 #[cfg(test)]
 mod tests;
@@ -16,7 +17,7 @@ use countersign_verifier::enrolment::{
     Signals, Verdict, VerifiedEnrolment,
 };
 use countersign_verifier::issue::{AttestationResult, Issuer, Lifetimes};
-use countersign_verifier::policy::{self, Appraisal, Enforcement, Outcome};
+use countersign_verifier::policy::Appraisal;
 use serde_json::{Value, json};
 
 pub(crate) use record_budget::RecordBudget;
@@ -308,7 +309,7 @@ impl Call<'_> {
         let admission = self.judge(decoded, &registry, judged_at, known)?;
         // 9. One transaction.
         if repeated.is_none() {
-            service.metrics_of_observed(admission.appraisal());
+            service.count_observed(admission.appraisal());
         }
         let (instance, issued_at) = match (&repeated, &registered) {
             (Some(consumed), _) => (consumed.instance, consumed.committed),
@@ -399,16 +400,6 @@ impl Call<'_> {
 }
 
 impl Service {
-    /// Counts what an app that is only observed let pass.
-    fn metrics_of_observed(&self, appraisal: &Appraisal) {
-        if appraisal.enforced_tier() == Some(policy::Tier::Contraindicated) {
-            let required = |outcome: &&Outcome| outcome.enforcement == Enforcement::Require;
-            for outcome in appraisal.objections().filter(required) {
-                self.metrics.observed_refusal(appraisal.client_id(), outcome.constraint.label());
-            }
-        }
-    }
-
     /// What the checks of an envelope need.
     fn checks<'a>(
         &'a self,

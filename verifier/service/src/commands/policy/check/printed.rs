@@ -1,7 +1,5 @@
 //! The description of a policy on a terminal.
 
-use countersign_verifier::policy::Enforcement;
-
 use super::super::layout::{WIDTH, counted, framed, printable, rule, wrapped};
 use super::description::{AppDescription, CohortDescription, Description, Difference, Minimum};
 
