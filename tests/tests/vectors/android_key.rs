@@ -43,8 +43,11 @@ fn policy(case: &Case) -> AppraisalPolicy {
     for constraint in NOT_JUDGED {
         app.enforcements.set(constraint, None, Enforcement::Ignore);
     }
-    let danger =
-        Danger { android_key_roots: case.synthetic_root().into_iter().collect(), ..Danger::default() };
+    let danger = Danger {
+        android_key_roots: case.synthetic_root().into_iter().collect(),
+        weak_keys: NOT_JUDGED.to_vec(),
+        ..Danger::default()
+    };
     AppraisalPolicy::new("vectors/1").with_app(app).with_danger(danger)
 }
 

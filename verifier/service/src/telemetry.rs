@@ -45,6 +45,7 @@ pub struct Metrics {
     requests: Family<3>,
     durations: Mutex<BTreeMap<[String; 2], Histogram>>,
     appraisals: Family<3>,
+    observed_refusals: Family<2>,
     edge_decisions: Family<3>,
     store_errors: Family<1>,
     receipt_exchanges: Family<1>,
@@ -66,6 +67,12 @@ impl Metrics {
     /// An enrolment or renewal was decided: purpose, verdict, reason.
     pub fn appraisal(&self, purpose: &'static str, verdict: &'static str, reason: &'static str) {
         self.appraisals.add([purpose, verdict, reason]);
+    }
+
+    /// An app that is only observed passed a device that would have been refused: app (by its name in the policy), and
+    /// one of the constraints that decided.
+    pub fn observed_refusal(&self, client_id: &str, constraint: &'static str) {
+        self.observed_refusals.add([client_id, constraint]);
     }
 
     /// The edge decided: resource (by its name in the settings), verdict, reason.
@@ -129,6 +136,12 @@ impl Metrics {
             "countersign_appraisals_total",
             "Enrolments and renewals decided.",
             ["purpose", "verdict", "reason"],
+        );
+        self.observed_refusals.write(
+            &mut text,
+            "countersign_observed_refusals_total",
+            "Constraints for which devices would be refused if their app were not only observed.",
+            ["client_id", "constraint"],
         );
         self.edge_decisions.write(
             &mut text,

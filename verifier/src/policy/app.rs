@@ -40,6 +40,8 @@ pub struct AppPolicy {
     pub minimum_protection: Protection,
     /// Oldest patch level of Android; None: any.
     pub minimum_os_patch: Option<PatchLevel>,
+    /// Greatest age of Android's patch level in days; None: any.
+    pub maximum_os_patch_age: Option<u64>,
     /// Accepted sources of the app on Apple's platforms, where the system tells.
     pub validation_categories: Vec<ValidationCategory>,
     /// Most keys that Apple may have counted on the device in 30 days, as its receipts say; None: any.
@@ -79,6 +81,7 @@ impl AppPolicy {
             enforcements: Enforcements::default(),
             minimum_protection: Protection::Tee,
             minimum_os_patch: None,
+            maximum_os_patch_age: None,
             validation_categories: vec![ValidationCategory::APP_STORE, ValidationCategory::TEST_FLIGHT],
             maximum_risk_metric: None,
             minimum_android_version: None,

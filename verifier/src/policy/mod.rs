@@ -13,6 +13,7 @@ mod cohort;
 mod constraint;
 mod danger;
 mod history;
+mod rationale;
 mod trust_vector;
 
 use std::collections::BTreeMap;
@@ -25,7 +26,7 @@ pub use self::app::{AndroidApp, AppMode, AppPolicy, AppleApp, MAXIMUM_REVOCATION
 pub use self::appraisal::{Appraisal, Outcome, Tier};
 pub use self::circumstances::Circumstances;
 pub use self::cohort::Cohort;
-pub use self::constraint::{Constraint, Enforcement, Enforcements};
+pub use self::constraint::{Constraint, Enforcement, Enforcements, OptOut};
 pub use self::danger::Danger;
 pub use self::history::History;
 
@@ -105,6 +106,11 @@ impl AppraisalPolicy {
         &self.danger
     }
 
+    /// How a constraint is enforced for an app on a platform, outside of its cohorts.
+    pub fn enforcement(&self, app: &AppPolicy, constraint: Constraint, platform: Platform) -> Enforcement {
+        self.danger.enforcement(constraint, app.enforcement(constraint, platform, None))
+    }
+
     /// Appraises evidence that was sent under `client_id`, in the light of what else is known.
     pub fn appraise(
         &self,
@@ -152,7 +158,7 @@ impl AppraisalPolicy {
             match evidence.claims() {
                 Claims::AppAttest(claims) => findings.extend(app_attest::findings(claims, app, &self.danger)),
                 Claims::AndroidKey(claims) => {
-                    findings.extend(android_key::findings(claims, evidence, app, &self.danger));
+                    findings.extend(android_key::findings(claims, evidence, app, &self.danger, now));
                 }
                 Claims::DevelopmentKey(_) => findings.extend(development_key_findings(app)),
             }

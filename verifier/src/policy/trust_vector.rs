@@ -59,9 +59,10 @@ const fn meaning(constraint: Constraint) -> (TrustClaim, i8, i8) {
             (Executables, 96, 32)
         }
         // 96: cannot be supported; 32: known vulnerabilities; 36: what matters to security is not known.
-        Constraint::DeviceLocked | Constraint::OsPatchLevel | Constraint::OsVersion => {
-            (Configuration, 96, 32)
-        }
+        Constraint::DeviceLocked
+        | Constraint::OsPatchLevel
+        | Constraint::OsPatchAge
+        | Constraint::OsVersion => (Configuration, 96, 32),
         Constraint::KnownTags => (Configuration, 96, 36),
         // 97: not recognised; 96: contraindicated; 32: genuine, but known to be weak.
         Constraint::SecurityLevel | Constraint::PlatformEvidence => (Hardware, 97, 32),

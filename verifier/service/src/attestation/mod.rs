@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod development_key_tests;
+mod observed;
 mod record_budget;
 #[cfg(test)]
 mod tests;
@@ -344,6 +345,9 @@ impl Call<'_> {
         };
         let admission = self.judge(decoded, &registry, judged_at, known)?;
         // 9. One transaction.
+        if repeated.is_none() {
+            service.count_observed(admission.appraisal());
+        }
         let (instance, issued_at) = match (&repeated, &registered) {
             (Some(consumed), _) => (consumed.instance, consumed.committed),
             (None, registered) => {
