@@ -178,7 +178,7 @@ fn another_system_passes_only_with_its_boot_key_and_a_locked_boot_loader() {
     let booted = |key, locked| verified(android().boot(BootState::SelfSigned, locked).boot_key(key));
     assert_eq!(tier(&listed, &booted(BOOT_KEY, true)), Tier::Affirming);
     assert_eq!(objections(&listed, &booted([6; 32], true)), ["boot-state"]);
-    assert_eq!(objections(&listed, &booted(BOOT_KEY, false)), ["device-locked"]);
+    assert_eq!(objections(&listed, &booted(BOOT_KEY, false)), ["boot-state", "device-locked"]);
     assert_eq!(objections(&policy(|_| ()), &booted(BOOT_KEY, true)), ["boot-state"]);
 }
 
