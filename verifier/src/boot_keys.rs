@@ -204,7 +204,8 @@ mod tests {
         let keys = BootKeys::new(vec![key(0xab, "A", &["Pixel 9"]), key(2, "B", &[])]).unwrap();
         let json = serde_json::to_string(&keys).unwrap();
         assert_eq!(serde_json::from_str::<BootKeys>(&json).unwrap(), keys);
-        for wrong in [json.replace("abab", "zzab"), json.replacen("ab", "", 1), json.replace("abab", "0202")] {
+        for wrong in [json.replace("abab", "zzab"), json.replacen("ab", "", 1), json.replace("abab", "0202")]
+        {
             assert!(serde_json::from_str::<BootKeys>(&wrong).is_err(), "{wrong}");
         }
         assert!(serde_json::from_str::<BootKeys>(&json.replace("models", "model")).is_err());

@@ -45,8 +45,6 @@ leniencies! {
     PatchLevelWithoutDay "patch-level-without-day",
     /// A patch level is no date: it counts as unknown.
     PatchLevelNotADate "patch-level-not-a-date",
-    /// An elliptic-curve key names its size and no curve.
-    CurveBySize "curve-by-size",
 }
 
 impl Serialize for Leniency {

@@ -40,6 +40,7 @@ fn main() -> ExitCode {
     }
     for case in Case::load(&folder.join("android-key-attestation")) {
         run.judge(&case, &mut exceptions, android_key::chain);
+        run.failures.extend(android_key::other_findings(&case));
     }
     run.failures.extend(exceptions.unused());
 

@@ -147,7 +147,9 @@ impl EvidenceError {
                 format!("Certificate {index} carries a key description; only the leaf may.")
             }
             Self::AttestKeyChain { index } => {
-                format!("Certificate {index} is of an attestation key that an app made; such chains are not accepted.")
+                format!(
+                    "Certificate {index} is of an attestation key that an app made; such chains are not accepted."
+                )
             }
             Self::MisplacedProvisioningInfo { index } => {
                 format!("Certificate {index} carries provisioning info; only the one above the leaf may.")

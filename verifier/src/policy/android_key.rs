@@ -126,7 +126,10 @@ fn self_signed(root_of_trust: &RootOfTrust, model: Option<&str>, rules: Rules<'_
         return (false, "The system is not the vendor's, and the boot loader is not locked.".to_owned());
     }
     if rules.danger.self_signed_boot_keys.contains(&root_of_trust.verified_boot_key) {
-        return (true, "The verified boot state is self-signed, with a key that the policy accepts.".to_owned());
+        return (
+            true,
+            "The verified boot state is self-signed, with a key that the policy accepts.".to_owned(),
+        );
     }
     let Some(entry) = rules.boot_keys.signer_of(root_of_trust) else {
         return (false, "The verified boot state is self-signed, with a key that is not known.".to_owned());
@@ -134,7 +137,9 @@ fn self_signed(root_of_trust: &RootOfTrust, model: Option<&str>, rules: Rules<'_
     let system = &entry.name;
     // Systems have a key for each model, so the key says the model already. Only where secure hardware attests another
     // one is something wrong.
-    if let Some(model) = model.filter(|model| !entry.models.is_empty() && !entry.models.iter().any(|m| m == model)) {
+    if let Some(model) =
+        model.filter(|model| !entry.models.is_empty() && !entry.models.iter().any(|m| m == model))
+    {
         return (false, format!("The system is signed as {system} for another model than {model}."));
     }
     match rules.app.boot_keys.contains(system) {
@@ -208,12 +213,10 @@ fn key_algorithm(hardware: &AuthorizationList, key: &AttestedKey) -> Finding {
     Finding::new(Constraint::KeyAlgorithm, satisfied, explanation)
 }
 
-/// Before Keymaster 2 a curve was named by the key's size alone.
 fn key_curve(hardware: &AuthorizationList, key: &AttestedKey) -> Finding {
-    let by_size = hardware.ec_curve.is_none() && hardware.key_size == Some(256);
     Finding::new(
         Constraint::KeyCurve,
-        (hardware.ec_curve == Some(EcCurve::P256) || by_size) && key.as_p256().is_some(),
+        hardware.ec_curve == Some(EcCurve::P256) && key.as_p256().is_some(),
         format!("The key's curve is {}.", named(hardware.ec_curve)),
     )
 }
@@ -260,7 +263,9 @@ fn certificates_issued(claims: &AndroidKeyClaims, app: &AppPolicy) -> Finding {
         (_, None) => (true, "Any number of issued certificates is accepted.".to_owned()),
         (Some(Some(issued)), Some(maximum)) => (
             issued <= maximum,
-            format!("The device was issued {issued} certificates in 30 days, at most {maximum} are accepted."),
+            format!(
+                "The device was issued {issued} certificates in 30 days, at most {maximum} are accepted."
+            ),
         ),
         (Some(None), Some(_)) => {
             (false, "The provisioning info does not say how many certificates were issued.".to_owned())

@@ -128,8 +128,8 @@ pub struct Package {
 
 /// Tags of the schema that carry nothing we look at.
 const KNOWN: [u32; 31] = [
-    4, 6, 7, 8, 200, 203, 303, 305, 400, 401, 402, 405, 502, 504, 505, 506, 507, 508, 509, 601, 703, 710, 711,
-    712, 713, 714, 715, 716, 720, 723, 724,
+    4, 6, 7, 8, 200, 203, 303, 305, 400, 401, 402, 405, 502, 504, 505, 506, 507, 508, 509, 601, 703, 710,
+    711, 712, 713, 714, 715, 716, 720, 723, 724,
 ];
 
 impl AuthorizationList {
@@ -152,12 +152,7 @@ impl AuthorizationList {
         Ok(list)
     }
 
-    fn read(
-        &mut self,
-        tag: u32,
-        mut value: Members<'_>,
-        leniencies: &mut Leniencies,
-    ) -> Result<(), NotDer> {
+    fn read(&mut self, tag: u32, mut value: Members<'_>, leniencies: &mut Leniencies) -> Result<(), NotDer> {
         match tag {
             1 => self.purposes = set_of(&mut value, KeyPurpose::from_number, leniencies)?,
             2 => self.algorithm = Some(KeyAlgorithm::from_number(value.unsigned()?)),

@@ -66,16 +66,9 @@ mod tests {
 
     #[test]
     fn a_byte_more_or_less_is_refused() {
-        assert_eq!(
-            decode(&[&MINIMAL[..], &[0]].concat()).map(drop),
-            Err(SchemaError::Malformed)
-        );
+        assert_eq!(decode(&[&MINIMAL[..], &[0]].concat()).map(drop), Err(SchemaError::Malformed));
         for end in 0..MINIMAL.len() {
-            assert_eq!(
-                decode(&MINIMAL[..end]).map(drop),
-                Err(SchemaError::Malformed),
-                "{end}"
-            );
+            assert_eq!(decode(&MINIMAL[..end]).map(drop), Err(SchemaError::Malformed), "{end}");
         }
     }
 

@@ -17,7 +17,7 @@ use super::{AttestedKey, Claims, EvidenceError, EvidenceKind, VerifiedEvidence};
 use crate::anchors::TrustAnchors;
 use crate::chain::{Authorities, ChainError, Dates, Leaf, Path, Rules};
 use crate::crypto::sha256;
-use crate::leniency::{Leniencies, Leniency};
+use crate::leniency::Leniencies;
 use crate::revocation::{RevocationList, serial_hex};
 
 pub use self::authorization_list::{ApplicationId, AuthorizationList, Package, RootOfTrust};
@@ -121,14 +121,6 @@ pub fn verify(
     let [leaf, above_leaf, ..] = path.certificates.as_slice() else {
         return Err(ChainError::Length.into());
     };
-
-    let hardware = &description.hardware_enforced;
-    leniencies.note_if(
-        hardware.algorithm == Some(KeyAlgorithm::Ec)
-            && hardware.ec_curve.is_none()
-            && hardware.key_size == Some(256),
-        Leniency::CurveBySize,
-    );
 
     // 6. The challenge is ours.
     if !bool::from(description.challenge.ct_eq(challenge)) {
