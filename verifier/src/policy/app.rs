@@ -63,6 +63,8 @@ pub struct AppPolicy {
     pub maximum_instances_per_certificate: InstancesPerCertificate,
     /// Accepted sources of the app on Apple's platforms, where the system tells.
     pub validation_categories: Vec<ValidationCategory>,
+    /// Most keys that Apple may have counted on the device in 30 days, as its receipts say; None: any.
+    pub maximum_risk_metric: Option<u64>,
     /// Oldest version of Android, 160000 for 16; None: any.
     pub minimum_android_version: Option<u64>,
     /// Oldest version of iOS or macOS, such as `17.4`; None: any.
@@ -100,6 +102,7 @@ impl AppPolicy {
             maximum_certificates_issued: None,
             maximum_instances_per_certificate: InstancesPerCertificate::default(),
             validation_categories: vec![ValidationCategory::APP_STORE, ValidationCategory::TEST_FLIGHT],
+            maximum_risk_metric: None,
             minimum_android_version: None,
             minimum_apple_version: None,
             minimum_app_version: None,

@@ -40,6 +40,11 @@ impl Tier {
             Self::Contraindicated => "contraindicated",
         }
     }
+
+    /// The tier of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Affirming, Self::Warning, Self::Contraindicated].into_iter().find(|tier| tier.name() == name)
+    }
 }
 
 impl Serialize for Tier {

@@ -69,6 +69,12 @@ constraints! {
     Environment "environment" Require,
     /// The app came from an accepted source, where the system tells (iOS 27 on).
     ValidationCategory "validation-category" Require,
+    /// The system tells where the app came from (iOS 27 on).
+    ValidationCategoryPresent "validation-category-present" Ignore,
+    /// The attestation came with a receipt for the same key, signed by Apple.
+    Receipt "receipt" Warn,
+    /// Apple counts no more attested keys on the device than the app's maximum, if it has one.
+    RiskMetric "risk-metric" Warn,
     /// Attestation and key are in hardware of the same level, at least the app's minimum.
     SecurityLevel "security-level" Require,
     /// A claim of StrongBox is backed by the chain.
@@ -203,6 +209,9 @@ mod tests {
             .map(|constraint| constraint.label())
             .collect();
         let expected = [
+            "validation-category-present",
+            "receipt",
+            "risk-metric",
             "strongbox-in-chain",
             "known-tags",
             "remote-provisioning",

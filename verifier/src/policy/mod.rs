@@ -178,6 +178,9 @@ impl AppraisalPolicy {
                 Claims::DevelopmentKey(_) => findings.extend(development_key_findings(app)),
             }
         }
+        if platform == Platform::Apple {
+            findings.extend(app_attest::risk_metric(circumstances.risk_metric, app));
+        }
         findings.extend(circumstances::findings(circumstances, evidence, app));
         if let Some(evidence) = evidence {
             findings.extend(history::findings(circumstances.history, evidence));

@@ -41,15 +41,19 @@ const fn meaning(constraint: Constraint) -> (TrustClaim, i8, i8) {
     match constraint {
         // 97: not recognised.
         Constraint::Client | Constraint::DevelopmentMode => (InstanceIdentity, 97, 97),
-        // 96: known to be untrustworthy. Continuity is about being the instance that it was.
+        // 96: known to be untrustworthy. Continuity is about being the instance that it was;
+        // receipt and metric are about one device that poses as many.
         Constraint::OsVersionContinuity
         | Constraint::PatchLevelContinuity
         | Constraint::AppVersionContinuity
-        | Constraint::BootKeyContinuity => (InstanceIdentity, 96, -33),
+        | Constraint::BootKeyContinuity
+        | Constraint::Receipt
+        | Constraint::RiskMetric => (InstanceIdentity, 96, -33),
         // 96: contraindicated executables; 33: not recognised; 32: known to have bugs.
         Constraint::AppIdentity
         | Constraint::Environment
         | Constraint::ValidationCategory
+        | Constraint::ValidationCategoryPresent
         | Constraint::BootState => (Executables, 96, 33),
         Constraint::AppVersion | Constraint::EnvironmentRefused | Constraint::EnvironmentWarned => {
             (Executables, 96, 32)

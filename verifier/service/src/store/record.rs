@@ -19,12 +19,23 @@ pub struct InstanceRecord {
     pub registered: RegisteredInstance,
     /// Whether an operator banned it.
     pub banned: bool,
+    /// Since when and why it is banned, where that was written down.
+    pub ban: Option<Ban>,
     /// The app's version, as the app said last.
     pub app_version: String,
     /// When it first enrolled.
     pub created: Timestamp,
     /// When it last enrolled or renewed.
     pub updated: Timestamp,
+}
+
+/// Since when and why an instance is banned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ban {
+    /// Since when.
+    pub since: Timestamp,
+    /// Why; empty if nobody said.
+    pub reason: String,
 }
 
 /// A used challenge: which request used it, and what came of it.
@@ -138,6 +149,13 @@ impl InstanceRecord {
                 history: json(row, "history")?,
             },
             banned: row.try_get("banned").ok()?,
+            ban: match row.try_get::<Option<i64>, _>("ban_time").ok()? {
+                Some(_) => Some(Ban {
+                    since: time("ban_time")?,
+                    reason: row.try_get::<Option<String>, _>("ban_reason").ok()?.unwrap_or_default(),
+                }),
+                None => None,
+            },
             app_version: row.try_get("app_version").ok()?,
             created: time("created")?,
             updated: time("updated")?,

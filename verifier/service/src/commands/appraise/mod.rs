@@ -43,7 +43,11 @@ enum Unverified {
 pub fn run(arguments: &Arguments) -> Exit {
     match judge(arguments) {
         Ok(report) => {
-            answer(if arguments.json { report.json() } else { report.text() });
+            answer(match (arguments.json, arguments.ear) {
+                (_, true) => report.ear(),
+                (true, false) => report.json(),
+                (false, false) => report.text(),
+            });
             report.exit()
         }
         Err(sentence) => {
@@ -69,7 +73,7 @@ fn judge(arguments: &Arguments) -> Result<Report, WrongUse> {
                 policy.appraise(&client_id, &evidence.clone().into(), &Circumstances::default(), now);
             Report::Appraised { evidence: Box::new(evidence), appraisal: Box::new(appraisal) }
         }
-        Err(error) => Report::Unverified(error),
+        Err(error) => Report::Unverified { error, now },
     })
 }
 
