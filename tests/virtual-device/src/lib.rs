@@ -24,6 +24,7 @@
 #![forbid(unsafe_code)]
 
 pub mod android;
+pub mod android_quirk;
 pub mod app_attest;
 pub mod apple_authority;
 pub mod asn1;
@@ -42,6 +43,7 @@ pub mod seed;
 pub mod session;
 
 pub use android::VirtualAndroid;
+pub use android_quirk::AndroidQuirk;
 pub use apple_authority::AppleAuthority;
 pub use development_key::DevelopmentKey;
 pub use device::VirtualDevice;
