@@ -17,8 +17,8 @@ use crate::anchors::TrustAnchors;
 use crate::crypto::AwsLc;
 use crate::evidence::play_integrity::PlayIntegrityError;
 use crate::evidence::{
-    Claims, EvidenceError, EvidenceKind, EvidenceSet, Platform, VerifiedEvidence, android_key, app_attest,
-    development_key, play_integrity,
+    Claims, EvidenceError, EvidenceKind, EvidenceSet, Platform, RecordedEvidence, TrustData,
+    VerifiedEvidence, play_integrity,
 };
 use crate::policy::{self, AppMode, Appraisal, AppraisalPolicy, Circumstances, History, PlayHistory};
 use crate::revocation::RevocationList;
@@ -196,6 +196,7 @@ pub struct AuthenticEnrolment<'a> {
 pub struct OfflineEnrolment<'a> {
     enrolment: Enrolment,
     registered: Option<&'a RegisteredInstance>,
+    recorded: Vec<RecordedEvidence>,
     offline: Option<VerifiedEvidence>,
     token: Option<String>,
 }
@@ -219,6 +220,7 @@ pub enum DecodeFailure {
 pub struct VerifiedEnrolment<'a> {
     enrolment: Enrolment,
     registered: Option<&'a RegisteredInstance>,
+    recorded: Vec<RecordedEvidence>,
     evidence: Option<EvidenceSet>,
     play_integrity_unreachable: bool,
 }
@@ -248,6 +250,9 @@ pub struct Admission {
     trust_vector: TrustVector,
     labels: Vec<String>,
     history: History,
+    recorded_evidence: Vec<RecordedEvidence>,
+    history_before: Option<History>,
+    environment: Environment,
     app_version: String,
     policy: String,
     result_lifetime: Option<u64>,
@@ -261,6 +266,8 @@ pub struct Signals {
     pub instances_of_certificate: Option<u32>,
     /// As [`Circumstances::risk_metric`].
     pub risk_metric: Option<u64>,
+    /// As [`Circumstances::revocation_as_of`].
+    pub revocation_as_of: Option<Timestamp>,
 }
 
 impl<'a> AuthenticEnrolment<'a> {
@@ -325,17 +332,16 @@ impl<'a> AuthenticEnrolment<'a> {
         service: &Service<'_>,
         now: Timestamp,
     ) -> Result<OfflineEnrolment<'a>, EnrolmentError> {
+        let recorded = self.recorded_evidence(now)?;
         let Self { enrolment, registered } = self;
         let token = enrolment.evidence.iter().find_map(|evidence| match evidence {
             Evidence::PlayIntegrity { token } => Some(token.clone()),
             _ => None,
         });
-        let mut others =
-            enrolment.evidence.iter().filter(|evidence| !matches!(evidence, Evidence::PlayIntegrity { .. }));
-        let offline = match (others.next(), others.next()) {
-            (None, _) => None,
-            (Some(evidence), None) => Some(verify_evidence(evidence, &enrolment, registered, service, now)?),
-            (Some(_), Some(_)) => return Err(EnrolmentError::UnexpectedEvidence),
+        let offline = match recorded.as_slice() {
+            [] => None,
+            [recorded] => Some(verify_evidence(recorded, &enrolment, registered, service)?),
+            [..] => return Err(EnrolmentError::UnexpectedEvidence),
         };
         if offline.is_none() && token.is_none() && registered.is_none() {
             return Err(EnrolmentError::NoEvidence);
@@ -345,7 +351,19 @@ impl<'a> AuthenticEnrolment<'a> {
         if token.is_some() && !registered.is_none_or(is_android) {
             return Err(EnrolmentError::UnexpectedEvidence);
         }
-        Ok(OfflineEnrolment { enrolment, registered, offline, token })
+        Ok(OfflineEnrolment { enrolment, registered, recorded, offline, token })
+    }
+
+    /// The evidence as it can be kept, not verified yet, with all that it must be bound to; without a Play Integrity
+    /// token, which has to be decoded first.
+    ///
+    /// # Errors
+    /// [`EnrolmentError`] where evidence is of a kind that does not belong here.
+    pub fn recorded_evidence(&self, now: Timestamp) -> Result<Vec<RecordedEvidence>, EnrolmentError> {
+        let Self { enrolment, registered } = self;
+        let offline =
+            enrolment.evidence.iter().filter(|evidence| !matches!(evidence, Evidence::PlayIntegrity { .. }));
+        offline.map(|evidence| record(evidence, enrolment, *registered, now)).collect()
     }
 }
 
@@ -375,7 +393,7 @@ impl<'a> OfflineEnrolment<'a> {
         decoded: DecodedToken,
         now: Timestamp,
     ) -> Result<VerifiedEnrolment<'a>, EnrolmentError> {
-        let Self { enrolment, registered, offline, token } = self;
+        let Self { enrolment, registered, mut recorded, offline, token } = self;
         // A payload without a token to it would be somebody else's.
         let decoded = if token.is_some() { decoded } else { Err(DecodeFailure::NotAsked) };
         let failure = decoded.as_ref().err().copied();
@@ -385,7 +403,9 @@ impl<'a> OfflineEnrolment<'a> {
                     None => enrolment.binding(Purpose::Enrol, true, false),
                     Some(_) => enrolment.binding(Purpose::Renew, true, true),
                 };
-                Some(play_integrity::verify(payload, &binding.hash(), now)?)
+                let hash = binding.hash();
+                recorded.push(RecordedEvidence::play_integrity(&payload, hash, now));
+                Some(play_integrity::verify(payload, &hash, now)?)
             }
             Err(DecodeFailure::Invalid(error)) => {
                 return Err(EnrolmentError::Evidence(EvidenceError::PlayIntegrity(error)));
@@ -405,45 +425,66 @@ impl<'a> OfflineEnrolment<'a> {
                 });
             }
         };
-        Ok(VerifiedEnrolment { enrolment, registered, evidence, play_integrity_unreachable })
+        Ok(VerifiedEnrolment { enrolment, registered, recorded, evidence, play_integrity_unreachable })
+    }
+}
+
+impl Service<'_> {
+    /// What evidence is verified against.
+    pub const fn trust_data(&self) -> TrustData<'_> {
+        TrustData {
+            anchors: self.anchors,
+            revocation: self.revocation,
+            development_keys: self.development_keys,
+        }
     }
 }
 
 fn verify_evidence(
-    evidence: &Evidence,
+    recorded: &RecordedEvidence,
     enrolment: &Enrolment,
     registered: Option<&RegisteredInstance>,
     service: &Service<'_>,
-    now: Timestamp,
 ) -> Result<VerifiedEvidence, EnrolmentError> {
+    let verified = recorded.verify(&service.trust_data()).map_err(|error| match error {
+        EvidenceError::UnknownDevelopmentKey => EnrolmentError::UnknownDevelopmentKey,
+        error => EnrolmentError::Evidence(error),
+    })?;
+    let attests_instance_key = recorded.kind() == EvidenceKind::AndroidKey && registered.is_none();
+    if attests_instance_key && verified.attested_key().as_p256() != Some(&enrolment.instance_key) {
+        return Err(EnrolmentError::KeyNotAttested);
+    }
+    Ok(verified)
+}
+
+/// The evidence, and what it must be bound to: this envelope's challenge, client and keys.
+fn record(
+    evidence: &Evidence,
+    enrolment: &Enrolment,
+    registered: Option<&RegisteredInstance>,
+    now: Timestamp,
+) -> Result<RecordedEvidence, EnrolmentError> {
     let enrol_with_key = || enrolment.binding(Purpose::Enrol, true, false).hash();
     let renew = || enrolment.binding(Purpose::Renew, true, true).hash();
-    let anchors = service.anchors;
     match (evidence, registered.map(|registered| &registered.platform_key)) {
         (Evidence::AppAttest { attestation_object, key_id }, None) => {
-            Ok(app_attest::verify_attestation(attestation_object, key_id, &enrol_with_key(), anchors, now)?)
+            Ok(RecordedEvidence::app_attest(attestation_object, *key_id, enrol_with_key(), now))
         }
         (Evidence::AppAttestAssertion { assertion }, Some(PlatformKey::AppAttest { key, counter })) => {
-            Ok(app_attest::verify_assertion(assertion, key, &renew(), *counter, now)?)
+            Ok(RecordedEvidence::app_attest_assertion(assertion, *key, renew(), *counter, now))
         }
         (Evidence::AndroidKey { chain }, None | Some(PlatformKey::AndroidKey)) => {
-            let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
             // At enrolment the attested key is the instance key, so the challenge was made before it was born. A
             // renewal attests a throwaway key, which vouches for both keys by its challenge.
             let challenge = match registered {
                 None => enrolment.binding(Purpose::Enrol, false, false).hash(),
                 Some(_) => renew(),
             };
-            let verified = android_key::verify(&chain, &challenge, anchors, service.revocation, now)?;
-            if registered.is_none() && verified.attested_key().as_p256() != Some(&enrolment.instance_key) {
-                return Err(EnrolmentError::KeyNotAttested);
-            }
-            Ok(verified)
+            Ok(RecordedEvidence::android_key(chain, challenge, now))
         }
         (Evidence::DevelopmentKey { key_id, signature }, None | Some(PlatformKey::DevelopmentKey)) => {
-            let key = (service.development_keys)(key_id).ok_or(EnrolmentError::UnknownDevelopmentKey)?;
             let hash = if registered.is_none() { enrol_with_key() } else { renew() };
-            Ok(development_key::verify(key_id, &key, &hash, signature, now)?)
+            Ok(RecordedEvidence::development_key(key_id, signature, hash, now))
         }
         _ => Err(EnrolmentError::UnexpectedEvidence),
     }
@@ -458,7 +499,7 @@ impl VerifiedEnrolment<'_> {
     /// Appraises the evidence and what the device reports of itself; without evidence the last appraisal counts on, or
     /// less, once evidence is due.
     pub fn appraise(self, policy: &AppraisalPolicy, signals: Signals, now: Timestamp) -> Verdict {
-        let Self { enrolment, registered, evidence, play_integrity_unreachable } = self;
+        let Self { enrolment, registered, recorded, evidence, play_integrity_unreachable } = self;
         let key_attested_before =
             registered.is_some_and(|registered| registered.platform_key == PlatformKey::AndroidKey);
         let circumstances = Circumstances {
@@ -469,6 +510,7 @@ impl VerifiedEnrolment<'_> {
             risk_metric: signals.risk_metric,
             key_attested_before,
             play_integrity_unreachable,
+            revocation_as_of: signals.revocation_as_of,
             cohort_key: Some(*enrolment.instance_key.thumbprint().as_bytes()),
         };
         let appraisal = match (&evidence, registered) {
@@ -553,6 +595,9 @@ impl VerifiedEnrolment<'_> {
             trust_vector,
             labels,
             history,
+            recorded_evidence: recorded,
+            history_before: registered.map(|registered| registered.history.clone()),
+            environment: Environment(enrolment.environment),
             result_lifetime,
             app_version: enrolment.app_version,
             policy: policy.id().to_owned(),
@@ -669,6 +714,21 @@ impl Admission {
     /// What was seen of the instance until now; to be stored.
     pub const fn history(&self) -> &History {
         &self.history
+    }
+
+    /// The evidence that was verified for this, if any came; to be stored, so that it can be verified again.
+    pub fn recorded_evidence(&self) -> &[RecordedEvidence] {
+        &self.recorded_evidence
+    }
+
+    /// What had been seen of the instance before; None at its enrolment. To be stored with the evidence.
+    pub const fn history_before(&self) -> Option<&History> {
+        self.history_before.as_ref()
+    }
+
+    /// What the device reports of its own environment.
+    pub const fn environment(&self) -> Environment {
+        self.environment
     }
 
     /// Life of the app's results in seconds, where the policy gives it one of its own.

@@ -10,10 +10,10 @@ use countersign_verifier::enrolment::{
     Admission, AuthenticEnrolment, DecodeFailure, DecodedToken, EnrolmentError, PlatformKey,
     RegisteredInstance, Service, Signals, Verdict,
 };
-use countersign_verifier::evidence::EvidenceError;
 use countersign_verifier::evidence::play_integrity::{
     ClassicKeys, PlayIntegrityError, decrypt, from_decode_answer,
 };
+use countersign_verifier::evidence::{EvidenceError, RecordedEvidence, TrustData};
 use countersign_verifier::policy::{
     AndroidApp, AppPolicy, AppraisalPolicy, Constraint, Danger, DeviceIntegrity, Enforcement,
     PLAY_INTEGRITY_LIFETIME,
@@ -416,20 +416,31 @@ fn strong_integrity_counts_from_android_13_on() {
 }
 
 #[test]
-fn device_integrity_of_a_lone_verdict_is_waived_only_with_danger() {
+fn device_integrity_of_a_lone_verdict_is_not_negotiable_and_its_minimum_is() {
     let basic = play().attack(PlayIntegrityAttack::BasicOnly);
-    let mut world = World::with(warns_instead(Constraint::PlayDeviceIntegrity));
-    assert_eq!(
-        world.enrol(&mut alone(&basic)).err(),
-        Some(Refused::Policy(vec!["play-device-integrity"])),
-        "an app's own word is not enough"
-    );
-    let danger = Danger { weak_devices: vec![Constraint::PlayDeviceIntegrity], ..Danger::default() };
-    world.policy = world.policy.with_danger(danger);
-    assert_eq!(world.enrol(&mut alone(&basic)).unwrap().tier(), Tier::Warning);
-    let ignoring =
-        World::with(|app| app.enforcements.set(Constraint::PlayDeviceIntegrity, None, Enforcement::Ignore));
-    assert_eq!(ignoring.enrol(&mut beside(&basic)).unwrap().tier(), Tier::Affirming, "beside hardware it is");
+    let ignores = |app: &mut AppPolicy| {
+        app.enforcements.set(Constraint::PlayDeviceIntegrity, None, Enforcement::Ignore);
+    };
+    let refused = World::with(ignores).enrol(&mut alone(&basic));
+    assert_eq!(refused.err(), Some(Refused::Policy(vec!["play-device-integrity"])));
+    let beside_hardware = World::with(ignores).enrol(&mut beside(&basic)).unwrap();
+    assert_eq!(beside_hardware.tier(), Tier::Affirming);
+    let lower = World::with(|app| app.play_integrity.minimum_device_integrity = DeviceIntegrity::Basic);
+    assert_eq!(lower.enrol(&mut alone(&basic)).unwrap().tier(), Tier::Warning);
+}
+
+#[test]
+fn a_verdict_is_kept_and_verified_again_as_of_its_time() {
+    let admission = World::new().enrol(&mut beside(&play())).unwrap();
+    let kinds: Vec<_> = admission.recorded_evidence().iter().map(|piece| piece.kind().name()).collect();
+    assert_eq!(kinds, ["android-key", "play-integrity"]);
+    let verdict = &admission.recorded_evidence()[1];
+    let kept = RecordedEvidence::from_bytes(&verdict.to_bytes()).unwrap();
+    let anchors = TrustAnchors::embedded();
+    let trust = TrustData { anchors: &anchors, revocation: None, development_keys: &|_| None };
+    let again = kept.verify(&trust).unwrap();
+    assert_eq!((again.kind().name(), again.evidence_time()), ("play-integrity", NOW));
+    assert!(!kept.vouches_alone(), "it knows of no key");
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod gateways;
 pub mod keys;
 pub mod play_integrity;
 pub mod policy_file;
+mod reappraisal;
 pub mod receipts;
 mod routes;
 pub mod server;

@@ -1,6 +1,6 @@
 //! Every opt-out of the policy, in one place.
 
-use super::constraint::{Constraint, Enforcement};
+use super::constraint::{Constraint, Enforcement, OptOut};
 use crate::anchors::{AnchorError, TrustAnchors};
 use crate::evidence::app_attest::AppAttestEnvironment;
 
@@ -15,10 +15,12 @@ pub struct Danger {
     pub app_attest_environments: Vec<AppAttestEnvironment>,
     /// Verified boot keys of other systems than the vendor's, accepted when the boot loader is locked.
     pub self_signed_boot_keys: Vec<Vec<u8>>,
-    /// Constraints on the device itself (boot state, lock, security level; for Google Play alone its device
-    /// integrity, and that it is alone) that apps may enforce less than by
+    /// Constraints on the device itself (boot state and key, lock, security level, that hardware attests
+    /// the key at all) that apps may enforce less than by
     /// default. What is not named here stays as strict as its default, whatever an app says.
     pub weak_devices: Vec<Constraint>,
+    /// Constraints on the attested key and its certificates that apps may enforce less than by default, likewise.
+    pub weak_keys: Vec<Constraint>,
 }
 
 impl Danger {
@@ -27,18 +29,14 @@ impl Danger {
         *self == Self::default()
     }
 
-    /// How a constraint is enforced for which an app asks `wanted`, where its default is `default`.
-    pub(super) fn enforcement(
-        &self,
-        constraint: Constraint,
-        wanted: Enforcement,
-        default: Enforcement,
-    ) -> Enforcement {
-        // Beside hardware's word, Google's is a second opinion; where it is all there is, it guards the device.
-        let stands_alone = default > constraint.default_enforcement();
-        let guards =
-            constraint.guards_the_device() || (stands_alone && constraint == Constraint::PlayDeviceIntegrity);
-        if guards && !self.weak_devices.contains(&constraint) { wanted.max(default) } else { wanted }
+    /// How a constraint is enforced for which an app asks `wanted`.
+    pub fn enforcement(&self, constraint: Constraint, wanted: Enforcement) -> Enforcement {
+        let named = match constraint.opt_out() {
+            None => return wanted,
+            Some(OptOut::WeakDevices) => &self.weak_devices,
+            Some(OptOut::WeakKeys) => &self.weak_keys,
+        };
+        if named.contains(&constraint) { wanted } else { wanted.max(constraint.default_enforcement()) }
     }
 
     /// Whether keys attested in this environment are accepted.

@@ -195,8 +195,8 @@ fn absence(unreachable: bool) -> Finding {
     Finding::new(Constraint::PlayIntegrityPresent, false, explanation)
 }
 
-/// The findings on a verdict that is all there is. The app must be named by it, and what it says of app and device
-/// is required unless the policy says otherwise: without it nothing would be known.
+/// The findings on a verdict that is all there is. The app must be named by it, and what it says of the app is required
+/// unless the policy says otherwise; what it says of the device always is: without it nothing would be known.
 fn lone_findings(claims: &PlayIntegrityClaims, app: &AppPolicy) -> Vec<Finding> {
     let mut findings = vec![
         app_identity(Constraint::AppIdentity, claims, app, true),
@@ -207,9 +207,8 @@ fn lone_findings(claims: &PlayIntegrityClaims, app: &AppPolicy) -> Vec<Finding> 
         ),
     ];
     findings.extend(verdicts(claims, app).into_iter().map(|finding| match finding.constraint {
-        Constraint::PlayAppRecognised | Constraint::PlayDeviceIntegrity => {
-            finding.by_default(Enforcement::Require)
-        }
+        Constraint::PlayAppRecognised => finding.by_default(Enforcement::Require),
+        Constraint::PlayDeviceIntegrity => finding.at_least(Enforcement::Require),
         _ => finding,
     }));
     findings

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use countersign_verifier::evidence::Platform;
-use countersign_verifier::policy::{Constraint, Enforcement, Enforcements};
+use countersign_verifier::policy::{Constraint, Enforcement, Enforcements, OptOut};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -27,30 +27,27 @@ pub enum EnforcementName {
 }
 
 impl ConstraintTable {
-    /// The constraints that the table enforces less than by default.
-    pub(super) fn weakened(&self) -> impl Iterator<Item = Constraint> {
-        let known = self
-            .0
-            .iter()
-            .filter_map(|(label, name)| Some((Constraint::from_label(label)?, name.enforcement())));
-        known
-            .filter(|(constraint, enforcement)| *enforcement < constraint.default_enforcement())
-            .map(|(constraint, _)| constraint)
+    /// The constraints that the table enforces less than their default, and that a list of `danger` guards.
+    pub(super) fn weakened(&self) -> impl Iterator<Item = (Constraint, OptOut)> {
+        self.0.iter().filter_map(|(label, name)| {
+            let constraint = Constraint::from_label(label)?;
+            let weaker = name.to_enforcement() < constraint.default_enforcement();
+            Some((constraint, constraint.opt_out().filter(|_| weaker)?))
+        })
     }
 
     /// Writes the table's enforcements for one platform, or for all.
     pub(super) fn write(&self, enforcements: &mut Enforcements, platform: Option<Platform>) {
         for (label, name) in &self.0 {
             if let Some(constraint) = Constraint::from_label(label) {
-                enforcements.set(constraint, platform, name.enforcement());
+                enforcements.set(constraint, platform, name.to_enforcement());
             }
         }
     }
 }
 
 impl EnforcementName {
-    /// The enforcement of this name.
-    const fn enforcement(self) -> Enforcement {
+    const fn to_enforcement(self) -> Enforcement {
         match self {
             Self::Require => Enforcement::Require,
             Self::Warn => Enforcement::Warn,

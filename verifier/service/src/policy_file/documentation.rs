@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use countersign_core::environment::Signal;
 use countersign_verifier::policy::{Constraint, Enforcement};
 
 use crate::document;
@@ -26,7 +27,7 @@ fn the_table_of_constraints_is_the_programs_own() {
             Enforcement::Warn => "warn",
             Enforcement::Ignore => "ignore",
         };
-        let changed = match (constraint.is_negotiable(), constraint.guards_the_device()) {
+        let changed = match (constraint.is_negotiable(), constraint.opt_out().is_some()) {
             (false, _) => "no",
             (true, true) => "with `danger`",
             (true, false) => "yes",
@@ -40,8 +41,15 @@ fn the_table_of_constraints_is_the_programs_own() {
 }
 
 #[test]
+fn every_signal_is_documented() {
+    for signal in Signal::ALL {
+        assert!(POLICY.contains(&format!("`{}`", signal.name())), "{}", signal.name());
+    }
+}
+
+#[test]
 fn every_documented_policy_is_one() {
-    for (text, count) in [(POLICY, 3), (OPERATIONS, 1)] {
+    for (text, count) in [(POLICY, 4), (OPERATIONS, 1)] {
         let examples = examples(text, "policy");
         assert_eq!(examples.len(), count);
         for example in examples {

@@ -29,6 +29,7 @@ pub struct Payload {
     pub(super) requested_at_millis: u64,
     pub(super) is_testing_response: bool,
     pub(super) claims: PlayIntegrityClaims,
+    json: String,
 }
 
 /// What Google Play says of app, device and account.
@@ -117,9 +118,20 @@ impl Payload {
         &self.claims
     }
 
+    /// The payload as JSON, for [`Self::from_json`].
+    pub(crate) fn json(&self) -> &str {
+        &self.json
+    }
+
+    /// A payload that was authentic when it was kept.
+    pub(crate) fn from_json(json: &str) -> Result<Self, PlayIntegrityError> {
+        Self::read(&strict_object(json.as_bytes()).map_err(PlayIntegrityError::Json)?)
+    }
+
     /// Reads the members that are known; others are ignored, because Google adds some from time to time. Every
     /// known member has its type, or the payload is refused.
     pub(super) fn read(payload: &Map<String, Value>) -> Result<Self, PlayIntegrityError> {
+        let json = serde_json::to_string(payload).map_err(|_| PlayIntegrityError::MalformedPayload)?;
         let payload = Members(Some(payload));
         let request = payload.object("requestDetails")?;
         let (Some(request_package), Some(requested_at_millis)) =
@@ -158,7 +170,7 @@ impl Payload {
         };
         let is_testing_response =
             payload.object("testingDetails")?.flag("isTestingResponse")?.unwrap_or(false);
-        Ok(Self { request_hash, nonce, requested_at_millis, is_testing_response, claims })
+        Ok(Self { request_hash, nonce, requested_at_millis, is_testing_response, claims, json })
     }
 }
 
