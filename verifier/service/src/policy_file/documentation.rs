@@ -54,7 +54,7 @@ fn every_documented_policy_is_one() {
 #[test]
 fn the_documented_settings_are_settings() {
     let directory = tempfile::tempdir().unwrap();
-    for file in ["policy.toml", "status.json"] {
+    for file in ["policy.toml", "status.json", "AuthKey_KEY7654321.p8"] {
         fs::write(directory.path().join(file), "").unwrap();
     }
     let examples = examples(OPERATIONS, "settings");
