@@ -54,6 +54,7 @@ fn main() -> ExitCode {
     }
     for case in Case::load(&folder.join("android-key-attestation")) {
         run.judge(&case, &mut exceptions, android_key::chain);
+        run.failures.extend(android_key::other_findings(&case));
     }
     let mut standards = Tally::default();
     type Judge = fn(&Path, &mut Exceptions) -> Tally;
