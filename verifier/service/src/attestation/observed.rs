@@ -34,7 +34,8 @@ mod tests {
             minimum_os_patch: "2199-01".parse().ok(),
             ..usual.policy.app(CLIENT).unwrap().clone()
         };
-        let policy = AppraisalPolicy::new("strict/1").with_app(app).with_danger(usual.policy.danger().clone());
+        let policy =
+            AppraisalPolicy::new("strict/1").with_app(app).with_danger(usual.policy.danger().clone());
         Trust { revocation: usual.revocation, ..Trust::new(policy).unwrap() }
     }
 
