@@ -70,6 +70,7 @@ impl AppleAuthority {
                 Extension::subject_key_identifier(root_key.identifier()),
                 Extension::key_usage(0x06),
             ],
+            writes_defaults: false,
         };
         Self { root_key, intermediate_key: IssuerKey::P384(seed.p384_key("intermediate")), root, seed }
     }
@@ -133,6 +134,7 @@ impl AppleAuthority {
                 Extension::new(NONCE, nonce_extension(&leaf.nonce)),
                 Extension::new(KEY_ACCESS, key_access()),
             ],
+            writes_defaults: false,
         };
         let intermediate = Certificate {
             serial: asn1::unsigned(&self.intermediate_key.identifier()[..16]),
@@ -147,6 +149,7 @@ impl AppleAuthority {
                 Extension::subject_key_identifier(self.intermediate_key.identifier()),
                 Extension::key_usage(0x06),
             ],
+            writes_defaults: false,
         };
         vec![
             Link { certificate: leaf, key: self.intermediate_key.clone(), hash: SignatureHash::Sha256 },

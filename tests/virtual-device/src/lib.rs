@@ -24,10 +24,12 @@
 #![forbid(unsafe_code)]
 
 pub mod android;
+pub mod android_quirk;
 pub mod app_attest;
 pub mod apple_authority;
 pub mod asn1;
 pub mod certificate;
+pub mod development_key;
 pub mod device;
 pub mod enrolment;
 pub mod google_authority;
@@ -41,7 +43,9 @@ pub mod seed;
 pub mod session;
 
 pub use android::VirtualAndroid;
+pub use android_quirk::AndroidQuirk;
 pub use apple_authority::AppleAuthority;
+pub use development_key::DevelopmentKey;
 pub use device::VirtualDevice;
 pub use enrolment::ServiceCall;
 pub use google_authority::{GoogleAuthority, Provisioning};

@@ -13,6 +13,7 @@ mod edge;
 mod gateways;
 pub mod keys;
 pub mod policy_file;
+mod reappraisal;
 pub mod receipts;
 mod routes;
 pub mod server;

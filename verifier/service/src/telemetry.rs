@@ -49,6 +49,9 @@ pub struct Metrics {
     edge_decisions: Family<3>,
     store_errors: Family<1>,
     receipt_exchanges: Family<1>,
+    reappraisals: Family<1>,
+    mass_withdrawals: AtomicU64,
+    withdrawn_instances: AtomicU64,
     refusals_not_recorded: AtomicU64,
     admin_key_failures: Family<1>,
 }
@@ -95,6 +98,21 @@ impl Metrics {
     /// A receipt of App Attest was to be exchanged: what came of it.
     pub fn receipt_exchange(&self, outcome: &'static str) {
         self.receipt_exchanges.add([outcome]);
+    }
+
+    /// An instance stands otherwise after a re-appraisal: `withdrawn`, `restored`, `lowered` or `raised`.
+    pub fn reappraisal(&self, verdict: &str) {
+        self.reappraisals.add([verdict]);
+    }
+
+    /// A re-appraisal withdrew a large part of all instances.
+    pub fn mass_withdrawal(&self) {
+        self.mass_withdrawals.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// So many instances are withdrawn now.
+    pub fn withdrawn_instances(&self, count: u64) {
+        self.withdrawn_instances.store(count, Ordering::Relaxed);
     }
 
     /// All metrics in Prometheus' text format, version 0.0.4.
@@ -148,6 +166,29 @@ impl Metrics {
             "countersign_admin_key_failures_total",
             "Calls of the administration without a good key.",
             ["reason"],
+        );
+        self.reappraisals.write(
+            &mut text,
+            "countersign_reappraisals_total",
+            "Instances that stand otherwise since policy, roots or status list changed.",
+            ["verdict"],
+        );
+        let mass_withdrawals = self.mass_withdrawals.load(Ordering::Relaxed);
+        put(
+            &mut text,
+            format_args!(
+                "# HELP countersign_mass_withdrawals_total Changes that withdrew a large part of all instances.\n\
+                 # TYPE countersign_mass_withdrawals_total counter\n\
+                 countersign_mass_withdrawals_total {mass_withdrawals}\n"
+            ),
+        );
+        let withdrawn = self.withdrawn_instances.load(Ordering::Relaxed);
+        put(
+            &mut text,
+            format_args!(
+                "# HELP countersign_withdrawn_instances Instances that get no results until fresh evidence passes.\n\
+                 # TYPE countersign_withdrawn_instances gauge\ncountersign_withdrawn_instances {withdrawn}\n"
+            ),
         );
         let not_recorded = self.refusals_not_recorded.load(Ordering::Relaxed);
         put(

@@ -42,6 +42,8 @@ pub enum EvidenceError {
     },
     /// The signature does not verify.
     InvalidSignature,
+    /// A development key that nobody registered, or that is no longer registered.
+    UnknownDevelopmentKey,
     /// The key in the leaf is not a key of the kind that it says it is.
     MalformedKey,
     /// A key of another kind than this evidence has.
@@ -51,6 +53,18 @@ pub enum EvidenceError {
     /// A certificate above the leaf carries a KeyDescription: the chain was extended with a key that an app
     /// controls, or its leaf is not the attested key.
     MisplacedKeyDescription {
+        /// Which certificate, counted from the leaf, which is 0.
+        index: usize,
+    },
+    /// A certificate above the leaf is that of an attestation key which an app made (purpose ATTEST_KEY): genuine, but
+    /// chains of such keys are not accepted.
+    AttestKeyChain {
+        /// Which certificate, counted from the leaf, which is 0.
+        index: usize,
+    },
+    /// A ProvisioningInfo stands elsewhere than directly above the leaf: somebody issued certificates below a key
+    /// that was provisioned to sign leaves only.
+    MisplacedProvisioningInfo {
         /// Which certificate, counted from the leaf, which is 0.
         index: usize,
     },
@@ -90,10 +104,13 @@ impl EvidenceError {
             Self::CounterNotZero => "evidence_counter_not_zero",
             Self::CounterNotGreater { .. } => "evidence_counter_not_greater",
             Self::InvalidSignature => "evidence_invalid_signature",
+            Self::UnknownDevelopmentKey => "evidence_unknown_development_key",
             Self::MalformedKey => "evidence_malformed_key",
             Self::UnsupportedKey => "evidence_unsupported_key",
             Self::MissingKeyDescription => "evidence_missing_key_description",
             Self::MisplacedKeyDescription { .. } => "evidence_misplaced_key_description",
+            Self::AttestKeyChain { .. } => "evidence_attest_key_chain",
+            Self::MisplacedProvisioningInfo { .. } => "evidence_misplaced_provisioning_info",
             Self::MalformedKeyDescription => "evidence_malformed_key_description",
             Self::UnorderedKeyDescription => "evidence_unordered_key_description",
             Self::ChallengeMismatch => "evidence_challenge_mismatch",
@@ -126,11 +143,20 @@ impl EvidenceError {
                 format!("The counter {received} is not greater than the stored {previous}: a replay.")
             }
             Self::InvalidSignature => "The signature does not verify.".to_owned(),
+            Self::UnknownDevelopmentKey => "The development key is not registered.".to_owned(),
             Self::MalformedKey => "The attested key is no point of its curve.".to_owned(),
             Self::UnsupportedKey => "The attested key is of another kind than this evidence has.".to_owned(),
             Self::MissingKeyDescription => "The leaf certificate carries no key description.".to_owned(),
             Self::MisplacedKeyDescription { index } => {
                 format!("Certificate {index} carries a key description; only the leaf may.")
+            }
+            Self::AttestKeyChain { index } => {
+                format!(
+                    "Certificate {index} is of an attestation key that an app made; such chains are not accepted."
+                )
+            }
+            Self::MisplacedProvisioningInfo { index } => {
+                format!("Certificate {index} carries provisioning info; only the one above the leaf may.")
             }
             Self::MalformedKeyDescription => "The key description is malformed.".to_owned(),
             Self::UnorderedKeyDescription => {
@@ -181,6 +207,9 @@ fn explain_chain(error: ChainError) -> String {
         }
         ChainError::UnknownCriticalExtension { index } => {
             format!("Certificate {index} has a critical extension that is not known here.")
+        }
+        ChainError::MlDsa { index } => {
+            format!("Certificate {index} is signed with ML-DSA, which this version does not verify.")
         }
         ChainError::LeafIsAuthority => "The leaf is marked as a certification authority.".to_owned(),
     }

@@ -10,6 +10,9 @@ use crate::evidence::Platform;
 use crate::evidence::android_key::PatchLevel;
 use crate::evidence::app_attest::ValidationCategory;
 
+/// Oldest status list that is accepted unless a policy says otherwise, in seconds: 7 days.
+pub const MAXIMUM_REVOCATION_AGE: u64 = 7 * 86_400;
+
 /// Whether an app is meant for users.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AppMode {
@@ -18,6 +21,23 @@ pub enum AppMode {
     Production,
     /// For developers: registered development keys vouch too.
     Development,
+}
+
+/// Most instances per attestation key, by how the key was provisioned; None: any number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InstancesPerCertificate {
+    /// Keys provisioned remotely, and those of which the chain does not say. Such a key belongs to one app on one device
+    /// for some days: more than a few instances are reinstallations, or many devices behind one key.
+    pub remote: Option<u32>,
+    /// Keys burnt in at the factory. Each is shared by 100,000 phones and more, so that none by default: a number can be
+    /// set by who knows how many phones the app is on.
+    pub factory: Option<u32>,
+}
+
+impl Default for InstancesPerCertificate {
+    fn default() -> Self {
+        Self { remote: Some(10), factory: None }
+    }
 }
 
 /// What is asked of one app's devices.
@@ -39,6 +59,13 @@ pub struct AppPolicy {
     pub minimum_os_patch: Option<PatchLevel>,
     /// Greatest age of Android's patch level in days; None: any.
     pub maximum_os_patch_age: Option<u64>,
+    /// Names of the systems beside the vendors' that are accepted where the boot loader is locked, as the list of
+    /// [`BootKeys`](crate::boot_keys::BootKeys) names them: `GrapheneOS`.
+    pub boot_keys: Vec<String>,
+    /// Most certificates that the provisioning server may have issued to the device in 30 days; None: any number.
+    pub maximum_certificates_issued: Option<u64>,
+    /// Most instances that may be attested with the same attestation key.
+    pub maximum_instances_per_certificate: InstancesPerCertificate,
     /// Accepted sources of the app on Apple's platforms, where the system tells.
     pub validation_categories: Vec<ValidationCategory>,
     /// Most keys that Apple may have counted on the device in 30 days, as its receipts say; None: any.
@@ -63,6 +90,8 @@ pub struct AppPolicy {
     pub exported_labels: Vec<Constraint>,
     /// Life of the app's results in seconds, where it is shorter than the service's.
     pub result_lifetime: Option<u64>,
+    /// Oldest status list of Android attestation certificates, in seconds.
+    pub maximum_revocation_age: u64,
 }
 
 impl AppPolicy {
@@ -77,6 +106,9 @@ impl AppPolicy {
             minimum_protection: Protection::Tee,
             minimum_os_patch: None,
             maximum_os_patch_age: None,
+            boot_keys: Vec::new(),
+            maximum_certificates_issued: None,
+            maximum_instances_per_certificate: InstancesPerCertificate::default(),
             validation_categories: vec![ValidationCategory::APP_STORE, ValidationCategory::TEST_FLIGHT],
             maximum_risk_metric: None,
             minimum_android_version: None,
@@ -89,6 +121,7 @@ impl AppPolicy {
             cohorts: Vec::new(),
             exported_labels: Vec::new(),
             result_lifetime: None,
+            maximum_revocation_age: MAXIMUM_REVOCATION_AGE,
         }
     }
 }

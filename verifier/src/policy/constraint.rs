@@ -121,8 +121,16 @@ constraints! {
     KnownTags "known-tags" Warn,
     /// The attestation key was provisioned remotely, not at the factory.
     RemoteProvisioning "remote-provisioning" Ignore,
+    /// The provisioning server did not issue more certificates to the device than the app's maximum, if it has one.
+    CertificatesIssued "certificates-issued" Warn,
+    /// No more instances than the app's maximum were attested with the same attestation key.
+    AttestationKeySharing "attestation-key-sharing" Warn,
+    /// No departure from the standards had to be tolerated.
+    Leniencies "leniencies" Ignore,
     /// The certificates were looked up in a status list.
     RevocationChecked "revocation-checked" Warn,
+    /// The status list is not older than the app accepts.
+    RevocationFresh "revocation-fresh" Require,
     /// The app is at least the app's minimum version, if it has one.
     AppVersion "app-version" Require,
     /// The system is at least the app's minimum version for the platform, if it has one.
@@ -247,6 +255,9 @@ mod tests {
             "strongbox-in-chain",
             "known-tags",
             "remote-provisioning",
+            "certificates-issued",
+            "attestation-key-sharing",
+            "leniencies",
             "revocation-checked",
             "environment-warned",
             "platform-evidence",

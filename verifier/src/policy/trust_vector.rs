@@ -63,12 +63,15 @@ const fn meaning(constraint: Constraint) -> (TrustClaim, i8, i8) {
         | Constraint::OsPatchLevel
         | Constraint::OsPatchAge
         | Constraint::OsVersion => (Configuration, 96, 32),
-        Constraint::KnownTags => (Configuration, 96, 36),
+        Constraint::KnownTags | Constraint::Leniencies => (Configuration, 96, 36),
         // 97: not recognised; 96: contraindicated; 32: genuine, but known to be weak.
         Constraint::SecurityLevel | Constraint::PlatformEvidence => (Hardware, 97, 32),
-        Constraint::StrongboxInChain | Constraint::RemoteProvisioning | Constraint::RevocationChecked => {
-            (Hardware, 96, 32)
-        }
+        Constraint::StrongboxInChain
+        | Constraint::RemoteProvisioning
+        | Constraint::CertificatesIssued
+        | Constraint::AttestationKeySharing
+        | Constraint::RevocationChecked
+        | Constraint::RevocationFresh => (Hardware, 96, 32),
         // 96: secrets are not kept; 32: not by hardware.
         Constraint::KeyOrigin
         | Constraint::KeyPurpose

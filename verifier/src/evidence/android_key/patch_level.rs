@@ -37,6 +37,11 @@ impl PatchLevel {
         plausible.then_some(Self { year, month, day })
     }
 
+    /// Whether it names a day.
+    pub const fn names_a_day(self) -> bool {
+        self.day.is_some()
+    }
+
     /// Whether this is `minimum` or later. A day counts only where both name one.
     pub fn is_at_least(self, minimum: Self) -> bool {
         match (self.year, self.month).cmp(&(minimum.year, minimum.month)) {

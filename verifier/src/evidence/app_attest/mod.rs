@@ -19,7 +19,7 @@ use super::{AttestedKey, Claims, EvidenceError, EvidenceKind, Hex, VerifiedEvide
 use crate::anchors::TrustAnchors;
 use crate::asn1::{Members, NotDer};
 use crate::certificate::Certificate;
-use crate::chain::{Authorities, Dates, Path, Rules};
+use crate::chain::{Authorities, Dates, Leaf, Path, Rules};
 use crate::crypto::{sha256, sha256_of};
 
 pub use self::assertion::verify_assertion;
@@ -38,7 +38,7 @@ const OS_VERSION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.11363
 
 /// All dates count, except the anchor's: leaves live for days, the intermediate for years.
 const RULES: Rules =
-    Rules { leaf_dates: Dates::Both, issuer_dates: Dates::Both, authorities: Authorities::Strict };
+    Rules { leaf: Leaf::Issued, issuer_dates: Dates::Both, authorities: Authorities::Strict };
 
 /// What App Attest says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
