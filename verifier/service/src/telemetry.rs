@@ -45,6 +45,7 @@ pub struct Metrics {
     requests: Family<3>,
     durations: Mutex<BTreeMap<[String; 2], Histogram>>,
     appraisals: Family<3>,
+    objections: Family<1>,
     edge_decisions: Family<3>,
     store_errors: Family<1>,
     receipt_exchanges: Family<1>,
@@ -63,6 +64,11 @@ impl Metrics {
     /// An enrolment or renewal was decided: purpose, verdict, reason.
     pub fn appraisal(&self, purpose: &'static str, verdict: &'static str, reason: &'static str) {
         self.appraisals.add([purpose, verdict, reason]);
+    }
+
+    /// A constraint spoke against an enrolment or renewal, which was refused or let in with a warning.
+    pub fn objection(&self, constraint: &'static str) {
+        self.objections.add([constraint]);
     }
 
     /// The edge decided: resource (by its name in the settings), verdict, reason.
@@ -111,6 +117,12 @@ impl Metrics {
             "countersign_appraisals_total",
             "Enrolments and renewals decided.",
             ["purpose", "verdict", "reason"],
+        );
+        self.objections.write(
+            &mut text,
+            "countersign_objections_total",
+            "Constraints that spoke against an enrolment or renewal.",
+            ["constraint"],
         );
         self.edge_decisions.write(
             &mut text,

@@ -1,5 +1,7 @@
 //! Enrolment and renewal: from an envelope to an answer, in the order of protocol section 5.
 
+#[cfg(test)]
+mod continuity_tests;
 mod record_budget;
 #[cfg(test)]
 mod tests;
@@ -15,8 +17,9 @@ use countersign_verifier::enrolment::{
     self, Admission, AuthenticEnrolment, CHALLENGE_LIFETIME, EnrolmentError, PlatformKey, RegisteredInstance,
     Signals, Verdict, VerifiedEnrolment,
 };
+use countersign_verifier::evidence::android_key::unverified_attestation_key;
 use countersign_verifier::issue::{AttestationResult, Issuer, Lifetimes};
-use countersign_verifier::policy::Appraisal;
+use countersign_verifier::policy::{Appraisal, History};
 use serde_json::{Value, json};
 
 pub(crate) use record_budget::RecordBudget;
@@ -111,6 +114,8 @@ struct Call<'a> {
 struct Registry<'a> {
     /// The instance that is to be renewed.
     registered: Option<&'a RegisteredInstance>,
+    /// What was seen of that instance, or of the one that holds the key that enrols.
+    history: Option<&'a History>,
     /// Whether the instance is banned, or the one that holds the key that enrols.
     banned: bool,
     /// Whether another request used the challenge.
@@ -135,6 +140,14 @@ impl Registry<'_> {
     }
 }
 
+/// The attestation key that an envelope's Android evidence says to be signed with.
+fn attestation_key(enrolment: &Enrolment) -> Option<[u8; 32]> {
+    enrolment.evidence.iter().find_map(|evidence| match evidence {
+        Evidence::AndroidKey { chain } => unverified_attestation_key(chain),
+        _ => None,
+    })
+}
+
 /// The development key that an envelope names.
 fn development_key_id(enrolment: &Enrolment) -> Option<&str> {
     enrolment.evidence.iter().find_map(|evidence| match evidence {
@@ -154,7 +167,7 @@ struct Known {
     claims: Value,
     appraisal: Value,
     /// What the service knows beside envelope and registry.
-    signals: Signals,
+    signals: Signals<'static>,
     /// The receipt of a new App Attest key.
     receipt: Option<NewReceipt>,
 }
@@ -287,7 +300,9 @@ impl Call<'_> {
             None => None,
         };
         let banned = record.as_ref().is_some_and(|record| record.banned);
-        let registered = record.map(|record| record.registered).filter(|_| envelope.instance.is_some());
+        let holder = record.map(|record| record.registered);
+        let history = holder.as_ref().map(|holder| holder.history.clone());
+        let registered = holder.filter(|_| envelope.instance.is_some());
         // The same request again is judged as it was judged the first time, and its answer lives no longer than the
         // first one would have.
         let judged_at = repeated.as_ref().map_or(now, |consumed| consumed.committed);
@@ -299,8 +314,14 @@ impl Call<'_> {
             known.signals.risk_metric = service.store.risk_metric(&registered.id).await?;
         }
 
+        if let Some(key) = attestation_key(envelope) {
+            let instances = service.store.instances_of_attestation_key(&key, known_as.as_ref()).await?;
+            known.signals.instances_of_certificate = Some(instances);
+        }
+
         let registry = Registry {
             registered: registered.as_ref(),
+            history: history.as_ref(),
             banned,
             used_by_another: used && repeated.is_none(),
             development_key: development_key.as_ref(),
@@ -371,9 +392,14 @@ impl Call<'_> {
             known.receipt = NewReceipt::of(&verified, judged_at);
         }
         // 8. Appraise.
-        match verified.appraise(&self.trust.policy, known.signals, judged_at) {
-            Verdict::Admitted(admission) => Ok(admission),
+        let signals = Signals { history: registry.history, ..known.signals };
+        match verified.appraise(&self.trust.policy, signals, judged_at) {
+            Verdict::Admitted(admission) => {
+                self.service.count_objections(admission.appraisal());
+                Ok(admission)
+            }
             Verdict::Refused(appraisal) => {
+                self.service.count_objections(&appraisal);
                 known.reasons = reasons_of(&appraisal);
                 known.appraisal = json!(appraisal);
                 Err(Cause::Policy)
@@ -396,6 +422,12 @@ impl Call<'_> {
 }
 
 impl Service {
+    fn count_objections(&self, appraisal: &Appraisal) {
+        for outcome in appraisal.objections() {
+            self.metrics.objection(outcome.constraint.label());
+        }
+    }
+
     /// What the checks of an envelope need.
     fn checks<'a>(
         &'a self,

@@ -246,6 +246,8 @@ impl Store {
                 (id, previous_counter)
             }
         };
+        let kept = self.keep_attestation_key(connection, &instance, commit.admission).await;
+        kept.map_err(CommitError::Store)?;
         sqlx::query(
             "INSERT INTO consumed_challenge \
              (challenge, request, instance, verdict, previous_counter, expires, committed) \
