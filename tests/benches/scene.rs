@@ -87,9 +87,9 @@ impl Scene {
             sequence: 1,
             issued_at: NOW,
             expires_at: NOW.plus(600),
-            instances: (0..100).map(|number| InstanceId::from_bytes([number; 16])).collect(),
+            instances: (100..200).map(|number| InstanceId::from_bytes([number; 16])).collect(),
             key_ids: [b"stolen".to_vec()].into(),
-            subjects: (0..100).map(|number| SubjectDigest::from_bytes([number; 32])).collect(),
+            subjects: (100..200).map(|number| SubjectDigest::from_bytes([number; 32])).collect(),
         });
         edge.service(SERVICE).unwrap().replace(service_keys(&key_set(&service)));
         edge.authorization_server(SERVER).unwrap().replace(key_set(&server));

@@ -16,8 +16,7 @@ use countersign_core::token::trust_vector::{TrustClaim, TrustVector};
 use crate::anchors::TrustAnchors;
 use crate::crypto::AwsLc;
 use crate::evidence::{
-    Claims, EvidenceError, EvidenceKind, EvidenceSet, Platform, VerifiedEvidence, android_key, app_attest,
-    development_key,
+    Claims, EvidenceError, EvidenceKind, EvidenceSet, Platform, RecordedEvidence, TrustData, VerifiedEvidence,
 };
 use crate::policy::{self, AppMode, Appraisal, AppraisalPolicy, Circumstances, History};
 use crate::revocation::RevocationList;
@@ -185,6 +184,7 @@ pub struct AuthenticEnrolment<'a> {
 pub struct VerifiedEnrolment<'a> {
     enrolment: Enrolment,
     registered: Option<&'a RegisteredInstance>,
+    recorded: Vec<RecordedEvidence>,
     evidence: Option<EvidenceSet>,
 }
 
@@ -214,6 +214,9 @@ pub struct Admission {
     labels: Vec<String>,
     history: History,
     attestation_key: Option<[u8; 32]>,
+    recorded_evidence: Vec<RecordedEvidence>,
+    history_before: Option<History>,
+    environment: Environment,
     app_version: String,
     policy: String,
     result_lifetime: Option<u64>,
@@ -230,6 +233,8 @@ pub struct Signals<'a> {
     pub instances_of_certificate: Option<u32>,
     /// As [`Circumstances::risk_metric`].
     pub risk_metric: Option<u64>,
+    /// As [`Circumstances::revocation_as_of`].
+    pub revocation_as_of: Option<Timestamp>,
 }
 
 impl<'a> AuthenticEnrolment<'a> {
@@ -293,52 +298,83 @@ impl<'a> AuthenticEnrolment<'a> {
         service: &Service<'_>,
         now: Timestamp,
     ) -> Result<VerifiedEnrolment<'a>, EnrolmentError> {
+        let recorded = self.recorded_evidence(now)?;
         let Self { enrolment, registered } = self;
-        let evidence = match enrolment.evidence.as_slice() {
+        let evidence = match recorded.as_slice() {
             [] if registered.is_some() => None,
             [] => return Err(EnrolmentError::NoEvidence),
-            [evidence] => Some(verify_evidence(evidence, &enrolment, registered, service, now)?.into()),
+            [recorded] => Some(verify_evidence(recorded, &enrolment, registered, service)?.into()),
             [..] => return Err(EnrolmentError::UnexpectedEvidence),
         };
-        Ok(VerifiedEnrolment { enrolment, registered, evidence })
+        Ok(VerifiedEnrolment { enrolment, registered, recorded, evidence })
+    }
+
+    /// The evidence as it can be kept, not verified yet, with all that it must be bound to.
+    ///
+    /// # Errors
+    /// [`EnrolmentError`] where evidence is of a kind that does not belong here.
+    pub fn recorded_evidence(&self, now: Timestamp) -> Result<Vec<RecordedEvidence>, EnrolmentError> {
+        let Self { enrolment, registered } = self;
+        enrolment.evidence.iter().map(|evidence| record(evidence, enrolment, *registered, now)).collect()
+    }
+}
+
+impl Service<'_> {
+    /// What evidence is verified against.
+    pub const fn trust_data(&self) -> TrustData<'_> {
+        TrustData {
+            anchors: self.anchors,
+            revocation: self.revocation,
+            development_keys: self.development_keys,
+        }
     }
 }
 
 fn verify_evidence(
-    evidence: &Evidence,
+    recorded: &RecordedEvidence,
     enrolment: &Enrolment,
     registered: Option<&RegisteredInstance>,
     service: &Service<'_>,
-    now: Timestamp,
 ) -> Result<VerifiedEvidence, EnrolmentError> {
+    let verified = recorded.verify(&service.trust_data()).map_err(|error| match error {
+        EvidenceError::UnknownDevelopmentKey => EnrolmentError::UnknownDevelopmentKey,
+        error => EnrolmentError::Evidence(error),
+    })?;
+    let attests_instance_key = recorded.kind() == EvidenceKind::AndroidKey && registered.is_none();
+    if attests_instance_key && verified.attested_key().as_p256() != Some(&enrolment.instance_key) {
+        return Err(EnrolmentError::KeyNotAttested);
+    }
+    Ok(verified)
+}
+
+/// The evidence, and what it must be bound to: this envelope's challenge, client and keys.
+fn record(
+    evidence: &Evidence,
+    enrolment: &Enrolment,
+    registered: Option<&RegisteredInstance>,
+    now: Timestamp,
+) -> Result<RecordedEvidence, EnrolmentError> {
     let enrol_with_key = || enrolment.binding(Purpose::Enrol, true, false).hash();
     let renew = || enrolment.binding(Purpose::Renew, true, true).hash();
-    let anchors = service.anchors;
     match (evidence, registered.map(|registered| &registered.platform_key)) {
         (Evidence::AppAttest { attestation_object, key_id }, None) => {
-            Ok(app_attest::verify_attestation(attestation_object, key_id, &enrol_with_key(), anchors, now)?)
+            Ok(RecordedEvidence::app_attest(attestation_object, *key_id, enrol_with_key(), now))
         }
         (Evidence::AppAttestAssertion { assertion }, Some(PlatformKey::AppAttest { key, counter })) => {
-            Ok(app_attest::verify_assertion(assertion, key, &renew(), *counter, now)?)
+            Ok(RecordedEvidence::app_attest_assertion(assertion, *key, renew(), *counter, now))
         }
         (Evidence::AndroidKey { chain }, None | Some(PlatformKey::AndroidKey)) => {
-            let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
             // At enrolment the attested key is the instance key, so the challenge was made before it was born. A
             // renewal attests a throwaway key, which vouches for both keys by its challenge.
             let challenge = match registered {
                 None => enrolment.binding(Purpose::Enrol, false, false).hash(),
                 Some(_) => renew(),
             };
-            let verified = android_key::verify(&chain, &challenge, anchors, service.revocation, now)?;
-            if registered.is_none() && verified.attested_key().as_p256() != Some(&enrolment.instance_key) {
-                return Err(EnrolmentError::KeyNotAttested);
-            }
-            Ok(verified)
+            Ok(RecordedEvidence::android_key(chain, challenge, now))
         }
         (Evidence::DevelopmentKey { key_id, signature }, None | Some(PlatformKey::DevelopmentKey)) => {
-            let key = (service.development_keys)(key_id).ok_or(EnrolmentError::UnknownDevelopmentKey)?;
             let hash = if registered.is_none() { enrol_with_key() } else { renew() };
-            Ok(development_key::verify(key_id, &key, &hash, signature, now)?)
+            Ok(RecordedEvidence::development_key(key_id, signature, hash, now))
         }
         (Evidence::PlayIntegrity { .. }, _) => Err(EnrolmentError::UnsupportedEvidence),
         _ => Err(EnrolmentError::UnexpectedEvidence),
@@ -354,7 +390,7 @@ impl VerifiedEnrolment<'_> {
     /// Appraises the evidence and what the device reports of itself; without evidence the last appraisal counts on, or
     /// less, once evidence is due.
     pub fn appraise(self, policy: &AppraisalPolicy, signals: Signals<'_>, now: Timestamp) -> Verdict {
-        let Self { enrolment, registered, evidence } = self;
+        let Self { enrolment, registered, recorded, evidence } = self;
         let history = registered.map(|registered| &registered.history).or(signals.history);
         let circumstances = Circumstances {
             environment: Environment(enrolment.environment),
@@ -362,6 +398,7 @@ impl VerifiedEnrolment<'_> {
             history,
             instances_of_certificate: signals.instances_of_certificate,
             risk_metric: signals.risk_metric,
+            revocation_as_of: signals.revocation_as_of,
             cohort_key: Some(*enrolment.instance_key.thumbprint().as_bytes()),
         };
         let appraisal = match (&evidence, registered) {
@@ -400,7 +437,8 @@ impl VerifiedEnrolment<'_> {
             // Made only by `verify_evidence`, which demands evidence of whoever is not registered.
             (None, None) => Timestamp::EPOCH,
         };
-        let before = history.cloned().unwrap_or_default();
+        let history_before = history.cloned();
+        let before = history_before.clone().unwrap_or_default();
         let history = evidence.as_ref().map_or(before.clone(), |evidence| before.after(evidence));
         let attestation_key = evidence.as_ref().and_then(attestation_key);
         let evidence = evidence.as_ref().map(EvidenceSet::primary);
@@ -440,6 +478,9 @@ impl VerifiedEnrolment<'_> {
             labels,
             history,
             attestation_key,
+            recorded_evidence: recorded,
+            history_before,
+            environment: Environment(enrolment.environment),
             result_lifetime,
             app_version: enrolment.app_version,
             policy: policy.id().to_owned(),
@@ -567,6 +608,21 @@ impl Admission {
     /// SHA-256 of the attestation key that signed the Android evidence, if there was some; to be stored.
     pub const fn attestation_key(&self) -> Option<&[u8; 32]> {
         self.attestation_key.as_ref()
+    }
+
+    /// The evidence that was verified for this, if any came; to be stored, so that it can be verified again.
+    pub fn recorded_evidence(&self) -> &[RecordedEvidence] {
+        &self.recorded_evidence
+    }
+
+    /// What had been seen of the instance before; None at its first enrolment. To be stored with the evidence.
+    pub const fn history_before(&self) -> Option<&History> {
+        self.history_before.as_ref()
+    }
+
+    /// What the device reports of its own environment.
+    pub const fn environment(&self) -> Environment {
+        self.environment
     }
 
     /// Life of the app's results in seconds, where the policy gives it one of its own.

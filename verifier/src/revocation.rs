@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use countersign_core::time::Timestamp;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
+
+use crate::crypto::sha256;
 
 /// Longest list read, in bytes; the published one is far below 1 MiB.
 pub const MAX_LIST_LENGTH: usize = 8 * 1024 * 1024;
@@ -49,17 +52,19 @@ impl RevocationListError {
 ///
 /// The member `expires` of an entry is not honoured. It says when the certificate ends, so that lists can be
 /// kept short; as chains from the factory outlive their certificates, an entry counts as long as it is listed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RevocationList {
     entries: BTreeMap<String, CertificateStatus>,
+    as_of: Timestamp,
 }
 
 impl RevocationList {
-    /// Parses a list. Unknown members are ignored, repeated ones and serials that are not hex refuse it.
+    /// Parses a list that was current at `as_of`, which the list itself does not say. Unknown members are ignored,
+    /// repeated ones and serials that are not hex refuse it.
     ///
     /// # Errors
     /// [`RevocationListError`].
-    pub fn parse(json: &[u8]) -> Result<Self, RevocationListError> {
+    pub fn parse(json: &[u8], as_of: Timestamp) -> Result<Self, RevocationListError> {
         if json.len() > MAX_LIST_LENGTH {
             return Err(RevocationListError::TooLong);
         }
@@ -71,7 +76,32 @@ impl RevocationList {
         })?;
         let list: StatusList = serde_json::from_str(text)
             .map_err(|error| RevocationListError::Malformed { line: error.line() })?;
-        Ok(Self { entries: list.entries.0 })
+        Ok(Self { entries: list.entries.0, as_of })
+    }
+
+    /// The time as of which it is: nothing that was revoked later stands in it.
+    pub const fn as_of(&self) -> Timestamp {
+        self.as_of
+    }
+
+    /// The same list, confirmed as still current at `as_of`. Never takes it back.
+    #[must_use]
+    pub fn confirmed(self, as_of: Timestamp) -> Self {
+        Self { as_of: self.as_of.max(as_of), ..self }
+    }
+
+    /// SHA-256 of what it says; the same for the same entries, whatever their order and time.
+    pub fn digest(&self) -> [u8; 32] {
+        let mut text = Vec::new();
+        for (serial, status) in &self.entries {
+            text.extend_from_slice(serial.as_bytes());
+            text.push(match status {
+                CertificateStatus::Suspended => b'S',
+                CertificateStatus::Unknown => b'U',
+                CertificateStatus::Revoked => b'R',
+            });
+        }
+        sha256(&text)
     }
 
     /// What the list says about the certificate with this serial number (content of its INTEGER); None: nothing.
@@ -153,8 +183,10 @@ impl<'de> Deserialize<'de> for Entries {
 mod tests {
     use super::*;
 
+    const AS_OF: Timestamp = Timestamp::from_unix_seconds(1_790_000_000);
+
     fn list(entries: &str) -> Result<RevocationList, RevocationListError> {
-        RevocationList::parse(format!(r#"{{"entries":{{{entries}}}}}"#).as_bytes())
+        RevocationList::parse(format!(r#"{{"entries":{{{entries}}}}}"#).as_bytes(), AS_OF)
     }
 
     #[test]
@@ -185,7 +217,10 @@ mod tests {
     #[test]
     fn a_list_that_is_no_text_is_refused_even_where_nobody_looks() {
         let json = b"{\"entries\":{},\n\"comment\":\"\xff\"}";
-        assert_eq!(RevocationList::parse(json), Err(RevocationListError::Malformed { line: 2 }));
+        assert_eq!(
+            RevocationList::parse(json, Timestamp::EPOCH),
+            Err(RevocationListError::Malformed { line: 2 })
+        );
     }
 
     #[test]
@@ -205,11 +240,31 @@ mod tests {
         for json in
             ["", "[]", "{}", r#"{"entries":[]}"#, r#"{"entries":{}} x"#, r#"{"entries":{},"entries":{}}"#]
         {
-            assert!(RevocationList::parse(json.as_bytes()).is_err(), "{json}");
+            assert!(RevocationList::parse(json.as_bytes(), AS_OF).is_err(), "{json}");
         }
         assert_eq!(
-            RevocationList::parse(&vec![b' '; MAX_LIST_LENGTH + 1]),
+            RevocationList::parse(&vec![b' '; MAX_LIST_LENGTH + 1], AS_OF),
             Err(RevocationListError::TooLong)
         );
+    }
+
+    #[test]
+    fn a_confirmation_never_makes_a_list_older_and_changes_nothing_that_it_says() {
+        let first = list(r#""1":{"status":"REVOKED"}"#).unwrap();
+        let later = first.clone().confirmed(AS_OF.plus(60));
+        assert_eq!((later.as_of(), later.digest()), (AS_OF.plus(60), first.digest()));
+        assert_eq!(later.confirmed(AS_OF).as_of(), AS_OF.plus(60));
+    }
+
+    #[test]
+    fn another_entry_or_status_is_another_list() {
+        let digest = |entries| list(entries).unwrap().digest();
+        let one = digest(r#""1":{"status":"REVOKED"},"2":{"status":"REVOKED"}"#);
+        assert_eq!(one, digest(r#""02":{"status":"REVOKED"},"1":{"status":"REVOKED"}"#));
+        for other in
+            [r#""1":{"status":"REVOKED"}"#, r#""1":{"status":"REVOKED"},"2":{"status":"SUSPENDED"}"#, ""]
+        {
+            assert_ne!(one, digest(other), "{other}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! What a policy changes: the same genuine evidence, appraised by different policies.
 #![allow(clippy::unwrap_used)]
 
+use countersign_core::environment::{Environment, Signal};
 use countersign_core::time::Timestamp;
 use countersign_core::token::result::Protection;
 use countersign_verifier::anchors::TrustAnchors;
@@ -8,8 +9,8 @@ use countersign_verifier::boot_keys::{BootKey, BootKeys};
 use countersign_verifier::evidence::app_attest::ValidationCategory;
 use countersign_verifier::evidence::{Platform, VerifiedEvidence, android_key, app_attest, development_key};
 use countersign_verifier::policy::{
-    AndroidApp, AppMode, AppPolicy, AppleApp, AppraisalPolicy, Circumstances, Constraint, Danger,
-    Enforcement, InstancesPerCertificate, Tier,
+    AndroidApp, AppMode, AppPolicy, AppleApp, Appraisal, AppraisalPolicy, Circumstances, Cohort, Constraint,
+    Danger, Enforcement, Enforcements, InstancesPerCertificate, Tier,
 };
 use countersign_verifier::revocation::RevocationList;
 use countersign_virtual_device::google_authority::status_list_json;
@@ -34,7 +35,7 @@ fn verified(mut phone: VirtualAndroid) -> VerifiedEvidence {
     let mut anchors = TrustAnchors::embedded();
     let root = GoogleAuthority::from_seed(&seed()).root_certificate_der();
     anchors.danger_add_android_key_roots(&root).unwrap();
-    let list = RevocationList::parse(status_list_json(&[]).as_bytes()).unwrap();
+    let list = RevocationList::parse(status_list_json(&[]).as_bytes(), NOW).unwrap();
     let chain = phone.attest(&CHALLENGE, NOW);
     let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
     android_key::verify(&chain, &CHALLENGE, &anchors, Some(&list), NOW).unwrap()
@@ -255,6 +256,163 @@ fn new_apps_start_from_the_template() {
     let policy = AppraisalPolicy::new("test/1").with_template(template);
     let app = policy.new_app("x");
     assert_eq!((app.client_id.as_str(), app.minimum_os_patch), ("x", "2025-01".parse().ok()));
+}
+
+#[test]
+fn a_patch_level_that_is_too_old_today_or_unknown_is_refused() {
+    let policy = policy(|app| app.maximum_os_patch_age = Some(180));
+    // NOW is 2026-09-21: the first of April is 173 days before, the first of March 204.
+    assert_eq!(tier(&policy, &verified(android().system(160_000, 202_604))), Tier::Affirming);
+    for patch in [202_603, 0] {
+        let old = verified(android().system(160_000, patch));
+        assert_eq!(objections(&policy, &old), ["os-patch-age"], "{patch}");
+    }
+}
+
+#[test]
+fn the_same_phone_grows_too_old_without_any_change() {
+    let policy = policy(|app| app.maximum_os_patch_age = Some(180));
+    let evidence = verified(android().system(160_000, 202_609)).into();
+    let after = |days: u64| {
+        policy.appraise("app", &evidence, &Circumstances::default(), NOW.plus(days * 86_400)).tier()
+    };
+    assert_eq!((after(160), after(161)), (Tier::Affirming, Tier::Contraindicated));
+}
+
+#[test]
+fn a_minimum_version_of_android_is_compared_and_demanded() {
+    let policy = policy(|app| app.minimum_android_version = Some(140_000));
+    assert_eq!(tier(&policy, &verified(android().system(140_000, 202_609))), Tier::Affirming);
+    for version in [130_000, 0] {
+        let old = verified(android().system(version, 202_609));
+        assert_eq!(objections(&policy, &old), ["os-version"], "{version}");
+    }
+}
+
+/// Appraises a phone that reports these signals and says that the app has this version.
+fn appraised(policy: &AppraisalPolicy, environment: Environment, app_version: &str) -> Appraisal {
+    let circumstances = Circumstances { environment, app_version, ..Circumstances::default() };
+    policy.appraise("app", &verified(android()).into(), &circumstances, NOW)
+}
+
+fn labels_of(appraisal: &Appraisal) -> Vec<&'static str> {
+    appraisal.objections().map(|outcome| outcome.constraint.label()).collect()
+}
+
+#[test]
+fn signals_count_only_where_the_policy_names_them() {
+    let none = Environment::default();
+    let policy = policy(|app| {
+        app.refused_signals = none.with(Signal::Hooks);
+        app.warned_signals = none.with(Signal::Debugger);
+    });
+    let seen = |signals: Environment| {
+        let appraisal = appraised(&policy, signals, "");
+        (appraisal.tier(), labels_of(&appraisal))
+    };
+    assert_eq!(seen(none), (Tier::Affirming, vec![]));
+    assert_eq!(seen(none.with(Signal::Emulator)), (Tier::Affirming, vec![]));
+    assert_eq!(seen(none.with(Signal::Debugger)), (Tier::Warning, vec!["environment-warned"]));
+    assert_eq!(seen(none.with(Signal::Hooks)), (Tier::Contraindicated, vec!["environment-refused"]));
+}
+
+#[test]
+fn the_attested_version_code_counts_and_not_what_the_app_says() {
+    // The virtual phone's app has the version code 1.
+    let code = policy(|app| app.minimum_version_code = Some(2));
+    assert_eq!(labels_of(&appraised(&code, Environment::default(), "99.0")), ["app-version"]);
+    let said = policy(|app| app.minimum_app_version = Some("2.10".to_owned()));
+    assert_eq!(labels_of(&appraised(&said, Environment::default(), "2.9")), ["app-version"]);
+    assert_eq!(labels_of(&appraised(&said, Environment::default(), "")), ["app-version"]);
+    assert_eq!(appraised(&said, Environment::default(), "2.10.1").tier(), Tier::Affirming);
+}
+
+#[test]
+fn a_cohort_feels_its_constraints_and_nobody_else_does() {
+    let mut strict = Enforcements::default();
+    strict.set(Constraint::RemoteProvisioning, Some(Platform::Android), Enforcement::Require);
+    let cohort = Cohort { name: "strict".to_owned(), percentage: 30, enforcements: strict };
+    let policy = policy(|app| app.cohorts = vec![cohort.clone()]);
+    let factory = verified(android().provisioning(Provisioning::Factory)).into();
+    let mut refused = 0;
+    for number in 0..=255_u8 {
+        let circumstances = Circumstances { cohort_key: Some([number; 32]), ..Circumstances::default() };
+        let is_refused = policy.appraise("app", &factory, &circumstances, NOW).is_refused();
+        assert_eq!(is_refused, cohort.contains(&[number; 32]));
+        refused += u32::from(is_refused);
+    }
+    assert!((40..=120).contains(&refused), "{refused}");
+    assert!(!policy.appraise("app", &factory, &Circumstances::default(), NOW).is_refused());
+}
+
+#[test]
+fn a_cohort_cannot_lower_what_guards_the_device() {
+    let mut lax = Enforcements::default();
+    lax.set(Constraint::DeviceLocked, None, Enforcement::Ignore);
+    lax.set(Constraint::KeyOrigin, None, Enforcement::Ignore);
+    let policy = policy(|app| {
+        app.cohorts = vec![Cohort { name: "lax".to_owned(), percentage: 100, enforcements: lax }];
+    });
+    let circumstances = Circumstances { cohort_key: Some([1; 32]), ..Circumstances::default() };
+    for attack in [AndroidAttack::Unlocked, AndroidAttack::ImportedKey] {
+        let evidence = verified(android().attack(attack)).into();
+        assert!(policy.appraise("app", &evidence, &circumstances, NOW).is_refused(), "{attack:?}");
+    }
+}
+
+#[test]
+fn an_imported_key_is_refused_unless_danger_names_the_constraint() {
+    let imported = verified(android().attack(AndroidAttack::ImportedKey));
+    let lax = |app: &mut AppPolicy| app.enforcements.set(Constraint::KeyOrigin, None, Enforcement::Ignore);
+    assert_eq!(objections(&policy(lax), &imported), ["key-origin"]);
+    let devices = Danger { weak_devices: vec![Constraint::KeyOrigin], ..Danger::default() };
+    assert_eq!(tier(&policy(lax).with_danger(devices), &imported), Tier::Contraindicated);
+    let keys = Danger { weak_keys: vec![Constraint::KeyOrigin], ..Danger::default() };
+    assert_eq!(tier(&policy(lax).with_danger(keys), &imported), Tier::Affirming);
+}
+
+#[test]
+fn an_observed_app_refuses_nobody_and_lifts_nobody_above_a_warning() {
+    let observed = policy(|app| app.observe = true);
+    let phones = [
+        (android(), Tier::Affirming),
+        (android().attack(AndroidAttack::Unlocked), Tier::Contraindicated),
+        (android().app("com.example.other", 1, [9; 32]), Tier::Contraindicated),
+    ];
+    for (phone, enforced) in phones {
+        let appraisal = observed.appraise("app", &verified(phone).into(), &Circumstances::default(), NOW);
+        assert_eq!((appraisal.tier(), appraisal.enforced_tier()), (Tier::Warning, Some(enforced)));
+    }
+    assert_eq!(
+        policy(|_| ())
+            .appraise("app", &verified(android()).into(), &Circumstances::default(), NOW)
+            .enforced_tier(),
+        None
+    );
+}
+
+#[test]
+fn an_observed_app_still_refuses_unknown_clients_and_developers_keys() {
+    let observed = policy(|app| app.observe = true);
+    let unknown = observed.appraise("other", &verified(android()).into(), &Circumstances::default(), NOW);
+    assert!(unknown.is_refused());
+    let phone = android();
+    let (key, signature) = (phone.instance_key(), phone.sign(&CHALLENGE));
+    let evidence = development_key::verify("desk", &key, &CHALLENGE, &signature, NOW).unwrap();
+    assert_eq!(tier(&observed, &evidence), Tier::Contraindicated);
+}
+
+#[test]
+fn edges_are_told_the_labels_that_the_policy_exports_and_that_failed() {
+    let factory = verified(android().provisioning(Provisioning::Factory));
+    let policy = policy(|app| {
+        app.exported_labels = vec![Constraint::RemoteProvisioning, Constraint::KnownTags];
+    });
+    let labels = |evidence: &VerifiedEvidence| {
+        policy.appraise("app", &evidence.clone().into(), &Circumstances::default(), NOW).labels().to_vec()
+    };
+    assert_eq!(labels(&factory), ["remote-provisioning"]);
+    assert!(labels(&verified(android())).is_empty());
 }
 
 fn boot_keys(entries: &[([u8; 32], &str, &[&str])]) -> BootKeys {

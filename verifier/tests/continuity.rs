@@ -39,7 +39,7 @@ fn android(mut phone: VirtualAndroid) -> EvidenceSet {
     let mut anchors = TrustAnchors::embedded();
     let root = GoogleAuthority::from_seed(&seed()).root_certificate_der();
     anchors.danger_add_android_key_roots(&root).unwrap();
-    let list = RevocationList::parse(status_list_json(&[]).as_bytes()).unwrap();
+    let list = RevocationList::parse(status_list_json(&[]).as_bytes(), NOW).unwrap();
     let chain = phone.attest(&CHALLENGE, NOW);
     let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
     android_key::verify(&chain, &CHALLENGE, &anchors, Some(&list), NOW).unwrap().into()

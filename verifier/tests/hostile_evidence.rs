@@ -35,7 +35,7 @@ fn anchors() -> TrustAnchors {
 }
 
 fn nothing_revoked() -> RevocationList {
-    RevocationList::parse(status_list_json(&[]).as_bytes()).unwrap()
+    RevocationList::parse(status_list_json(&[]).as_bytes(), NOW).unwrap()
 }
 
 fn iphone() -> VirtualIphone {
@@ -157,7 +157,7 @@ fn a_revoked_or_suspended_certificate_anywhere_in_the_chain_is_refused() {
     let chain = android().attest(&CHALLENGE, NOW);
     let borrowed: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
     let verdict = |serial: &str, status| {
-        let list = RevocationList::parse(status_list_json(&[(serial, status)]).as_bytes()).unwrap();
+        let list = RevocationList::parse(status_list_json(&[(serial, status)]).as_bytes(), NOW).unwrap();
         android_key::verify(&borrowed, &CHALLENGE, &anchors(), Some(&list), NOW)
     };
     assert!(verdict("abcdef", "REVOKED").is_ok(), "somebody else's certificate");

@@ -54,9 +54,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Stop> {
     let chosen = if request.targets.is_empty() { all } else { request.targets.clone() };
     let programs = build()?;
     write_seeds()?;
-    let mut table = format!(
+    let mut table = String::from(
         "| target | seconds | executions | edges covered | corpus | findings |\n\
-         | --- | --- | --- | --- | --- | --- |\n"
+         | --- | --- | --- | --- | --- | --- |\n",
     );
     let mut findings = 0;
     for target in &chosen {
@@ -126,7 +126,8 @@ fn targets() -> Result<Vec<String>, Stop> {
 fn build() -> Result<PathBuf, Stop> {
     let host = host()?;
     let target_folder = cache().join("target");
-    let mut command = workspace::cargo(["build", "--release", "--locked", "--manifest-path", MANIFEST]);
+    // Not `--locked`: whoever changes a dependency of the workspace need not think of this lock file, too.
+    let mut command = workspace::cargo(["build", "--release", "--manifest-path", MANIFEST]);
     command.args(["--target", &host, "--target-dir"]).arg(&target_folder);
     command.env("RUSTFLAGS", RUSTFLAGS).env("RUSTC_BOOTSTRAP", "1");
     println!("$ {}", workspace::shown(&command));

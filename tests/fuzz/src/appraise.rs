@@ -86,7 +86,7 @@ fn iphone(authenticator_data: &[u8]) -> Option<VerifiedEvidence> {
     let object = AttestationObject {
         format: "apple-appattest".to_owned(),
         x5c: sign_chain(&world::apple().chain(&leaf, NOW)),
-        receipt: Vec::new(),
+        receipt: Some(Vec::new()),
         authenticator_data: Some(authenticator_data.to_vec()),
         formats_before: Vec::new(),
     };

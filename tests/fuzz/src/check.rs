@@ -228,8 +228,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let sent = honest();
     let payload = |field: &str| {
         let bytes = countersign_core::encoding::from_base64url(field).expect("base64url");
-        let message = countersign_core::token::cose::Sign1::decode(&bytes).expect("COSE").payload().to_vec();
-        message
+        countersign_core::token::cose::Sign1::decode(&bytes).expect("COSE").payload().to_vec()
     };
     let fields = format!("{}\n{}\n{}\n{PATH}", sent.authorization, sent.result, sent.proof);
     let seed = |choice, seconds: i32, input: &[u8]| chosen(choice, &[&seconds.to_le_bytes(), input].concat());

@@ -6,7 +6,7 @@ use countersign_core::time::Timestamp;
 use countersign_core::token::cose::{Sign1, typ};
 use countersign_core::token::proof::{DecodedProof, ProofClaims};
 use countersign_core::token::result::{DecodedResult, InstanceId};
-use countersign_verifier::check::deny_list::DenyList;
+use countersign_verifier::check::deny_list::{DenyList, SubjectDigest};
 use countersign_verifier::check::trust::service_keys;
 use countersign_verifier::credential::jwks::Jwks;
 
@@ -97,6 +97,7 @@ fn deny_list() -> Vec<u8> {
         expires_at: Timestamp::from_unix_seconds(world::NOW.as_unix_seconds() + 600),
         instances: [InstanceId::from_bytes([5; 16])].into(),
         key_ids: [b"old".to_vec()].into(),
+        subjects: [SubjectDigest::of("https://as.example", "user")].into(),
     };
     let unsigned = list.to_unsigned("key-1");
     unsigned.with_signature(&key.sign(&unsigned.to_be_signed()))

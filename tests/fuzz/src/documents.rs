@@ -14,7 +14,7 @@ pub fn run(data: &[u8]) {
     let Some((choice, data)) = choose(data) else { return };
     if choice == 0 {
         if let Ok(list) = RevocationList::parse(data) {
-            assert_eq!(list.is_empty(), list.len() == 0);
+            assert!(list.is_empty() || data.contains(&b':'), "entries out of nothing");
             assert!(std::str::from_utf8(data).is_ok(), "a list is text");
         }
         return;

@@ -15,6 +15,7 @@ pub mod documents;
 pub mod enrol;
 pub mod envelope;
 pub mod jose;
+pub mod receipt;
 pub mod text;
 pub mod verify;
 pub mod world;
@@ -30,7 +31,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 12] = [
     Target { name: "app_attest", run: app_attest::run, seeds: app_attest::seeds },
     Target { name: "appraise", run: appraise::run, seeds: appraise::seeds },
     Target { name: "certificate", run: certificate::run, seeds: certificate::seeds },
@@ -40,6 +41,7 @@ pub const TARGETS: [Target; 11] = [
     Target { name: "enrol", run: enrol::run, seeds: enrol::seeds },
     Target { name: "envelope", run: envelope::run, seeds: envelope::seeds },
     Target { name: "jose", run: jose::run, seeds: jose::seeds },
+    Target { name: "receipt", run: receipt::run, seeds: receipt::seeds },
     Target { name: "text", run: text::run, seeds: text::seeds },
     Target { name: "verify", run: verify::run, seeds: verify::seeds },
 ];

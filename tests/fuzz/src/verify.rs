@@ -45,7 +45,7 @@ pub fn run(data: &[u8]) {
             let key_id = &HONEST.attestation.key_id;
             let verified = verify_attestation(evidence, key_id, &CHALLENGE, &ANCHORS, now);
             let Ok(verified) = verified else { return };
-            // The receipt is nobody's business here, and nobody signs it.
+            // The receipt has a signature and a verdict of its own.
             let (Claims::AppAttest(read), Claims::AppAttest(honest)) =
                 (verified.claims(), HONEST.attested.claims())
             else {
@@ -53,6 +53,7 @@ pub fn run(data: &[u8]) {
             };
             let mut read = read.clone();
             read.receipt.clone_from(&honest.receipt);
+            read.receipt_verdict.clone_from(&honest.receipt_verdict);
             assert_eq!(&read, honest, "claims that the phone did not make");
             assert_eq!(verified.attested_key(), HONEST.attested.attested_key());
         }

@@ -8,7 +8,7 @@ use countersign_core::challenge::{Challenge, Scope};
 use countersign_core::encoding::from_base64url;
 use countersign_core::token::result::InstanceId;
 use countersign_verifier::check::Decision;
-use countersign_verifier::check::deny_list::DenyList;
+use countersign_verifier::check::deny_list::{DenyList, SubjectDigest};
 use countersign_verifier::check::trust::service_keys;
 use countersign_verifier::credential::jwks::Jwks;
 use countersign_verifier::evidence::{android_key, app_attest};
@@ -177,6 +177,7 @@ fn a_deny_list() {
         expires_at: NOW.plus(600),
         instances: [[1; 16], [2; 16]].map(InstanceId::from_bytes).into(),
         key_ids: [b"old".to_vec()].into(),
+        subjects: [SubjectDigest::of("https://as.example", "user")].into(),
     };
     let unsigned = list.to_unsigned("key-1");
     let message = unsigned.with_signature(&session().sign(&unsigned.to_be_signed()));
@@ -211,6 +212,6 @@ fn the_fields_of_a_request() {
             }
         }
     }
-    assert!(permits(&sent), "none of them used up the proof");
+    assert!(permits(&sent), "none of them used up the proof: {:?}", scene.check(&sent));
     assert!(from_base64url(&sent.proof).is_ok());
 }

@@ -6,7 +6,7 @@ use countersign_core::time::Timestamp;
 use countersign_core::token::keys::{PublicKey, Thumbprint};
 use countersign_core::token::result::{InstanceId, Protection, ResultClaims, Tier, VouchedBy};
 use countersign_core::token::trust_vector::{TrustClaim, TrustVector};
-use countersign_verifier::check::deny_list::DenyList;
+use countersign_verifier::check::deny_list::{DenyList, SubjectDigest};
 use countersign_virtual_device::{Seed, SeededRandom, SessionKey};
 
 pub(crate) struct Random(SeededRandom);
@@ -92,6 +92,9 @@ impl Random {
             expires_at: self.time(),
             instances: (0..self.below(300)).map(|_| InstanceId::from_bytes(self.bytes())).collect(),
             key_ids: (0..self.below(30)).map(|_| self.some_bytes(80)).collect(),
+            subjects: (0..self.below(30))
+                .map(|_| SubjectDigest::of(&self.text(40), &self.text(40)))
+                .collect(),
         }
     }
 

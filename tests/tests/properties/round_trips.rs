@@ -225,7 +225,13 @@ fn deny_lists() {
         ] {
             assert!(read.contains(&member), "{member:?}");
         }
-        assert_eq!(read.len(), 6);
+        let mut subjects: Vec<_> = list.subjects.iter().collect();
+        subjects.sort();
+        if !subjects.is_empty() {
+            let subjects = subjects.iter().map(|subject| bytes(subject.as_bytes())).collect();
+            assert!(read.contains(&Value::Array(subjects)));
+        }
+        assert_eq!(read.len(), 6 + usize::from(!list.subjects.is_empty()));
     }
 }
 

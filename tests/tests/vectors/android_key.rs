@@ -35,7 +35,8 @@ fn verified(
     let certificates = certificate_file::certificates(&case.evidence()).ok()?;
     let certificates: Vec<&[u8]> = certificates.iter().map(Vec::as_slice).collect();
     let status_list = case.member("status_list").as_str().map(|file| {
-        RevocationList::parse(&case.read(file)).expect("the collection's status lists are well-formed")
+        RevocationList::parse(&case.read(file), case.verify_at())
+            .expect("the collection's status lists are well-formed")
     });
     let challenge =
         case.member("challenge_hex").as_str().or_else(|| described(case)["challenge_hex"].as_str());
@@ -154,8 +155,11 @@ fn policy(case: &Case) -> AppraisalPolicy {
     for constraint in NOT_JUDGED {
         app.enforcements.set(constraint, None, Enforcement::Ignore);
     }
-    let danger =
-        Danger { android_key_roots: case.synthetic_root().into_iter().collect(), ..Danger::default() };
+    let danger = Danger {
+        android_key_roots: case.synthetic_root().into_iter().collect(),
+        weak_keys: NOT_JUDGED.to_vec(),
+        ..Danger::default()
+    };
     AppraisalPolicy::new("vectors/1").with_app(app).with_danger(danger)
 }
 

@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 #[cfg(feature = "virtual-device")]
 use crate::commands::virtual_device;
 use crate::commands::{
-    appraise, development_keys, explain, inspect, instances, keys, serve, settings, subjects,
+    appraise, development_keys, explain, inspect, instances, keys, policy, serve, settings, subjects,
 };
 
 /// Proves with each request that an API call comes from the genuine app on a genuine phone.
@@ -42,6 +42,9 @@ pub enum Command {
     /// Register keys of developers' machines, which vouch for development apps.
     #[command(subcommand)]
     DevelopmentKeys(development_keys::Command),
+    /// Explain a policy in words, or try one before it counts.
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// Check a settings file, or print the JSON schema of settings.
     #[command(subcommand)]
     Settings(settings::Command),
@@ -118,6 +121,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Instances(command) => instances::run(&command),
         Command::Subjects(command) => subjects::run(&command),
         Command::DevelopmentKeys(command) => development_keys::run(&command),
+        Command::Policy(command) => policy::run(&command),
         Command::Settings(command) => settings::run(&command),
     };
     exit.into()

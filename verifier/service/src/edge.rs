@@ -24,7 +24,7 @@ use crate::settings::{
 use crate::store::{Bans, StoreError};
 
 /// How often bans are read from the registry (protocol section 9).
-const DENY_LIST_INTERVAL: Duration = Duration::from_secs(10);
+pub(crate) const DENY_LIST_INTERVAL: Duration = Duration::from_secs(10);
 /// How long a deny list is good, in seconds: an edge that cannot get a newer one for this long lets nothing pass.
 const DENY_LIST_LIFETIME: u64 = 600;
 

@@ -5,6 +5,7 @@
 
 mod administration;
 mod attestation;
+pub mod boot_keys_file;
 pub mod cli;
 pub mod clock;
 pub mod commands;
@@ -13,6 +14,7 @@ mod edge;
 mod gateways;
 pub mod keys;
 pub mod policy_file;
+mod reappraisal;
 pub mod receipts;
 mod routes;
 pub mod server;

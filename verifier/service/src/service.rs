@@ -16,6 +16,7 @@ use crate::attestation::RecordBudget;
 use crate::clock::Clock;
 use crate::edge;
 use crate::keys::{KeysError, ServiceKeys};
+use crate::reappraisal::{self, Reappraisal};
 use crate::receipts::{self, AppleReceiptExchange, AppleSetupError, Endpoints};
 use crate::routes::{self, EdgeListener};
 use crate::server::{self, ListenError, Listener, Running};
@@ -43,6 +44,7 @@ pub struct Service {
     /// Told of every ban that an administrator makes or lifts over HTTP.
     pub(crate) bans_changed: Notify,
     pub(crate) key_failures: KeyFailures,
+    pub(crate) reappraisal: Reappraisal,
 }
 
 /// Why the service does not start. Displayed as a sentence that says what to do.
@@ -79,12 +81,13 @@ impl Service {
     /// The first thing that is in the way, as a sentence that says what to do; nothing keeps running then.
     pub async fn start(settings: Settings) -> Result<RunningService, StartError> {
         let files = FileState::of(&settings);
-        let trust = Trust::load(&settings)?;
+        let clock = Clock::system();
+        let trust = Trust::load(&settings, clock.now())?;
         let exchange = match &settings.app_attest {
             Some(app_attest) => Some(AppleReceiptExchange::new(app_attest, Endpoints::default())?),
             None => None,
         };
-        let mut running = Self::start_with(settings, trust, Clock::system()).await?;
+        let mut running = Self::start_with(settings, trust, clock).await?;
         running.tasks.push(tokio::spawn(reload(
             Arc::clone(&running.service),
             files,
@@ -144,6 +147,7 @@ impl Service {
             refusals: RecordBudget::default(),
             bans_changed: Notify::new(),
             key_failures: KeyFailures::default(),
+            reappraisal: Reappraisal::default(),
         });
 
         // Before the first request: without a list of bans nothing passes.
@@ -168,7 +172,10 @@ impl Service {
             listeners.insert(name, running);
         }
         let (stop, stopped) = watch::channel(false);
-        let mut tasks = vec![tokio::spawn(prune(Arc::clone(&service), stopped.clone()))];
+        let mut tasks = vec![
+            tokio::spawn(prune(Arc::clone(&service), stopped.clone())),
+            tokio::spawn(reappraisal::watch(Arc::clone(&service), stopped.clone())),
+        ];
         if let Some(edge) = &service.edge {
             tasks.push(tokio::spawn(edge::watch_bans(Arc::clone(&service), Arc::clone(edge), stopped)));
         }
@@ -177,6 +184,27 @@ impl Service {
 }
 
 impl Service {
+    /// Puts another set of policy, roots and status list in force, and has all instances appraised under it.
+    pub fn replace_trust(&self, trust: Trust) {
+        let before = self.trust.load().generation();
+        let changed = trust.generation() != before;
+        self.trust.store(Arc::new(trust));
+        if changed {
+            self.reappraisal.wake();
+        }
+    }
+
+    /// Reads again the files that trust comes from. One that cannot be used changes nothing.
+    ///
+    /// # Errors
+    /// The first file that cannot be used, as a sentence that says what to do.
+    pub fn reload_trust(&self) -> Result<(), TrustError> {
+        let trust = Trust::load(&self.settings, self.clock.now())?;
+        tracing::info!(policy = trust.policy.id(), "policy, roots and status list read again");
+        self.replace_trust(trust);
+        Ok(())
+    }
+
     fn edge_listener(self: &Arc<Self>) -> Option<EdgeListener> {
         let (edge, gateway) = (self.edge.clone()?, self.settings.listen.gateway?);
         Some(EdgeListener { service: Arc::clone(self), edge, gateway })
@@ -247,14 +275,8 @@ async fn reload(service: Arc<Service>, mut files: FileState, mut stopped: watch:
             continue;
         }
         files = current;
-        match Trust::load(&service.settings) {
-            Ok(trust) => {
-                tracing::info!(policy = trust.policy.id(), "policy and revocation list read again");
-                service.trust.store(Arc::new(trust));
-            }
-            Err(error) => {
-                tracing::error!(%error, "the changed files cannot be used; the old ones stay in force")
-            }
+        if let Err(error) = service.reload_trust() {
+            tracing::error!(%error, "the changed files cannot be used; the old ones stay in force");
         }
     }
 }

@@ -46,9 +46,13 @@ pub struct Metrics {
     durations: Mutex<BTreeMap<[String; 2], Histogram>>,
     appraisals: Family<3>,
     objections: Family<1>,
+    observed_refusals: Family<2>,
     edge_decisions: Family<3>,
     store_errors: Family<1>,
     receipt_exchanges: Family<1>,
+    reappraisals: Family<1>,
+    mass_withdrawals: AtomicU64,
+    withdrawn_instances: AtomicU64,
     refusals_not_recorded: AtomicU64,
     admin_key_failures: Family<1>,
 }
@@ -69,6 +73,12 @@ impl Metrics {
     /// A constraint spoke against an enrolment or renewal, which was refused or let in with a warning.
     pub fn objection(&self, constraint: &'static str) {
         self.objections.add([constraint]);
+    }
+
+    /// An app that is only observed passed a device that would have been refused: app (by its name in the policy), and
+    /// one of the constraints that decided.
+    pub fn observed_refusal(&self, client_id: &str, constraint: &'static str) {
+        self.observed_refusals.add([client_id, constraint]);
     }
 
     /// The edge decided: resource (by its name in the settings), verdict, reason.
@@ -94,6 +104,21 @@ impl Metrics {
     /// A receipt of App Attest was to be exchanged: what came of it.
     pub fn receipt_exchange(&self, outcome: &'static str) {
         self.receipt_exchanges.add([outcome]);
+    }
+
+    /// An instance stands otherwise after a re-appraisal: `withdrawn`, `restored`, `lowered` or `raised`.
+    pub fn reappraisal(&self, verdict: &str) {
+        self.reappraisals.add([verdict]);
+    }
+
+    /// A re-appraisal withdrew a large part of all instances.
+    pub fn mass_withdrawal(&self) {
+        self.mass_withdrawals.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// So many instances are withdrawn now.
+    pub fn withdrawn_instances(&self, count: u64) {
+        self.withdrawn_instances.store(count, Ordering::Relaxed);
     }
 
     /// All metrics in Prometheus' text format, version 0.0.4.
@@ -124,6 +149,12 @@ impl Metrics {
             "Constraints that spoke against an enrolment or renewal.",
             ["constraint"],
         );
+        self.observed_refusals.write(
+            &mut text,
+            "countersign_observed_refusals_total",
+            "Constraints for which devices would be refused if their app were not only observed.",
+            ["client_id", "constraint"],
+        );
         self.edge_decisions.write(
             &mut text,
             "countersign_edge_decisions_total",
@@ -147,6 +178,29 @@ impl Metrics {
             "countersign_admin_key_failures_total",
             "Calls of the administration without a good key.",
             ["reason"],
+        );
+        self.reappraisals.write(
+            &mut text,
+            "countersign_reappraisals_total",
+            "Instances that stand otherwise since policy, roots or status list changed.",
+            ["verdict"],
+        );
+        let mass_withdrawals = self.mass_withdrawals.load(Ordering::Relaxed);
+        put(
+            &mut text,
+            format_args!(
+                "# HELP countersign_mass_withdrawals_total Changes that withdrew a large part of all instances.\n\
+                 # TYPE countersign_mass_withdrawals_total counter\n\
+                 countersign_mass_withdrawals_total {mass_withdrawals}\n"
+            ),
+        );
+        let withdrawn = self.withdrawn_instances.load(Ordering::Relaxed);
+        put(
+            &mut text,
+            format_args!(
+                "# HELP countersign_withdrawn_instances Instances that get no results until fresh evidence passes.\n\
+                 # TYPE countersign_withdrawn_instances gauge\ncountersign_withdrawn_instances {withdrawn}\n"
+            ),
         );
         let not_recorded = self.refusals_not_recorded.load(Ordering::Relaxed);
         put(

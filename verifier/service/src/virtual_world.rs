@@ -35,7 +35,7 @@ pub(crate) const START: Timestamp = Timestamp::from_unix_seconds(1_790_000_000);
 pub(crate) struct World {
     pub(crate) running: RunningService,
     clock: Arc<AtomicU64>,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl World {
@@ -65,7 +65,21 @@ impl World {
         Self::with(settings, |directory| write_device_check_key(&directory.join("key.p8"))).await
     }
 
-    async fn with(listen_and_more: &str, prepare: impl FnOnce(&Path)) -> Self {
+    /// The same service after a restart: its files, its clock, and this trust.
+    pub(crate) async fn restarted(self, trust: Trust) -> Self {
+        let Self { running, clock, directory } = self;
+        let settings = running.service().settings.clone();
+        running.shut_down().await;
+        let running = Service::start_with(settings, trust, clock_of(&clock)).await.unwrap();
+        Self { running, clock, directory }
+    }
+
+    /// Where the settings file is, and what it names.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub(crate) async fn with(listen_and_more: &str, prepare: impl FnOnce(&Path)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("policy.toml"), "").unwrap();
         prepare(directory.path());
@@ -75,7 +89,7 @@ impl World {
         );
         let settings = Settings::parse(&directory.path().join("countersign.toml"), &text).unwrap();
         let running = Service::start_with(settings, trust(), clock_of(&clock)).await.unwrap();
-        Self { running, clock, _directory: directory }
+        Self { running, clock, directory }
     }
 
     pub(crate) fn service(&self) -> &Service {
@@ -143,7 +157,7 @@ pub(crate) fn trust() -> Trust {
     app.apple.push(AppleApp::new("ABCDE12345", "com.example.app"));
     app.android.push(AndroidApp { package: "com.example.app".to_owned(), signing_digests: vec![[8; 32]] });
     let mut trust = Trust::new(AppraisalPolicy::new("test/1").with_app(app).with_danger(danger)).unwrap();
-    trust.revocation = Some(RevocationList::parse(br#"{"entries":{}}"#).unwrap());
+    trust.revocation = Some(RevocationList::parse(br#"{"entries":{}}"#, START).unwrap());
     trust
 }
 

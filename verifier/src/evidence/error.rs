@@ -42,6 +42,8 @@ pub enum EvidenceError {
     },
     /// The signature does not verify.
     InvalidSignature,
+    /// A development key that nobody registered, or that is no longer registered.
+    UnknownDevelopmentKey,
     /// The key in the leaf is not a key of the kind that it says it is.
     MalformedKey,
     /// A key of another kind than this evidence has.
@@ -102,6 +104,7 @@ impl EvidenceError {
             Self::CounterNotZero => "evidence_counter_not_zero",
             Self::CounterNotGreater { .. } => "evidence_counter_not_greater",
             Self::InvalidSignature => "evidence_invalid_signature",
+            Self::UnknownDevelopmentKey => "evidence_unknown_development_key",
             Self::MalformedKey => "evidence_malformed_key",
             Self::UnsupportedKey => "evidence_unsupported_key",
             Self::MissingKeyDescription => "evidence_missing_key_description",
@@ -140,6 +143,7 @@ impl EvidenceError {
                 format!("The counter {received} is not greater than the stored {previous}: a replay.")
             }
             Self::InvalidSignature => "The signature does not verify.".to_owned(),
+            Self::UnknownDevelopmentKey => "The development key is not registered.".to_owned(),
             Self::MalformedKey => "The attested key is no point of its curve.".to_owned(),
             Self::UnsupportedKey => "The attested key is of another kind than this evidence has.".to_owned(),
             Self::MissingKeyDescription => "The leaf certificate carries no key description.".to_owned(),

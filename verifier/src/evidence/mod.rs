@@ -9,6 +9,7 @@ pub mod app_attest;
 pub mod development_key;
 mod error;
 mod key;
+pub mod recorded;
 mod set;
 
 use countersign_core::time::Timestamp;
@@ -17,6 +18,7 @@ use serde::{Serialize, Serializer};
 
 pub use self::error::EvidenceError;
 pub use self::key::AttestedKey;
+pub use self::recorded::{RecordedEvidence, TrustData};
 pub use self::set::EvidenceSet;
 
 /// The kind of a piece of evidence.
@@ -134,6 +136,16 @@ impl VerifiedEvidence {
 
 pub(crate) fn unix_seconds<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u64(time.as_unix_seconds())
+}
+
+pub(crate) fn optional_unix_seconds<S: Serializer>(
+    time: &Option<Timestamp>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => unix_seconds(time, serializer),
+        None => serializer.serialize_none(),
+    }
 }
 
 pub(crate) fn hex<S: Serializer>(bytes: &impl AsRef<[u8]>, serializer: S) -> Result<S::Ok, S::Error> {

@@ -1,6 +1,7 @@
 //! How the constraints read Android key attestation. Only what secure hardware enforces counts, except for the
 //! application's identity, which Android itself asserts.
 
+use countersign_core::time::Timestamp;
 use countersign_core::token::result::Protection;
 
 use super::Finding;
@@ -29,6 +30,7 @@ pub(super) fn findings(
     evidence: &VerifiedEvidence,
     rules: Rules<'_>,
     circumstances: &Circumstances<'_>,
+    now: Timestamp,
 ) -> Vec<Finding> {
     let (app, hardware) = (rules.app, &claims.hardware_enforced);
     vec![
@@ -38,6 +40,7 @@ pub(super) fn findings(
         boot_state(hardware, rules),
         device_locked(hardware),
         os_patch_level(hardware, app),
+        os_patch_age(hardware, app, now),
         os_version(hardware, app),
         key_origin(hardware),
         key_purpose(hardware),
@@ -167,6 +170,24 @@ fn os_patch_level(hardware: &AuthorizationList, app: &AppPolicy) -> Finding {
         (_, None) => (true, "Any patch level is accepted.".to_owned()),
     };
     Finding::new(Constraint::OsPatchLevel, satisfied, explanation)
+}
+
+/// Measured when the device is appraised, so a phone that gets no more updates falls out by itself.
+fn os_patch_age(hardware: &AuthorizationList, app: &AppPolicy, now: Timestamp) -> Finding {
+    let (satisfied, explanation) = match (hardware.os_patch_level, app.maximum_os_patch_age) {
+        (Some(level), Some(maximum)) => {
+            let age = level.age_in_days(now);
+            (
+                age <= maximum,
+                format!("The patch level {level} is {age} days old, the oldest accepted {maximum}."),
+            )
+        }
+        (None, Some(maximum)) => {
+            (false, format!("The patch level is unknown, the oldest accepted is {maximum} days old."))
+        }
+        (_, None) => (true, "A patch level of any age is accepted.".to_owned()),
+    };
+    Finding::new(Constraint::OsPatchAge, satisfied, explanation)
 }
 
 fn os_version(hardware: &AuthorizationList, app: &AppPolicy) -> Finding {

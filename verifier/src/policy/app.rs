@@ -10,6 +10,9 @@ use crate::evidence::Platform;
 use crate::evidence::android_key::PatchLevel;
 use crate::evidence::app_attest::ValidationCategory;
 
+/// Oldest status list that is accepted unless a policy says otherwise, in seconds: 7 days.
+pub const MAXIMUM_REVOCATION_AGE: u64 = 7 * 86_400;
+
 /// Whether an app is meant for users.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AppMode {
@@ -54,6 +57,8 @@ pub struct AppPolicy {
     pub minimum_protection: Protection,
     /// Oldest patch level of Android; None: any.
     pub minimum_os_patch: Option<PatchLevel>,
+    /// Greatest age of Android's patch level in days; None: any.
+    pub maximum_os_patch_age: Option<u64>,
     /// Names of the systems beside the vendors' that are accepted where the boot loader is locked, as the list of
     /// [`BootKeys`](crate::boot_keys::BootKeys) names them: `GrapheneOS`.
     pub boot_keys: Vec<String>,
@@ -85,6 +90,8 @@ pub struct AppPolicy {
     pub exported_labels: Vec<Constraint>,
     /// Life of the app's results in seconds, where it is shorter than the service's.
     pub result_lifetime: Option<u64>,
+    /// Oldest status list of Android attestation certificates, in seconds.
+    pub maximum_revocation_age: u64,
 }
 
 impl AppPolicy {
@@ -98,6 +105,7 @@ impl AppPolicy {
             enforcements: Enforcements::default(),
             minimum_protection: Protection::Tee,
             minimum_os_patch: None,
+            maximum_os_patch_age: None,
             boot_keys: Vec::new(),
             maximum_certificates_issued: None,
             maximum_instances_per_certificate: InstancesPerCertificate::default(),
@@ -113,6 +121,7 @@ impl AppPolicy {
             cohorts: Vec::new(),
             exported_labels: Vec::new(),
             result_lifetime: None,
+            maximum_revocation_age: MAXIMUM_REVOCATION_AGE,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Versions of apps, attested and claimed.
 
-use crate::evidence::{Claims, EvidenceSet};
+use crate::evidence::{Claims, EvidenceSet, VerifiedEvidence};
 
 /// The app's version as evidence has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,10 +12,13 @@ pub(super) enum AppVersion {
 }
 
 impl AppVersion {
-    /// The version that the evidence tells, if it tells one. Where packages share a user id it is not told which of
-    /// them the app is.
+    /// The version that the evidence tells, if it tells one; the latest, where a key's attestation is read together
+    /// with its last assertion. Where packages share a user id it is not told which of them the app is.
     pub(super) fn attested(evidence: &EvidenceSet) -> Option<Self> {
-        evidence.all().find_map(|evidence| match evidence.claims() {
+        let by_time = |evidence: &&VerifiedEvidence| evidence.evidence_time();
+        let mut pieces: Vec<_> = evidence.all().collect();
+        pieces.sort_by_key(by_time);
+        pieces.into_iter().rev().find_map(|evidence| match evidence.claims() {
             Claims::AppAttest(claims) => claims.bundle_version.clone().map(Self::Text),
             Claims::AndroidKey(claims) => {
                 match claims.software_enforced.application_id.as_ref()?.packages.as_slice() {

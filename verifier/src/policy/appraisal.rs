@@ -88,7 +88,10 @@ pub struct Appraisal {
     kinds: Vec<EvidenceKind>,
     #[serde(skip_serializing_if = "Option::is_none")]
     protection: Option<Protection>,
-    #[serde(serialize_with = "optional_unix_seconds", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        serialize_with = "crate::evidence::optional_unix_seconds",
+        skip_serializing_if = "Option::is_none"
+    )]
     evidence_time: Option<Timestamp>,
     #[serde(serialize_with = "unix_seconds")]
     appraised_at: Timestamp,
@@ -228,11 +231,4 @@ fn worst(failed: impl Iterator<Item = Enforcement>) -> Tier {
         })
         .max()
         .unwrap_or(Tier::Affirming)
-}
-
-fn optional_unix_seconds<S: Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
-    match time {
-        Some(time) => unix_seconds(time, serializer),
-        None => serializer.serialize_none(),
-    }
 }

@@ -1,13 +1,14 @@
 //! What is known beside the evidence when a device is appraised, and how the constraints read it.
 
 use countersign_core::environment::Environment;
+use countersign_core::time::Timestamp;
 
 use super::Finding;
 use super::app::AppPolicy;
 use super::app_version::{AppVersion, claimed_version};
 use super::constraint::Constraint;
 use super::history::History;
-use crate::evidence::EvidenceSet;
+use crate::evidence::{EvidenceSet, Platform};
 
 /// What is known beside the evidence. The default is that nothing is.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,6 +23,8 @@ pub struct Circumstances<'a> {
     pub instances_of_certificate: Option<u32>,
     /// The risk metric of the instance's latest receipt.
     pub risk_metric: Option<u64>,
+    /// The time as of which the status list is that evidence was verified with; None where its age does not count.
+    pub revocation_as_of: Option<Timestamp>,
     /// SHA-256 thumbprint of the instance key: which cohorts the instance belongs to follows from it.
     pub cohort_key: Option<[u8; 32]>,
 }
@@ -31,12 +34,29 @@ pub(super) fn findings(
     circumstances: &Circumstances<'_>,
     evidence: Option<&EvidenceSet>,
     app: &AppPolicy,
+    platform: Platform,
+    now: Timestamp,
 ) -> Vec<Finding> {
-    vec![
+    let mut findings = vec![
         environment_refused(circumstances.environment, app),
         environment_warned(circumstances.environment, app),
         app_version(circumstances, evidence, app),
-    ]
+    ];
+    // Also where a renewal brings no evidence: nobody could say that what vouched for it was not revoked since.
+    if let (Platform::Android, Some(as_of)) = (platform, circumstances.revocation_as_of) {
+        findings.push(revocation_fresh(as_of, app, now));
+    }
+    findings
+}
+
+fn revocation_fresh(as_of: Timestamp, app: &AppPolicy, now: Timestamp) -> Finding {
+    let (age, oldest) = (now.seconds_since(as_of), app.maximum_revocation_age);
+    let hours = |seconds: u64| seconds / 3600;
+    Finding::new(
+        Constraint::RevocationFresh,
+        age <= oldest,
+        format!("The status list is {} hours old, the oldest accepted {} hours.", hours(age), hours(oldest)),
+    )
 }
 
 fn environment_refused(environment: Environment, app: &AppPolicy) -> Finding {
@@ -84,6 +104,10 @@ fn app_version(
                 said(circumstances)
             ),
         ),
+        // A renewal without evidence: the last evidence was asked for its version code, and counts on.
+        (None, None, Some(_)) if evidence.is_none() => {
+            finding(true, "No evidence came that would tell the app's version code.".to_owned())
+        }
         (None, None, Some(minimum)) => {
             finding(false, format!("The app's version code is unknown, the oldest accepted {minimum}."))
         }

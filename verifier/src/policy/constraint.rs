@@ -19,6 +19,15 @@ pub enum Enforcement {
 }
 
 impl Enforcement {
+    /// The name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Require => "require",
+            Self::Warn => "warn",
+            Self::Ignore => "ignore",
+        }
+    }
+
     /// The enforcement of this name: `require`, `warn` or `ignore`.
     pub fn from_name(name: &str) -> Option<Self> {
         match name {
@@ -28,6 +37,15 @@ impl Enforcement {
             _ => None,
         }
     }
+}
+
+/// A list of [`Danger`](super::Danger) that names constraints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OptOut {
+    /// [`Danger::weak_devices`](super::Danger::weak_devices): without these a device's own word is worth nothing.
+    WeakDevices,
+    /// [`Danger::weak_keys`](super::Danger::weak_keys): without these somebody else may hold the key or its vouchers.
+    WeakKeys,
 }
 
 macro_rules! constraints {
@@ -85,6 +103,8 @@ constraints! {
     DeviceLocked "device-locked" Require,
     /// The system's patch level is at least the app's minimum, if it has one.
     OsPatchLevel "os-patch-level" Require,
+    /// The system's patch level is not older than the app's maximum age, if it has one.
+    OsPatchAge "os-patch-age" Require,
     /// The key was generated inside secure hardware.
     KeyOrigin "key-origin" Require,
     /// The key may sign, and nothing else but verify.
@@ -109,6 +129,8 @@ constraints! {
     Leniencies "leniencies" Ignore,
     /// The certificates were looked up in a status list.
     RevocationChecked "revocation-checked" Warn,
+    /// The status list is not older than the app accepts.
+    RevocationFresh "revocation-fresh" Require,
     /// The app is at least the app's minimum version, if it has one.
     AppVersion "app-version" Require,
     /// The system is at least the app's minimum version for the platform, if it has one.
@@ -147,10 +169,24 @@ impl Constraint {
         matches!(self, Self::Client | Self::DevelopmentMode)
     }
 
-    /// Whether enforcing less than its default lets devices in whose own word is worth nothing: a policy can do so
-    /// only through [`Danger::weak_devices`](super::Danger::weak_devices).
-    pub const fn guards_the_device(self) -> bool {
-        matches!(self, Self::BootState | Self::DeviceLocked | Self::SecurityLevel)
+    /// The opt-out that has to name it before a policy can enforce it less than by default; None where a policy is
+    /// free to.
+    pub const fn opt_out(self) -> Option<OptOut> {
+        match self {
+            Self::BootState | Self::DeviceLocked | Self::SecurityLevel | Self::BootKeyContinuity => {
+                Some(OptOut::WeakDevices)
+            }
+            Self::Environment
+            | Self::KeyOrigin
+            | Self::KeyPurpose
+            | Self::KeyAlgorithm
+            | Self::KeyCurve
+            | Self::KeyDigest
+            | Self::ApplicationBound
+            | Self::RevocationChecked
+            | Self::RevocationFresh => Some(OptOut::WeakKeys),
+            _ => None,
+        }
     }
 }
 
@@ -183,8 +219,13 @@ impl Enforcements {
         self.stated(constraint, platform).unwrap_or(constraint.default_enforcement())
     }
 
+    /// All that is said: constraint, platform (None: those without their own) and enforcement, in a fixed order.
+    pub fn iter(&self) -> impl Iterator<Item = (Constraint, Option<Platform>, Enforcement)> {
+        self.0.iter().map(|((constraint, platform), enforcement)| (*constraint, *platform, *enforcement))
+    }
+
     /// How a constraint is enforced on a platform, if anything is said of it.
-    pub(super) fn stated(&self, constraint: Constraint, platform: Platform) -> Option<Enforcement> {
+    pub fn stated(&self, constraint: Constraint, platform: Platform) -> Option<Enforcement> {
         self.0.get(&(constraint, Some(platform))).or_else(|| self.0.get(&(constraint, None))).copied()
     }
 }

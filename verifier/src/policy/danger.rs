@@ -1,6 +1,6 @@
 //! Every opt-out of the policy, in one place.
 
-use super::constraint::{Constraint, Enforcement};
+use super::constraint::{Constraint, Enforcement, OptOut};
 use crate::anchors::{AnchorError, TrustAnchors};
 use crate::evidence::app_attest::AppAttestEnvironment;
 
@@ -15,9 +15,11 @@ pub struct Danger {
     pub app_attest_environments: Vec<AppAttestEnvironment>,
     /// Verified boot keys of other systems than the vendor's, accepted when the boot loader is locked.
     pub self_signed_boot_keys: Vec<Vec<u8>>,
-    /// Constraints on the device itself (boot state, lock, security level) that apps may enforce less than by
+    /// Constraints on the device itself (boot state and key, lock, security level) that apps may enforce less than by
     /// default. What is not named here stays as strict as its default, whatever an app says.
     pub weak_devices: Vec<Constraint>,
+    /// Constraints on the attested key and its certificates that apps may enforce less than by default, likewise.
+    pub weak_keys: Vec<Constraint>,
 }
 
 impl Danger {
@@ -27,12 +29,13 @@ impl Danger {
     }
 
     /// How a constraint is enforced for which an app asks `wanted`.
-    pub(super) fn enforcement(&self, constraint: Constraint, wanted: Enforcement) -> Enforcement {
-        if constraint.guards_the_device() && !self.weak_devices.contains(&constraint) {
-            wanted.max(constraint.default_enforcement())
-        } else {
-            wanted
-        }
+    pub fn enforcement(&self, constraint: Constraint, wanted: Enforcement) -> Enforcement {
+        let named = match constraint.opt_out() {
+            None => return wanted,
+            Some(OptOut::WeakDevices) => &self.weak_devices,
+            Some(OptOut::WeakKeys) => &self.weak_keys,
+        };
+        if named.contains(&constraint) { wanted } else { wanted.max(constraint.default_enforcement()) }
     }
 
     /// Whether keys attested in this environment are accepted.

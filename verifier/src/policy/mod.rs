@@ -13,6 +13,7 @@ mod cohort;
 mod constraint;
 mod danger;
 mod history;
+mod rationale;
 mod trust_vector;
 
 use std::collections::BTreeMap;
@@ -22,11 +23,13 @@ use countersign_core::time::Timestamp;
 use crate::boot_keys::BootKeys;
 use crate::evidence::{Claims, EvidenceSet, Platform};
 
-pub use self::app::{AndroidApp, AppMode, AppPolicy, AppleApp, InstancesPerCertificate};
+pub use self::app::{
+    AndroidApp, AppMode, AppPolicy, AppleApp, InstancesPerCertificate, MAXIMUM_REVOCATION_AGE,
+};
 pub use self::appraisal::{Appraisal, Outcome, Tier};
 pub use self::circumstances::Circumstances;
 pub use self::cohort::Cohort;
-pub use self::constraint::{Constraint, Enforcement, Enforcements};
+pub use self::constraint::{Constraint, Enforcement, Enforcements, OptOut};
 pub use self::danger::Danger;
 pub use self::history::History;
 
@@ -125,6 +128,11 @@ impl AppraisalPolicy {
         &self.danger
     }
 
+    /// How a constraint is enforced for an app on a platform, outside of its cohorts.
+    pub fn enforcement(&self, app: &AppPolicy, constraint: Constraint, platform: Platform) -> Enforcement {
+        self.danger.enforcement(constraint, app.enforcement(constraint, platform, None))
+    }
+
     /// Appraises evidence that was sent under `client_id`, in the light of what else is known.
     pub fn appraise(
         &self,
@@ -173,7 +181,7 @@ impl AppraisalPolicy {
                 Claims::AppAttest(claims) => findings.extend(app_attest::findings(claims, app, &self.danger)),
                 Claims::AndroidKey(claims) => {
                     let rules = android_key::Rules { app, boot_keys: &self.boot_keys, danger: &self.danger };
-                    findings.extend(android_key::findings(claims, evidence, rules, circumstances));
+                    findings.extend(android_key::findings(claims, evidence, rules, circumstances, now));
                 }
                 Claims::DevelopmentKey(_) => findings.extend(development_key_findings(app)),
             }
@@ -181,7 +189,7 @@ impl AppraisalPolicy {
         if platform == Platform::Apple {
             findings.extend(app_attest::risk_metric(circumstances.risk_metric, app));
         }
-        findings.extend(circumstances::findings(circumstances, evidence, app));
+        findings.extend(circumstances::findings(circumstances, evidence, app, platform, now));
         if let Some(evidence) = evidence {
             findings.extend(history::findings(circumstances.history, evidence));
         }

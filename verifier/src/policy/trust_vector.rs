@@ -59,9 +59,10 @@ const fn meaning(constraint: Constraint) -> (TrustClaim, i8, i8) {
             (Executables, 96, 32)
         }
         // 96: cannot be supported; 32: known vulnerabilities; 36: what matters to security is not known.
-        Constraint::DeviceLocked | Constraint::OsPatchLevel | Constraint::OsVersion => {
-            (Configuration, 96, 32)
-        }
+        Constraint::DeviceLocked
+        | Constraint::OsPatchLevel
+        | Constraint::OsPatchAge
+        | Constraint::OsVersion => (Configuration, 96, 32),
         Constraint::KnownTags | Constraint::Leniencies => (Configuration, 96, 36),
         // 97: not recognised; 96: contraindicated; 32: genuine, but known to be weak.
         Constraint::SecurityLevel | Constraint::PlatformEvidence => (Hardware, 97, 32),
@@ -69,7 +70,8 @@ const fn meaning(constraint: Constraint) -> (TrustClaim, i8, i8) {
         | Constraint::RemoteProvisioning
         | Constraint::CertificatesIssued
         | Constraint::AttestationKeySharing
-        | Constraint::RevocationChecked => (Hardware, 96, 32),
+        | Constraint::RevocationChecked
+        | Constraint::RevocationFresh => (Hardware, 96, 32),
         // 96: secrets are not kept; 32: not by hardware.
         Constraint::KeyOrigin
         | Constraint::KeyPurpose

@@ -155,6 +155,71 @@ fn time_has_two_ends() {
 }
 
 #[test]
+fn a_proof_dated_after_its_result_is_refused() {
+    let scene = Scene::with_route(Route { nonce: NoncePolicy::Required, ..Route::new("/") });
+    let device = scene.device([4; 32]);
+    let Decision::Refusal(refusal) = scene.check(&scene.sent()) else { panic!("passed without a nonce") };
+    let nonce = refusal.nonce.expect("a fresh nonce comes with the refusal").as_bytes().to_vec();
+    let at = |seconds| {
+        let change = |proof: &mut ProofClaims<'_>| {
+            proof.nonce = Some(nonce.clone().leak());
+            proof.issued_at = NOW.plus(seconds);
+        };
+        scene.verdict(&scene.sent_by(&device, |_| {}, change))
+    };
+    assert_eq!(at(299), None, "the result expires a second later");
+    assert_eq!(at(300), Some(Reason::ProofOutlivesResult));
+}
+
+#[test]
+fn the_same_proof_id_is_a_replay_whatever_else_is_signed_and_anothers_is_not() {
+    let scene = Scene::new();
+    let (device, other) = (scene.device([4; 32]), scene.device([9; 32]));
+    let by = |device, environment| {
+        let token = scene.token(device, |_| {});
+        let change = |proof: &mut ProofClaims<'_>| {
+            proof.token_id = &[1; 12];
+            proof.environment = Some(environment);
+        };
+        scene.verdict(&scene.sent_by_with(device, "DPoP", &token, |_| {}, change))
+    };
+    assert_eq!(by(&device, 0), None);
+    assert_eq!(by(&device, 1), Some(Reason::Replayed), "another message and signature, the same id");
+    assert_eq!(by(&other, 0), None, "ids of two devices do not collide");
+}
+
+#[test]
+fn what_is_wrong_with_an_attestation_is_not_told() {
+    let scene = Scene::new();
+    scene.edge.service(scene::SERVICE).unwrap().fetched(NOW);
+    let device = scene.device([4; 32]);
+    let good = scene.sent();
+    let forged_result = scene.result_signed(&device, "service-1", [66; 32], |_| {});
+    let unknown_key = scene.result_signed(&device, "made-up", [66; 32], |_| {});
+    let sents = [
+        Sent { result: Some(forged_result), ..good.clone() },
+        Sent { result: Some(unknown_key), ..good.clone() },
+        Sent { result: good.proof.clone(), ..good.clone() },
+        scene.sent_by(&device, |claims| claims.expires_at = NOW, |_| {}),
+        scene.sent_by(&device, |claims| claims.confirmation = scene.device([9; 32]).key(), |_| {}),
+        scene.sent_by(&device, |_| {}, |proof| proof.result = [0; 32]),
+        scene.sent_by(&device, |_| {}, |proof| proof.method = "POST"),
+        scene.sent_by(&device, |_| {}, |proof| proof.audience = "https://other.example"),
+    ];
+    let answer = |sent: &Sent| match scene.check(sent) {
+        Decision::Refusal(refusal) => {
+            (refusal.reason.code().status(), refusal.www_authenticate().unwrap_or_default())
+        }
+        other => panic!("{other:?}"),
+    };
+    let answers: std::collections::BTreeSet<_> = sents.iter().map(answer).collect();
+    assert_eq!(answers.len(), 1, "{answers:?}");
+    // A wrong clock is told, because a nonce cures it: the time stands in the proof for everybody to read.
+    let (_, late) = answer(&scene.sent_by(&device, |_| {}, |proof| proof.issued_at = NOW.minus(3600)));
+    assert!(late.contains("invalid_client_attestation") && late.contains("attestation_challenge"), "{late}");
+}
+
+#[test]
 fn a_result_expires_in_the_cache_too() {
     let scene = Scene::new();
     let device = scene.device([4; 32]);

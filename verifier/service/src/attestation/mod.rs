@@ -2,24 +2,31 @@
 
 #[cfg(test)]
 mod continuity_tests;
+#[cfg(test)]
+mod development_key_tests;
+mod observed;
 mod record_budget;
 #[cfg(test)]
 mod tests;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use countersign_core::enrolment::{Cure, DecodedEnrolment, Enrolment, EnrolmentAnswer, Evidence};
 use countersign_core::time::Timestamp;
 use countersign_core::token::keys::PublicKey;
 use countersign_core::token::result::{InstanceId, Tier};
+use countersign_verifier::chain::ChainError;
 use countersign_verifier::crypto::sha256;
 use countersign_verifier::enrolment::{
     self, Admission, AuthenticEnrolment, CHALLENGE_LIFETIME, EnrolmentError, PlatformKey, RegisteredInstance,
     Signals, Verdict, VerifiedEnrolment,
 };
+use countersign_verifier::evidence::EvidenceError;
 use countersign_verifier::evidence::android_key::unverified_attestation_key;
 use countersign_verifier::issue::{AttestationResult, Issuer, Lifetimes};
-use countersign_verifier::policy::{Appraisal, History};
+use countersign_verifier::policy::{Appraisal, Constraint, Enforcement, History};
+use countersign_verifier::revocation::RevocationList;
 use serde_json::{Value, json};
 
 pub(crate) use record_budget::RecordBudget;
@@ -28,7 +35,7 @@ use crate::receipts::NewReceipt;
 use crate::service::Service;
 use crate::store::{
     Commit, CommitError, Committed, Decision, DevelopmentKeyRecord, DevelopmentKeyRefusal, InstanceChange,
-    Reference, StoreError,
+    InstanceRecord, RecordedCircumstances, Reference, RefusedEvidence, StoreError, Withdrawal,
 };
 use crate::trust::Trust;
 
@@ -51,12 +58,16 @@ pub(crate) enum Cause {
     Enrolment(EnrolmentError),
     /// The instance is banned.
     Banned,
+    /// The instance is withdrawn: its evidence is not good enough any more.
+    Withdrawn,
     /// The policy refuses what the evidence says.
     Policy,
     /// A development key that does not vouch for this app, or not any more.
     DevelopmentKey(DevelopmentKeyRefusal),
     /// An instance that a development key vouched for renews without one.
     DevelopmentKeyMissing,
+    /// Nothing speaks against the device; the status list is older than the policy accepts.
+    RevocationListTooOld,
     /// Another request used the challenge.
     ChallengeUsed,
     /// The same request was answered before, and that answer is no longer good.
@@ -75,9 +86,11 @@ impl Cause {
         match self {
             Self::Enrolment(error) => error.reason(),
             Self::Banned => "instance_banned",
+            Self::Withdrawn => "instance_withdrawn",
             Self::Policy => "policy",
             Self::DevelopmentKey(refusal) => refusal.reason(),
             Self::DevelopmentKeyMissing => "development_key_missing",
+            Self::RevocationListTooOld => "revocation_list_too_old",
             Self::ChallengeUsed => "challenge_used",
             Self::AnswerExpired => "answer_expired",
             Self::CounterNotAbove => "assertion_counter_not_above",
@@ -93,8 +106,10 @@ impl Cause {
             Self::ChallengeUsed
             | Self::AnswerExpired
             | Self::CounterNotAbove
+            | Self::RevocationListTooOld
             | Self::Store(_)
             | Self::Unable => Some(Cure::Retry),
+            Self::Withdrawn => Some(Cure::ReEnrol),
             Self::Banned | Self::Policy | Self::DevelopmentKey(_) | Self::DevelopmentKeyMissing => None,
         }
     }
@@ -103,7 +118,7 @@ impl Cause {
 /// One call under way.
 struct Call<'a> {
     service: &'a Service,
-    trust: &'a Trust,
+    trust: &'a Arc<Trust>,
     body: &'a [u8],
     /// The instance in the path, for a renewal.
     addressed: Option<InstanceId>,
@@ -118,6 +133,8 @@ struct Registry<'a> {
     history: Option<&'a History>,
     /// Whether the instance is banned, or the one that holds the key that enrols.
     banned: bool,
+    /// That it is withdrawn, where the call brings nothing that could lift that.
+    withdrawn: Option<&'a Withdrawal>,
     /// Whether another request used the challenge.
     used_by_another: bool,
     /// The development key that the evidence names.
@@ -170,6 +187,8 @@ struct Known {
     signals: Signals<'static>,
     /// The receipt of a new App Attest key.
     receipt: Option<NewReceipt>,
+    /// The evidence, to be kept with the refusal.
+    evidence: Option<RefusedEvidence>,
 }
 
 impl Service {
@@ -201,7 +220,7 @@ impl Service {
     }
 
     async fn denied(&self, cause: Cause, known: Known, source: IpAddr, now: Timestamp) -> Denial {
-        let Known { client_id, instance, authentic, mut reasons, claims, appraisal, .. } = known;
+        let Known { client_id, instance, authentic, mut reasons, claims, appraisal, evidence, .. } = known;
         if reasons.is_empty() {
             reasons.push(cause.reason().to_owned());
         }
@@ -212,7 +231,7 @@ impl Service {
             tracing::info!(reasons = reasons.join(","), "refused");
             return Denial { reference: None, cause };
         }
-        let Some(reference) = fresh::<5>().map(Reference::from_random) else {
+        let Some(reference) = fresh_reference() else {
             return Denial { reference: None, cause };
         };
         tracing::info!(%reference, reasons = reasons.join(","), "refused");
@@ -220,7 +239,11 @@ impl Service {
             let verdict = "refused".to_owned();
             let decision =
                 Decision { reference, time: now, client_id, instance, verdict, reasons, claims, appraisal };
-            if let Err(error) = self.store.record(&decision).await {
+            let done = match evidence.filter(|_| may_be_tried_again(&cause)) {
+                Some(evidence) => self.store.record_with_evidence(&decision, &evidence).await,
+                None => self.store.record(&decision).await,
+            };
+            if let Err(error) = done {
                 self.metrics.store_error(error.reason());
                 tracing::error!(%error, %reference, "a refusal could not be recorded");
             }
@@ -286,20 +309,38 @@ impl Call<'_> {
         let request = sha256(self.body);
         // Before the instance, which is there whenever its challenge is used: both are committed at once.
         let consumed = service.store.consumed(&challenge).await?;
+        let used = consumed.is_some();
         let record = match envelope.instance {
             Some(id) => service.store.instance(&id).await?,
             None => service.store.instance_of_key(&envelope.client_id, &envelope.instance_key).await?,
         };
-        let used = consumed.is_some();
         // Of an instance that was erased meanwhile nothing is answered again.
         let known_as = record.as_ref().map(|record| record.registered.id);
         let repeated =
             consumed.filter(|consumed| consumed.request == request && Some(consumed.instance) == known_as);
+        let record = match record {
+            // What changed in the world since counts before anything is decided for the instance.
+            Some(record)
+                if envelope.instance.is_some()
+                    && record.generation != self.trust.generation().as_bytes().as_slice() =>
+            {
+                service.reappraise(self.trust, record).await?
+            }
+            record => record,
+        };
+        known.signals = service.signals(self.trust, record.as_ref()).await?;
         let development_key = match development_key_id(envelope) {
             Some(key_id) => service.store.development_key(key_id).await?,
             None => None,
         };
         let banned = record.as_ref().is_some_and(|record| record.banned);
+        // Fresh evidence that vouches by itself may lift a withdrawal; an answer given before it is not given again.
+        let vouches = !envelope.evidence.is_empty()
+            && !envelope.evidence.iter().any(|one| matches!(one, Evidence::AppAttestAssertion { .. }));
+        let withdrawn = record
+            .as_ref()
+            .and_then(|record| record.withdrawn.clone())
+            .filter(|_| repeated.is_some() || !vouches);
         let holder = record.map(|record| record.registered);
         let history = holder.as_ref().map(|holder| holder.history.clone());
         let registered = holder.filter(|_| envelope.instance.is_some());
@@ -310,24 +351,23 @@ impl Call<'_> {
         let registered = registered.map(|registered| with_counter(registered, previous_counter));
         let asserts = envelope.evidence.iter().any(|one| matches!(one, Evidence::AppAttestAssertion { .. }));
 
-        if let Some(registered) = &registered {
-            known.signals.risk_metric = service.store.risk_metric(&registered.id).await?;
-        }
-
         if let Some(key) = attestation_key(envelope) {
             let instances = service.store.instances_of_attestation_key(&key, known_as.as_ref()).await?;
             known.signals.instances_of_certificate = Some(instances);
         }
-
         let registry = Registry {
             registered: registered.as_ref(),
             history: history.as_ref(),
             banned,
+            withdrawn: withdrawn.as_ref(),
             used_by_another: used && repeated.is_none(),
             development_key: development_key.as_ref(),
         };
         let admission = self.judge(decoded, &registry, judged_at, known)?;
         // 9. One transaction.
+        if repeated.is_none() {
+            service.count_observed(admission.appraisal());
+        }
         let (instance, issued_at) = match (&repeated, &registered) {
             (Some(consumed), _) => (consumed.instance, consumed.committed),
             (None, registered) => {
@@ -345,6 +385,7 @@ impl Call<'_> {
                     request,
                     change,
                     admission: &admission,
+                    generation: self.trust.generation(),
                     decision: &decision,
                     now,
                 };
@@ -376,15 +417,22 @@ impl Call<'_> {
         let checks = self.service.checks(self.trust, &development_key);
         let authentic = AuthenticEnrolment::verify(decoded, registry.registered, &checks, judged_at)?;
         known.authentic = true;
-        // 6. Ban.
+        // 6. Ban, and withdrawal.
         if registry.banned {
             return Err(Cause::Banned);
+        }
+        if let Some(withdrawal) = registry.withdrawn {
+            known.reasons = std::iter::once(Cause::Withdrawn.reason().to_owned())
+                .chain(withdrawal.reasons.iter().cloned())
+                .collect();
+            return Err(Cause::Withdrawn);
         }
         if registry.used_by_another {
             return Err(Cause::ChallengeUsed);
         }
         // Whoever vouches must still do so, and by the clock of now, also for a request that was answered before.
         registry.check_development_key(authentic.enrolment(), self.now)?;
+        known.evidence = refused_evidence(&authentic, registry.registered, judged_at);
         // 7. Evidence, offline.
         let verified = authentic.verify_evidence(&checks, judged_at)?;
         known.claims = claims_of(&verified);
@@ -402,14 +450,18 @@ impl Call<'_> {
                 self.service.count_objections(&appraisal);
                 known.reasons = reasons_of(&appraisal);
                 known.appraisal = json!(appraisal);
-                Err(Cause::Policy)
+                Err(if only_the_list_is_old(&appraisal) {
+                    Cause::RevocationListTooOld
+                } else {
+                    Cause::Policy
+                })
             }
         }
     }
 
     fn granted(&self, admission: &Admission, known: &mut Known) -> Result<Decision, Cause> {
         Ok(Decision {
-            reference: fresh::<5>().map(Reference::from_random).ok_or(Cause::Unable)?,
+            reference: fresh_reference().ok_or(Cause::Unable)?,
             time: self.now,
             client_id: Some(admission.client_id().to_owned()),
             instance: None,
@@ -426,6 +478,28 @@ impl Service {
         for outcome in appraisal.objections() {
             self.metrics.objection(outcome.constraint.label());
         }
+    }
+
+    /// What is known of an instance beside its evidence. The same for a renewal and for a re-appraisal.
+    pub(crate) async fn signals(
+        &self,
+        trust: &Trust,
+        record: Option<&InstanceRecord>,
+    ) -> Result<Signals<'static>, StoreError> {
+        let risk_metric = match record {
+            Some(record) => self.store.risk_metric(&record.registered.id).await?,
+            None => None,
+        };
+        let instances_of_certificate = match record {
+            Some(record) => self.store.instances_sharing_the_key_of(&record.registered.id).await?,
+            None => None,
+        };
+        Ok(Signals {
+            risk_metric,
+            instances_of_certificate,
+            revocation_as_of: trust.revocation.as_ref().map(RevocationList::as_of),
+            ..Signals::default()
+        })
     }
 
     /// What the checks of an envelope need.
@@ -463,6 +537,7 @@ impl From<CommitError> for Cause {
             CommitError::ChallengeUsed => Self::ChallengeUsed,
             CommitError::CounterNotAbove => Self::CounterNotAbove,
             CommitError::Banned => Self::Banned,
+            CommitError::Withdrawn => Self::Withdrawn,
             CommitError::UnknownInstance => Self::Enrolment(EnrolmentError::UnknownInstance),
             CommitError::Store(error) => Self::Store(error),
         }
@@ -482,6 +557,43 @@ const fn counter(registered: &RegisteredInstance) -> Option<u32> {
         PlatformKey::AppAttest { counter, .. } => Some(*counter),
         PlatformKey::AndroidKey | PlatformKey::DevelopmentKey => None,
     }
+}
+
+/// Whether another policy, or another status list, could decide otherwise: then the evidence is kept.
+const fn may_be_tried_again(cause: &Cause) -> bool {
+    match cause {
+        Cause::Policy | Cause::RevocationListTooOld => true,
+        Cause::Enrolment(EnrolmentError::Evidence(error)) => {
+            matches!(error, EvidenceError::Revoked { .. } | EvidenceError::Chain(ChainError::UnknownRoot))
+        }
+        _ => false,
+    }
+}
+
+/// The evidence of an authentic envelope, should it be refused.
+fn refused_evidence(
+    authentic: &AuthenticEnrolment<'_>,
+    registered: Option<&RegisteredInstance>,
+    at: Timestamp,
+) -> Option<RefusedEvidence> {
+    let enrolment = authentic.enrolment();
+    let recorded = authentic.recorded_evidence(at).ok().filter(|recorded| !recorded.is_empty())?;
+    let circumstances = RecordedCircumstances {
+        environment: enrolment.environment,
+        app_version: enrolment.app_version.clone(),
+        history: registered.map(|registered| registered.history.clone()),
+    };
+    Some(RefusedEvidence { recorded, circumstances })
+}
+
+/// Whether the age of the status list is all that the refusal is for.
+fn only_the_list_is_old(appraisal: &Appraisal) -> bool {
+    let mut required = appraisal
+        .objections()
+        .filter(|outcome| outcome.enforcement == Enforcement::Require)
+        .map(|outcome| outcome.constraint)
+        .peekable();
+    required.peek().is_some() && required.all(|constraint| constraint == Constraint::RevocationFresh)
 }
 
 fn reasons_of(appraisal: &Appraisal) -> Vec<String> {
@@ -513,6 +625,11 @@ const fn tier_name(tier: Tier) -> &'static str {
 /// Half of the result's life, less up to a tenth of it, so that devices do not come back all at once.
 fn renew_after(life: u64, jitter: u8) -> u64 {
     life / 2 - (life / 10) * u64::from(jitter) / 256
+}
+
+/// A reference for a decision; None where there is no randomness.
+pub(crate) fn fresh_reference() -> Option<Reference> {
+    fresh::<5>().map(Reference::from_random)
 }
 
 fn fresh<const N: usize>() -> Option<[u8; N]> {

@@ -1,5 +1,6 @@
 //! `countersign development-keys`: keys of developers' machines, which vouch for the instances of development apps.
 
+use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
 
@@ -98,14 +99,13 @@ fn add(arguments: &Add) -> Exit {
             return Exit::Usage;
         }
     };
-    let mut file = Vec::new();
-    let read =
-        std::fs::File::open(&arguments.file).and_then(|file_| file_.take(MAX_FILE).read_to_end(&mut file));
+    let mut content = Vec::new();
+    let read = File::open(&arguments.file).and_then(|file| file.take(MAX_FILE).read_to_end(&mut content));
     if let Err(error) = read {
         complain(format!("{} cannot be read: {error}", arguments.file.display()));
         return Exit::Failure;
     }
-    let public_key = match public_key(&file) {
+    let public_key = match public_key(&content) {
         Ok(key) => key,
         Err(error) => {
             complain(format!("{}: {error}", arguments.file.display()));
@@ -138,12 +138,8 @@ fn add(arguments: &Add) -> Exit {
                 Ok(Exit::Success)
             }
             Err(ChangeError::Store(error)) => Err(error),
-            Err(ChangeError::Taken) => {
-                complain("a key had this identifier already; identifiers are not used twice");
-                Ok(Exit::Failure)
-            }
-            Err(_) => {
-                complain("there are as many development keys as there may be");
+            Err(error) => {
+                complain(error.to_string());
                 Ok(Exit::Failure)
             }
         }

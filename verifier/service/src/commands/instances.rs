@@ -12,7 +12,7 @@ use crate::administration::{Cursor, Limit, Table, TierName, Time, ban_reason, in
 use crate::cli::{Exit, SettingsFile, answer, complain};
 use crate::clock::Clock;
 use crate::settings::Settings;
-use crate::store::{Actor, InstanceFilter, InstanceRecord, PlatformName, Store, StoreError};
+use crate::store::{Actor, ChangeError, InstanceFilter, InstanceRecord, PlatformName, Store, StoreError};
 
 /// What to do with instances.
 #[derive(Debug, Subcommand)]
@@ -193,7 +193,7 @@ fn table(records: &[InstanceRecord]) -> String {
 /// Does something with one instance, by whoever may run this program.
 fn on_instance(
     instance: &Instance,
-    action: impl AsyncFnOnce(&Store, InstanceId, Actor<'static>) -> Result<bool, StoreError>,
+    action: impl AsyncFnOnce(&Store, InstanceId, Actor<'static>) -> Result<bool, ChangeError>,
 ) -> Exit {
     let Ok(id) = InstanceId::from_base64url(&instance.id) else {
         complain("an instance identifier has 22 characters of base64url");
@@ -201,11 +201,13 @@ fn on_instance(
     };
     let by = Actor::command_line(Clock::system().now());
     with_store(&instance.settings.path, async |store| {
-        let known = action(store, id, by).await?;
-        if !known {
-            complain(format!("no instance {} is registered", instance.id));
+        match action(store, id, by).await {
+            Ok(true) => return Ok(Exit::Success),
+            Ok(false) => complain(format!("no instance {} is registered", instance.id)),
+            Err(ChangeError::Store(error)) => return Err(error),
+            Err(error) => complain(error.to_string()),
         }
-        Ok(if known { Exit::Success } else { Exit::Failure })
+        Ok(Exit::Failure)
     })
 }
 

@@ -153,12 +153,8 @@ fn new_admin_key(arguments: &NewKey) -> Exit {
                 Ok(Exit::Success)
             }
             Err(ChangeError::Store(error)) => Err(error),
-            Err(ChangeError::Taken) => {
-                complain("a key had this name already; names are not used twice");
-                Ok(Exit::Failure)
-            }
-            Err(_) => {
-                complain("there are as many admin keys as there may be");
+            Err(error) => {
+                complain(error.to_string());
                 Ok(Exit::Failure)
             }
         }

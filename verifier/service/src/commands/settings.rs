@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 
 use crate::cli::{Exit, answer, complain};
+use crate::clock::Clock;
 use crate::document;
 use crate::policy_file::PolicyFile;
 use crate::settings::Settings;
@@ -37,7 +38,7 @@ pub fn run(command: &Command) -> Exit {
                     return Exit::Failure;
                 }
             };
-            if let Err(error) = Trust::load(&settings) {
+            if let Err(error) = Trust::load(&settings, Clock::system().now()) {
                 complain(error.to_string());
                 return Exit::Failure;
             }

@@ -126,10 +126,11 @@ impl AppleReceiptExchange {
     /// The header value of the JWT in use, or of a new one.
     fn token(&self, now: Timestamp) -> Option<HeaderValue> {
         let mut token = self.token.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((issued, value)) = &*token {
-            if *issued <= now && now.seconds_since(*issued) < TOKEN_LIFETIME {
-                return Some(value.clone());
-            }
+        if let Some((issued, value)) = &*token
+            && *issued <= now
+            && now.seconds_since(*issued) < TOKEN_LIFETIME
+        {
+            return Some(value.clone());
         }
         let mut value = HeaderValue::from_str(&self.sign(now)?).ok()?;
         value.set_sensitive(true);

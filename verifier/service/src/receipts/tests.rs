@@ -19,7 +19,7 @@ use p256::ecdsa::signature::Verifier;
 
 use super::*;
 use crate::settings::AppAttestSettings;
-use crate::store::Store;
+use crate::store::{Actor, Store};
 use crate::virtual_world::{World, device_check_key, iphone, seed, session, trust, write_device_check_key};
 
 const DAY: u64 = 86_400;
@@ -27,10 +27,12 @@ const DAY: u64 = 86_400;
 /// Plays Apple: answers one request after the other as it was told, and remembers what it was asked.
 #[derive(Clone)]
 struct FakeApple {
-    answers: Arc<Mutex<VecDeque<(StatusCode, Vec<u8>)>>>,
+    answers: Arc<Mutex<VecDeque<Answer>>>,
     asked: Arc<Mutex<Vec<Asked>>>,
     endpoints: Endpoints,
 }
+
+type Answer = (StatusCode, Vec<u8>);
 
 struct Asked {
     path: String,
@@ -304,6 +306,18 @@ async fn receipts_that_cannot_be_exchanged_any_more_are_left_alone_and_forgotten
     assert_eq!(scene.round().await.due, 0, "expired");
     assert_eq!(scene.store().forget_expired_receipts(scene.world.now()).await.unwrap(), 0, "gone already");
     assert_eq!(scene.apple.times_asked(), 0);
+}
+
+#[tokio::test]
+async fn an_erased_instance_leaves_no_receipt() {
+    let scene = Scene::new().await;
+    assert!(scene.due_in().await < DAY);
+    let by = Actor::command_line(scene.world.now());
+    assert!(scene.store().erase_instance(&scene.instance, &by).await.unwrap());
+    let path = &scene.world.service().settings.store.path;
+    let database = sqlx::SqlitePool::connect(&format!("sqlite:{}", path.display())).await.unwrap();
+    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM receipt").fetch_one(&database).await.unwrap();
+    assert_eq!(left, 0);
 }
 
 #[tokio::test]

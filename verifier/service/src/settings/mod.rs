@@ -129,8 +129,23 @@ pub struct KeySettings {
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrustSettings {
-    /// Android's attestation status list (JSON), kept fresh by the operator.
+    /// Android's attestation status list (JSON), kept fresh by the operator. It is as old as the file.
     pub revocation: Option<PathBuf>,
+    /// The list of verified boot keys of systems that policies may accept. Default: none is known.
+    pub boot_keys: Option<PathBuf>,
+    /// Above how many withdrawals by one change the operator is warned.
+    pub withdrawal_alarm: WithdrawalAlarm,
+}
+
+/// How large a withdrawal is that the log and a metric tell loudly. It takes place all the same.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct WithdrawalAlarm {
+    /// At least so many instances ...
+    pub instances: u32,
+    /// ... and so many of a hundred.
+    #[schemars(range(min = 1, max = 100))]
+    pub percent: u8,
 }
 
 /// The key with which receipts of App Attest are exchanged for ones with a risk metric.
@@ -201,7 +216,13 @@ impl Settings {
         let tls = self.listen.tls.iter_mut().flat_map(|tls| [&mut tls.certificate, &mut tls.key]);
         let paths = [&mut self.policy, &mut self.store.path, &mut self.keys.directory];
         let app_attest = self.app_attest.as_mut().map(|app_attest| &mut app_attest.key_file);
-        for path in paths.into_iter().chain(self.trust.revocation.as_mut()).chain(tls).chain(app_attest) {
+        for path in paths
+            .into_iter()
+            .chain(self.trust.revocation.as_mut())
+            .chain(self.trust.boot_keys.as_mut())
+            .chain(tls)
+            .chain(app_attest)
+        {
             *path = directory.join(&path);
         }
         let servers = self.resources.iter_mut().flat_map(|resource| &mut resource.authorization_servers);
@@ -216,6 +237,9 @@ impl Document for Settings {
     fn check(&self, problems: &mut Problems) {
         private_url(&self.issuer, "/issuer", problems);
         existing_file(&self.policy, "/policy", problems);
+        if let Some(list) = &self.trust.boot_keys {
+            existing_file(list, "/trust/boot_keys", problems);
+        }
         if let Some(list) = &self.trust.revocation {
             existing_file(list, "/trust/revocation", problems);
         }
@@ -319,6 +343,12 @@ impl Default for StoreSettings {
 impl Default for KeySettings {
     fn default() -> Self {
         Self { directory: PathBuf::from("countersign-data/keys") }
+    }
+}
+
+impl Default for WithdrawalAlarm {
+    fn default() -> Self {
+        Self { instances: 100, percent: 10 }
     }
 }
 
@@ -443,13 +473,24 @@ mode = "strict"
 
     #[test]
     fn plain_http_to_other_machines_needs_the_danger_word() {
-        let text = |danger: bool| {
-            format!(
-                "issuer = 'https://a.example'\n[listen]\npublic = '0.0.0.0:80'\ndanger_plaintext = {danger}\n"
-            )
-        };
-        assert!(read(&text(false)).unwrap_err().contains("settings.toml:3: 0.0.0.0:80 can be reached"));
-        assert!(read(&text(true)).is_ok());
+        for listener in ["public", "admin"] {
+            let text = |danger: bool| {
+                format!(
+                    "issuer = 'https://a.example'\n[listen]\n{listener} = '0.0.0.0:80'\ndanger_plaintext = {danger}\n"
+                )
+            };
+            assert!(read(&text(false)).unwrap_err().contains("settings.toml:3: 0.0.0.0:80 can be reached"));
+            assert!(read(&text(true)).is_ok());
+        }
+    }
+
+    #[test]
+    fn instances_are_kept_for_a_day_at_least_and_ten_years_at_most() {
+        let text = |span: &str| format!("issuer = 'https://a.example'\n[lifetime]\ninstances = '{span}'\n");
+        assert!(read(&text("1d")).is_ok() && read(&text("3650d")).is_ok());
+        for wrong in ["23h", "3651d"] {
+            assert!(read(&text(wrong)).unwrap_err().contains("settings.toml:3: `instances` is"), "{wrong}");
+        }
     }
 
     #[test]

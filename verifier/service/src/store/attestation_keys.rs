@@ -30,6 +30,23 @@ impl Store {
         Ok(u32::try_from(others).unwrap_or(u32::MAX).saturating_add(1))
     }
 
+    /// As [`Self::instances_of_attestation_key`], for the key that the stored instance's latest evidence is from; None
+    /// without such evidence.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn instances_sharing_the_key_of(
+        &self,
+        instance: &InstanceId,
+    ) -> Result<Option<u32>, StoreError> {
+        let query = sqlx::query_scalar::<_, i64>(
+            "SELECT count(*) FROM instance WHERE attestation_key = (SELECT attestation_key FROM instance WHERE id = ?)",
+        );
+        let query = query.bind(instance.as_bytes().as_slice());
+        let sharing = query.fetch_one(&self.reader).await.map_err(|error| self.failed(&error))?;
+        Ok((sharing > 0).then(|| u32::try_from(sharing).unwrap_or(u32::MAX)))
+    }
+
     /// Keeps the attestation key of what was admitted; without Android evidence, the one that is known stays.
     pub(super) async fn keep_attestation_key(
         &self,

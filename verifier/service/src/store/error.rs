@@ -41,6 +41,18 @@ pub enum ChangeError {
     Store(StoreError),
 }
 
+impl fmt::Display for ChangeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Taken => f.write_str("this name is taken, or was before; names are not used twice"),
+            Self::Full => f.write_str("there are as many as there may be; take some back first"),
+            Self::Store(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ChangeError {}
+
 impl From<StoreError> for ChangeError {
     fn from(error: StoreError) -> Self {
         Self::Store(error)

@@ -6,11 +6,16 @@ use sqlx::SqliteConnection;
 
 use super::acts::{Action, Actor};
 use super::record::InstanceRecord;
-use super::{Store, StoreError, seconds};
+use super::{ChangeError, Store, StoreError, seconds};
 
 /// How long an erased instance stays on the deny list, in seconds: the life of a result, and the most that the clocks
 /// of service and edge may differ by.
 pub const ERASED_DENIED_FOR: u64 = MAX_LIFETIME + 60;
+/// Most instances that can be banned at the same time: the deny list has a longest length, beyond which no edge takes
+/// it.
+pub const MAX_INSTANCE_BANS: i64 = 100_000;
+/// Most instances that can stand in the deny list because they were erased.
+pub const MAX_ERASED: i64 = 30_000;
 /// Instances that retention erases in one transaction.
 const PART: i64 = 200;
 
@@ -91,13 +96,13 @@ impl Store {
     /// Bans an instance for a reason; whether it exists. The number of the deny list rises.
     ///
     /// # Errors
-    /// The database cannot be written.
+    /// [`ChangeError::Full`], or the database cannot be written.
     pub async fn ban_instance(
         &self,
         id: &InstanceId,
         reason: &str,
         by: &Actor<'_>,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<bool, ChangeError> {
         self.change_ban(id, Some(reason), by).await
     }
 
@@ -105,7 +110,7 @@ impl Store {
     ///
     /// # Errors
     /// The database cannot be written.
-    pub async fn unban_instance(&self, id: &InstanceId, by: &Actor<'_>) -> Result<bool, StoreError> {
+    pub async fn unban_instance(&self, id: &InstanceId, by: &Actor<'_>) -> Result<bool, ChangeError> {
         self.change_ban(id, None, by).await
     }
 
@@ -113,8 +118,9 @@ impl Store {
     /// refuse it until its last result has expired. Whether it existed.
     ///
     /// # Errors
-    /// The database cannot be written; nothing is erased then.
-    pub async fn erase_instance(&self, id: &InstanceId, by: &Actor<'_>) -> Result<bool, StoreError> {
+    /// [`ChangeError::Full`] after so many within ten minutes, or the database cannot be written; nothing is erased
+    /// then.
+    pub async fn erase_instance(&self, id: &InstanceId, by: &Actor<'_>) -> Result<bool, ChangeError> {
         let failed = |error: sqlx::Error| self.failed(&error);
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
         let done = sqlx::query("DELETE FROM instance WHERE id = ?")
@@ -124,6 +130,15 @@ impl Store {
             .map_err(failed)?;
         if done.rows_affected() == 0 {
             return Ok(false);
+        }
+        let erased =
+            sqlx::query_scalar::<_, i64>("SELECT count(*) FROM erased_instance WHERE denied_until > ?")
+                .bind(seconds(by.now))
+                .fetch_one(&mut *transaction)
+                .await
+                .map_err(failed)?;
+        if erased >= MAX_ERASED {
+            return Err(ChangeError::Full);
         }
         self.forget_what_was_said(&mut transaction, id.as_bytes()).await?;
         sqlx::query(
@@ -192,9 +207,18 @@ impl Store {
         id: &InstanceId,
         reason: Option<&str>,
         by: &Actor<'_>,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<bool, ChangeError> {
         let failed = |error: sqlx::Error| self.failed(&error);
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+        let others =
+            sqlx::query_scalar::<_, i64>("SELECT count(*) FROM instance WHERE banned = 1 AND id <> ?")
+                .bind(id.as_bytes().as_slice())
+                .fetch_one(&mut *transaction)
+                .await
+                .map_err(failed)?;
+        if reason.is_some() && others >= MAX_INSTANCE_BANS {
+            return Err(ChangeError::Full);
+        }
         let done =
             sqlx::query("UPDATE instance SET banned = ?2, ban_reason = ?3, ban_time = ?4 WHERE id = ?1")
                 .bind(id.as_bytes().as_slice())

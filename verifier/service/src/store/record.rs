@@ -21,6 +21,12 @@ pub struct InstanceRecord {
     pub banned: bool,
     /// Since when and why it is banned, where that was written down.
     pub ban: Option<Ban>,
+    /// Since when and why it gets no results, if a re-appraisal found so.
+    pub withdrawn: Option<Withdrawal>,
+    /// Under which policy, roots and status list it was judged last; empty if never.
+    pub generation: Vec<u8>,
+    /// How often what is known of it changed.
+    pub revision: i64,
     /// The app's version, as the app said last.
     pub app_version: String,
     /// When it first enrolled.
@@ -36,6 +42,15 @@ pub struct Ban {
     pub since: Timestamp,
     /// Why; empty if nobody said.
     pub reason: String,
+}
+
+/// That the evidence of an instance is not good enough any more, or cannot be verified any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Withdrawal {
+    /// Since when.
+    pub since: Timestamp,
+    /// Why, by stable names: labels of constraints, or why the evidence cannot be verified.
+    pub reasons: Vec<String>,
 }
 
 /// A used challenge: which request used it, and what came of it.
@@ -64,7 +79,7 @@ pub struct Decision {
     pub client_id: Option<String>,
     /// The instance, where it is known.
     pub instance: Option<InstanceId>,
-    /// `affirming`, `warning` or `refused`.
+    /// `affirming`, `warning` or `refused`; of a re-appraisal `withdrawn`, `restored`, `lowered` or `raised`.
     pub verdict: String,
     /// Every reason, by its stable name.
     pub reasons: Vec<String>,
@@ -156,6 +171,15 @@ impl InstanceRecord {
                 }),
                 None => None,
             },
+            withdrawn: match row.try_get::<Option<i64>, _>("withdrawn_at").ok()? {
+                Some(_) => Some(Withdrawal {
+                    since: time("withdrawn_at")?,
+                    reasons: json(row, "withdrawn_reasons")?,
+                }),
+                None => None,
+            },
+            generation: row.try_get("generation").ok()?,
+            revision: row.try_get("revision").ok()?,
             app_version: row.try_get("app_version").ok()?,
             created: time("created")?,
             updated: time("updated")?,

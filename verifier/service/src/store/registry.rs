@@ -6,12 +6,15 @@ use countersign_core::token::keys::PublicKey;
 use countersign_core::token::result::InstanceId;
 use countersign_verifier::check::deny_list::SubjectDigest;
 use countersign_verifier::enrolment::{Admission, PlatformKey};
+use countersign_verifier::evidence::RecordedEvidence;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use sqlx::SqliteConnection;
 
+use super::reappraisal::WITHDRAWN_ON_DENY_LIST;
 use super::record::{ConsumedChallenge, Decision, InstanceRecord};
 use super::{Store, StoreError, seconds};
+use crate::trust::Generation;
 
 /// Everything that an enrolment or renewal changes, all or nothing.
 #[derive(Clone, Debug)]
@@ -26,6 +29,8 @@ pub struct Commit<'a> {
     pub change: InstanceChange,
     /// What was admitted: keys and standing of the instance from now on.
     pub admission: &'a Admission,
+    /// The policy, roots and status list that it was admitted under.
+    pub generation: Generation,
     /// The audit record.
     pub decision: &'a Decision,
     /// Now.
@@ -78,6 +83,8 @@ pub enum CommitError {
     CounterNotAbove,
     /// The instance is banned.
     Banned,
+    /// The instance is withdrawn, and brings nothing that could lift that.
+    Withdrawn,
     /// No such instance.
     UnknownInstance,
     /// The database cannot be used.
@@ -91,6 +98,7 @@ impl CommitError {
             Self::ChallengeUsed => "challenge_used",
             Self::CounterNotAbove => "assertion_counter_not_above",
             Self::Banned => "instance_banned",
+            Self::Withdrawn => "instance_withdrawn",
             Self::UnknownInstance => "instance_unknown",
             Self::Store(error) => error.reason(),
         }
@@ -168,7 +176,8 @@ impl Store {
         self.raise(&mut connection, now).await
     }
 
-    /// What the deny list says at `now`, as it was at one moment.
+    /// What the deny list says, as it was at one moment: the instances that are banned, those that were withdrawn or
+    /// erased so lately that a result of theirs may still be good, and the users that are banned.
     ///
     /// # Errors
     /// The database cannot be read.
@@ -181,8 +190,10 @@ impl Store {
                 .await
                 .map_err(failed)?;
         let instances = sqlx::query_scalar::<_, Vec<u8>>(
-            "SELECT id FROM instance WHERE banned = 1 UNION SELECT id FROM erased_instance WHERE denied_until > ?",
+            "SELECT id FROM instance WHERE banned = 1 UNION SELECT id FROM instance WHERE withdrawn_at > ? \
+             UNION SELECT id FROM erased_instance WHERE denied_until > ?",
         )
+        .bind(seconds(now.minus(WITHDRAWN_ON_DENY_LIST)))
         .bind(seconds(now))
         .fetch_all(&mut *transaction)
         .await
@@ -237,17 +248,16 @@ impl Store {
             };
         }
         let (instance, previous_counter) = match commit.change {
-            InstanceChange::Enrol(id) => {
-                (self.enrol(connection, id, commit.admission, commit.now).await?, None)
-            }
+            InstanceChange::Enrol(id) => (self.enrol(connection, id, commit).await?, None),
             InstanceChange::Renew { id, previous_counter } => {
                 let asserted = previous_counter.is_some();
-                self.renew(connection, id, asserted, commit.admission, commit.now).await?;
+                self.renew(connection, id, asserted, commit).await?;
                 (id, previous_counter)
             }
         };
         let kept = self.keep_attestation_key(connection, &instance, commit.admission).await;
         kept.map_err(CommitError::Store)?;
+        self.keep_evidence(connection, &instance, commit.admission).await.map_err(CommitError::Store)?;
         sqlx::query(
             "INSERT INTO consumed_challenge \
              (challenge, request, instance, verdict, previous_counter, expires, committed) \
@@ -274,16 +284,26 @@ impl Store {
         &self,
         connection: &mut SqliteConnection,
         id: InstanceId,
-        admission: &Admission,
-        now: Timestamp,
+        commit: &Commit<'_>,
     ) -> Result<InstanceId, CommitError> {
+        let Commit { admission, now, .. } = *commit;
+        let withdrawn = sqlx::query_scalar::<_, bool>(
+            "SELECT withdrawn_at IS NOT NULL FROM instance WHERE client_id = ? AND instance_key = ?",
+        )
+        .bind(admission.client_id())
+        .bind(sec1(admission.instance_key()))
+        .fetch_optional(&mut *connection)
+        .await
+        .map_err(|error| self.lost(&error))?;
         let query = sqlx::query_as(
             "INSERT INTO instance (id, platform_key, app_attest_key, app_attest_counter, protection, vouched_by, \
              evidence_time, evidence_tier, app_version, updated, client_id, instance_key, trust_vector, labels, history, \
-             created) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?10) \
+             created, generation) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?10, ?16) \
              ON CONFLICT (client_id, instance_key) DO UPDATE SET platform_key = ?2, app_attest_key = ?3, \
              app_attest_counter = ?4, protection = ?5, vouched_by = ?6, evidence_time = ?7, evidence_tier = ?8, \
-             app_version = ?9, updated = ?10, trust_vector = ?13, labels = ?14, history = ?15 RETURNING id, banned",
+             app_version = ?9, updated = ?10, trust_vector = ?13, labels = ?14, history = ?15, generation = ?16, \
+             revision = revision + 1, withdrawn_at = NULL, withdrawn_reasons = NULL RETURNING id, banned",
         )
         .bind(id.as_bytes().as_slice());
         let platform = PlatformColumns::of(admission);
@@ -302,12 +322,16 @@ impl Store {
             .bind(json!(admission.evidence_vector()).to_string())
             .bind(json!(admission.evidence_labels()).to_string())
             .bind(json!(admission.history()).to_string())
+            .bind(commit.generation.as_bytes().as_slice())
             .fetch_one(&mut *connection)
             .await
             .map_err(|error| self.lost(&error))?;
         match row {
             (_, true) => Err(CommitError::Banned),
             (id, false) => {
+                if withdrawn == Some(true) {
+                    self.raise(connection, now).await.map_err(CommitError::Store)?;
+                }
                 id.try_into().map(InstanceId::from_bytes).map_err(|_| CommitError::Store(self.damaged()))
             }
         }
@@ -318,20 +342,29 @@ impl Store {
         connection: &mut SqliteConnection,
         id: InstanceId,
         asserted: bool,
-        admission: &Admission,
-        now: Timestamp,
+        commit: &Commit<'_>,
     ) -> Result<(), CommitError> {
+        let Commit { admission, now, .. } = *commit;
         let lost = |error: sqlx::Error| self.lost(&error);
-        let row: Option<(bool, Option<u32>)> =
-            sqlx::query_as("SELECT banned, app_attest_counter FROM instance WHERE id = ?")
-                .bind(id.as_bytes().as_slice())
-                .fetch_optional(&mut *connection)
-                .await
-                .map_err(lost)?;
+        let row: Option<(bool, bool, Option<u32>)> = sqlx::query_as(
+            "SELECT banned, withdrawn_at IS NOT NULL, app_attest_counter FROM instance WHERE id = ?",
+        )
+        .bind(id.as_bytes().as_slice())
+        .fetch_optional(&mut *connection)
+        .await
+        .map_err(lost)?;
+        // Evidence that vouches by itself, and was just found good, lifts a withdrawal; nothing less does.
+        let lifts = admission.recorded_evidence().iter().any(RecordedEvidence::vouches_alone);
         let stored_counter = match row {
             None => return Err(CommitError::UnknownInstance),
-            Some((true, _)) => return Err(CommitError::Banned),
-            Some((false, counter)) => counter,
+            Some((true, _, _)) => return Err(CommitError::Banned),
+            Some((false, true, _)) if !lifts => return Err(CommitError::Withdrawn),
+            Some((false, withdrawn, counter)) => {
+                if withdrawn {
+                    self.raise(connection, now).await.map_err(CommitError::Store)?;
+                }
+                counter
+            }
         };
         let platform = PlatformColumns::of(admission);
         // Compare and set under the transaction's lock: of two assertions in a race only the first passes, and no
@@ -343,7 +376,8 @@ impl Store {
         };
         sqlx::query(
             "UPDATE instance SET app_attest_counter = ?2, evidence_time = ?3, evidence_tier = ?4, app_version = ?5, \
-             updated = ?6, trust_vector = ?7, labels = ?8, history = ?9 WHERE id = ?1",
+             updated = ?6, trust_vector = ?7, labels = ?8, history = ?9, generation = ?10, revision = revision + 1, \
+             withdrawn_at = NULL, withdrawn_reasons = NULL WHERE id = ?1",
         )
         .bind(id.as_bytes().as_slice())
         .bind(counter)
@@ -354,13 +388,14 @@ impl Store {
         .bind(json!(admission.evidence_vector()).to_string())
         .bind(json!(admission.evidence_labels()).to_string())
         .bind(json!(admission.history()).to_string())
+        .bind(commit.generation.as_bytes().as_slice())
         .execute(&mut *connection)
         .await
         .map(drop)
         .map_err(lost)
     }
 
-    async fn insert_decision(
+    pub(super) async fn insert_decision(
         &self,
         connection: &mut SqliteConnection,
         decision: &Decision,

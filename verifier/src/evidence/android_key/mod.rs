@@ -76,6 +76,9 @@ pub struct AndroidKeyClaims {
     pub serials: Vec<String>,
     /// Whether a status list was consulted. None of the certificates was on it, or there would be no claims.
     pub revocation_checked: bool,
+    /// The time as of which that list was.
+    #[serde(serialize_with = "super::optional_unix_seconds", skip_serializing_if = "Option::is_none")]
+    pub revocation_as_of: Option<Timestamp>,
     /// Departures from the standards that were tolerated.
     #[serde(skip_serializing_if = "Leniencies::is_empty")]
     pub leniencies: Leniencies,
@@ -143,6 +146,7 @@ pub fn verify(
         anchor: path.anchor.name().to_owned(),
         serials: path.certificates.iter().map(|certificate| serial_hex(certificate.serial)).collect(),
         revocation_checked: revocation.is_some(),
+        revocation_as_of: revocation.map(RevocationList::as_of),
         leniencies,
     };
     Ok(VerifiedEvidence {

@@ -127,7 +127,7 @@ fn chain(
     refuse("--public-key", arguments.public_key.is_some(), "the evidence brings its own key")?;
     refuse("--counter", arguments.counter.is_some(), "Android keys have none")?;
     let Bytes(challenge) = arguments.challenge.as_ref().ok_or("android-key needs --challenge")?;
-    let revocation = arguments.revocation.as_deref().map(status_list).transpose()?;
+    let revocation = arguments.revocation.as_deref().map(|file| status_list(file, now)).transpose()?;
     let certificates = match certificate_file::certificates(evidence) {
         Ok(certificates) => certificates,
         Err(error) => return Ok(Err(Unverified::File(error))),
@@ -181,9 +181,10 @@ fn client_data_hash(arguments: &Arguments) -> Result<Vec<u8>, WrongUse> {
     }
 }
 
-fn status_list(file: &Path) -> Result<RevocationList, WrongUse> {
+/// A list on the command line is taken as the one of today.
+fn status_list(file: &Path, now: Timestamp) -> Result<RevocationList, WrongUse> {
     let json = read(file, MAX_LIST_LENGTH as u64)?;
-    RevocationList::parse(&json)
+    RevocationList::parse(&json, now)
         .map_err(|error| format!("{}: this is no status list ({})", file.display(), error.reason()))
 }
 

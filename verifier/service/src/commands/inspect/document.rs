@@ -127,7 +127,7 @@ fn answer(answer: &EnrolmentAnswer, keys: Option<&KeySet>) -> Result<Explanation
 }
 
 fn status_list(json: &[u8]) -> Result<Explanation, Fault> {
-    let list = RevocationList::parse(json).map_err(|error| Fault {
+    let list = RevocationList::parse(json, Timestamp::EPOCH).map_err(|error| Fault {
         seems: "a status list",
         reason: error.reason(),
         at: match error {

@@ -75,7 +75,7 @@ pub(super) async fn erase(
     without_query(&uri)?;
     without_body(body)?;
     let erased = service.store.erase_instance(&named(&id)?, &administrator.actor()).await;
-    changed(&service, erased.map_err(|error| Refused::store(&service, &error))?)
+    changed(&service, erased.map_err(|error| Refused::change(&service, &error))?)
 }
 
 /// Bans an instance.
@@ -90,7 +90,7 @@ pub(super) async fn ban(
     without_query(&uri)?;
     let BanBody { reason } = body(&headers, said)?;
     let banned = service.store.ban_instance(&named(&id)?, ban_reason(&reason)?, &administrator.actor()).await;
-    changed(&service, banned.map_err(|error| Refused::store(&service, &error))?)
+    changed(&service, banned.map_err(|error| Refused::change(&service, &error))?)
 }
 
 /// Lifts the ban of an instance.
@@ -104,7 +104,7 @@ pub(super) async fn unban(
     without_query(&uri)?;
     without_body(body)?;
     let unbanned = service.store.unban_instance(&named(&id)?, &administrator.actor()).await;
-    changed(&service, unbanned.map_err(|error| Refused::store(&service, &error))?)
+    changed(&service, unbanned.map_err(|error| Refused::change(&service, &error))?)
 }
 
 /// What is no identifier names no instance.

@@ -187,7 +187,7 @@ async fn instances_are_listed_by_filter_and_page() {
         instances.iter().map(|instance| instance["instance"].as_str().unwrap().to_owned()).collect()
     };
     let now = office.world.now().as_unix_seconds();
-    assert_eq!(listed("?platform=app-attest").await, [iphone.clone()]);
+    assert_eq!(listed("?platform=app-attest").await, std::slice::from_ref(&iphone));
     assert_eq!(listed(&format!("?client_id={CLIENT}&platform=android-key&tier=affirming")).await, [android]);
     assert_eq!(listed("?app_version=1.0&banned=false").await.len(), 2);
     assert_eq!(listed(&format!("?updated_since={now}&updated_before={}", now + 1)).await.len(), 2);

@@ -1,20 +1,29 @@
 //! What evidence is judged by: the policy, the platforms' roots and the revocation list, as one consistent set.
 
+mod generation;
+
 use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::SystemTime;
 
+use countersign_core::time::Timestamp;
 use countersign_verifier::anchors::{AnchorError, TrustAnchors};
 use countersign_verifier::policy::AppraisalPolicy;
 use countersign_verifier::revocation::{RevocationList, RevocationListError};
+
+pub use generation::Generation;
 
 use crate::document::Problems;
 use crate::settings::Settings;
 
 /// Largest revocation list, in bytes; Google's has a few hundred KiB.
 const MAX_REVOCATION_LIST: u64 = 64 * 1024 * 1024;
+
+/// What the clocks of file systems may be ahead, in seconds.
+const CLOCK_SKEW: u64 = 300;
 
 /// Policy, roots and revocation list.
 #[derive(Debug)]
@@ -25,18 +34,21 @@ pub struct Trust {
     pub anchors: TrustAnchors,
     /// The status list of Android attestation certificates, if the settings name one.
     pub revocation: Option<RevocationList>,
+    generation: OnceLock<Generation>,
 }
 
 /// Why the files that trust comes from cannot be used. Displayed as sentences that say what to do.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TrustError {
-    /// The policy file.
+    /// The policy file, or the list of boot keys.
     Policy(Problems),
     /// A root in the policy's `danger` section.
     Anchors(AnchorError),
     /// The revocation list cannot be read.
     Unreadable(PathBuf, io::ErrorKind),
+    /// The revocation list is dated later than now, and would be fresh for ever.
+    FromTheFuture(PathBuf),
     /// The revocation list is not one.
     Revocation(PathBuf, RevocationListError),
 }
@@ -48,20 +60,29 @@ impl Trust {
     /// A root in the policy's `danger` section cannot be used.
     pub fn new(policy: AppraisalPolicy) -> Result<Self, AnchorError> {
         let anchors = policy.danger().trust_anchors()?;
-        Ok(Self { policy, anchors, revocation: None })
+        Ok(Self { policy, anchors, revocation: None, generation: OnceLock::new() })
     }
 
     /// Reads the files that the settings name.
     ///
     /// # Errors
     /// The first file that cannot be used.
-    pub fn load(settings: &Settings) -> Result<Self, TrustError> {
-        let policy = crate::policy_file::load(&settings.policy).map_err(TrustError::Policy)?;
+    pub fn load(settings: &Settings, now: Timestamp) -> Result<Self, TrustError> {
+        let mut policy = crate::policy_file::load(&settings.policy).map_err(TrustError::Policy)?;
+        if let Some(path) = &settings.trust.boot_keys {
+            policy = policy.with_boot_keys(crate::boot_keys_file::load(path).map_err(TrustError::Policy)?);
+        }
         let mut trust = Self::new(policy).map_err(TrustError::Anchors)?;
         if let Some(path) = &settings.trust.revocation {
-            trust.revocation = Some(revocation_list(path)?);
+            trust.revocation = Some(revocation_list(path, now)?);
         }
         Ok(trust)
+    }
+
+    /// Names this set: another policy, root or entry of the status list gives another one. To be asked only when all
+    /// is in its place.
+    pub fn generation(&self) -> Generation {
+        *self.generation.get_or_init(|| Generation::of(&self.policy, &self.anchors, self.revocation.as_ref()))
     }
 }
 
@@ -75,17 +96,27 @@ impl FileState {
             let metadata = fs::metadata(path).ok()?;
             Some((metadata.modified().ok()?, metadata.len()))
         };
-        Self(std::iter::once(&settings.policy).chain(&settings.trust.revocation).map(state).collect())
+        let trust = &settings.trust;
+        let files = std::iter::once(&settings.policy).chain(&trust.revocation).chain(&trust.boot_keys);
+        Self(files.map(state).collect())
     }
 }
 
-fn revocation_list(path: &Path) -> Result<RevocationList, TrustError> {
+/// The list in a file, as of the file's modification: a bare list does not say its time.
+fn revocation_list(path: &Path, now: Timestamp) -> Result<RevocationList, TrustError> {
     let unreadable = |error: io::Error| TrustError::Unreadable(path.to_owned(), error.kind());
-    if fs::metadata(path).map_err(unreadable)?.len() > MAX_REVOCATION_LIST {
+    let metadata = fs::metadata(path).map_err(unreadable)?;
+    if metadata.len() > MAX_REVOCATION_LIST {
         return Err(TrustError::Unreadable(path.to_owned(), io::ErrorKind::FileTooLarge));
     }
+    let modified = metadata.modified().map_err(unreadable)?;
+    let modified = modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let as_of = Timestamp::from_unix_seconds(modified);
+    if as_of > now.plus(CLOCK_SKEW) {
+        return Err(TrustError::FromTheFuture(path.to_owned()));
+    }
     let json = fs::read(path).map_err(unreadable)?;
-    RevocationList::parse(&json).map_err(|error| TrustError::Revocation(path.to_owned(), error))
+    RevocationList::parse(&json, as_of).map_err(|error| TrustError::Revocation(path.to_owned(), error))
 }
 
 impl fmt::Display for TrustError {
@@ -100,6 +131,12 @@ impl fmt::Display for TrustError {
             Self::Unreadable(path, kind) => {
                 write!(f, "the revocation list {} cannot be read: {kind}", path.display())
             }
+            Self::FromTheFuture(path) => write!(
+                f,
+                "the revocation list {} is dated in the future, so nobody could tell how old it is; put the clock or \
+                 the date of the file right",
+                path.display()
+            ),
             Self::Revocation(path, error) => write!(
                 f,
                 "{} is not Android's attestation status list ({}); fetch it again",

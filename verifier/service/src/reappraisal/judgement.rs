@@ -1,0 +1,132 @@
+//! How one instance stands under the policy, roots and status list of today.
+
+use countersign_core::cbor::CborError;
+use countersign_core::time::Timestamp;
+use countersign_core::token::keys::PublicKey;
+use countersign_core::token::result::Tier;
+use countersign_verifier::enrolment::Signals;
+use countersign_verifier::evidence::recorded::{self, TrustData};
+use countersign_verifier::evidence::{EvidenceError, RecordedEvidence};
+use countersign_verifier::policy::{self, Appraisal, Circumstances, Enforcement};
+use serde_json::{Value, json};
+
+use crate::store::{Decision, InstanceRecord, Reference, Settlement, Standing, StoredEvidence};
+use crate::trust::Trust;
+
+/// What is found of the evidence.
+struct Found {
+    standing: Standing,
+    appraisal: Value,
+}
+
+/// Judges an instance by the evidence that is kept of it.
+pub(super) fn judge(
+    record: &InstanceRecord,
+    evidence: &[StoredEvidence],
+    signals: Signals,
+    trust: &Trust,
+    now: Timestamp,
+    reference: impl Fn() -> Option<Reference>,
+) -> Settlement {
+    let Found { standing, appraisal } = find(record, evidence, signals, trust, now);
+    let verdict = change(record, &standing);
+    let reasons = match (&standing, &record.withdrawn) {
+        (Standing::Withdrawn { reasons }, _) => reasons.clone(),
+        (_, Some(withdrawal)) => withdrawal.reasons.clone(),
+        (_, None) => objections(&appraisal),
+    };
+    let decision = verdict.zip(reference()).map(|(verdict, reference)| Decision {
+        reference,
+        time: now,
+        client_id: Some(record.registered.client_id.clone()),
+        instance: Some(record.registered.id),
+        verdict: verdict.to_owned(),
+        reasons,
+        claims: Value::Null,
+        appraisal,
+    });
+    Settlement { instance: record.registered.id, revision: record.revision, standing, decision }
+}
+
+/// The verdict for the audit record, if anything changed.
+fn change(record: &InstanceRecord, standing: &Standing) -> Option<&'static str> {
+    match (standing, &record.withdrawn) {
+        (Standing::Withdrawn { .. }, None) => Some("withdrawn"),
+        (Standing::Stands { .. }, Some(_)) => Some("restored"),
+        (Standing::Stands { tier, .. }, None) if *tier < record.registered.tier => Some("lowered"),
+        (Standing::Stands { tier, .. }, None) if *tier > record.registered.tier => Some("raised"),
+        _ => None,
+    }
+}
+
+fn find(
+    record: &InstanceRecord,
+    evidence: &[StoredEvidence],
+    signals: Signals,
+    trust: &Trust,
+    now: Timestamp,
+) -> Found {
+    let withdrawn = |reason: &str| Found {
+        standing: Standing::Withdrawn { reasons: vec![reason.to_owned()] },
+        appraisal: Value::Null,
+    };
+    let pieces: Result<Vec<RecordedEvidence>, CborError> =
+        evidence.iter().map(|stored| stored.recorded.clone()).collect();
+    let pieces = match pieces {
+        Ok(pieces) => pieces,
+        // What cannot be read cannot be verified.
+        Err(error) => return withdrawn(error.reason()),
+    };
+    let data = TrustData {
+        anchors: &trust.anchors,
+        revocation: trust.revocation.as_ref(),
+        development_keys: &|key_id| development_key(record, key_id),
+    };
+    let set = match recorded::verify_all(&pieces, &data) {
+        Ok(Some(set)) => set,
+        Ok(None) => return Found { standing: Standing::Unknown, appraisal: Value::Null },
+        Err(error) => return withdrawn(EvidenceError::reason(error)),
+    };
+    // What vouches for the instance says what it continued; what it reported last counts.
+    let primary = pieces.iter().zip(evidence).find(|(piece, _)| piece.vouches_alone());
+    let latest = pieces.iter().zip(evidence).max_by_key(|(piece, _)| piece.verified_at());
+    let circumstances = Circumstances {
+        environment: latest.map(|(_, stored)| stored.circumstances.environment()).unwrap_or_default(),
+        app_version: &record.app_version,
+        history: primary.and_then(|(_, stored)| stored.circumstances.history.as_ref()),
+        instances_of_certificate: signals.instances_of_certificate,
+        risk_metric: signals.risk_metric,
+        revocation_as_of: signals.revocation_as_of,
+        cohort_key: Some(*record.registered.instance_key.thumbprint().as_bytes()),
+    };
+    let appraisal = trust.policy.appraise(&record.registered.client_id, &set, &circumstances, now);
+    let standing = match appraisal.tier() {
+        policy::Tier::Contraindicated => Standing::Withdrawn { reasons: decisive(&appraisal) },
+        tier => Standing::Stands {
+            tier: if tier == policy::Tier::Affirming { Tier::Affirming } else { Tier::Warning },
+            trust_vector: *appraisal.trust_vector(),
+            labels: appraisal.labels().to_vec(),
+        },
+    };
+    Found { standing, appraisal: json!(appraisal) }
+}
+
+/// The key that vouched for a development instance; it is registered as long as nobody revokes it.
+fn development_key(_record: &InstanceRecord, _key_id: &str) -> Option<PublicKey> {
+    None
+}
+
+/// The required constraints that do not hold.
+fn decisive(appraisal: &Appraisal) -> Vec<String> {
+    let required = appraisal.objections().filter(|outcome| outcome.enforcement == Enforcement::Require);
+    required.map(|outcome| outcome.constraint.label().to_owned()).collect()
+}
+
+/// The labels of what speaks against it, out of an appraisal as it is recorded.
+fn objections(appraisal: &Value) -> Vec<String> {
+    let outcomes = appraisal.get("outcomes").and_then(Value::as_array).into_iter().flatten();
+    outcomes
+        .filter(|outcome| outcome["satisfied"] == false && outcome["enforcement"] != "ignore")
+        .filter_map(|outcome| Some(outcome["constraint"].as_str()?.to_owned()))
+        .collect()
+}
