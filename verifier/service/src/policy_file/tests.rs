@@ -165,6 +165,25 @@ fn minimums_hold_for_every_app_or_for_one() {
 }
 
 #[test]
+fn systems_certificates_and_shared_keys_are_limited_for_every_app_or_for_one() {
+    let policy = policy(&app(
+        "[android]\nboot_keys = ['GrapheneOS']\nmaximum_certificates_issued = 200\n\
+         maximum_instances_per_certificate = { factory = 500 }\n",
+        "[app.on_android]\nboot_keys = []\nmaximum_instances_per_certificate = { remote = 3 }\n\
+         [[app]]\nclient_id = 'lab'\nmode = 'development'\n",
+    ))
+    .unwrap();
+    let (shop, lab) = (policy.app("shop").unwrap(), policy.app("lab").unwrap());
+    assert_eq!((&shop.boot_keys, &lab.boot_keys), (&vec![], &vec!["GrapheneOS".to_owned()]));
+    assert_eq!((shop.maximum_certificates_issued, lab.maximum_certificates_issued), (Some(200), Some(200)));
+    let instances = |app: &AppPolicy| {
+        let most = app.maximum_instances_per_certificate;
+        (most.remote, most.factory)
+    };
+    assert_eq!((instances(shop), instances(lab)), ((Some(3), Some(500)), (Some(10), Some(500))));
+}
+
+#[test]
 fn a_version_or_an_age_that_cannot_be_meant_is_a_problem() {
     let cases = [
         ("[android]\nminimum_os_version = '14.0.0.1'\n", "Android has no such version"),

@@ -41,7 +41,7 @@ pub struct Trust {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TrustError {
-    /// The policy file.
+    /// The policy file, or the list of boot keys.
     Policy(Problems),
     /// A root in the policy's `danger` section.
     Anchors(AnchorError),
@@ -68,7 +68,10 @@ impl Trust {
     /// # Errors
     /// The first file that cannot be used.
     pub fn load(settings: &Settings, now: Timestamp) -> Result<Self, TrustError> {
-        let policy = crate::policy_file::load(&settings.policy).map_err(TrustError::Policy)?;
+        let mut policy = crate::policy_file::load(&settings.policy).map_err(TrustError::Policy)?;
+        if let Some(path) = &settings.trust.boot_keys {
+            policy = policy.with_boot_keys(crate::boot_keys_file::load(path).map_err(TrustError::Policy)?);
+        }
         let mut trust = Self::new(policy).map_err(TrustError::Anchors)?;
         if let Some(path) = &settings.trust.revocation {
             trust.revocation = Some(revocation_list(path, now)?);
@@ -93,7 +96,9 @@ impl FileState {
             let metadata = fs::metadata(path).ok()?;
             Some((metadata.modified().ok()?, metadata.len()))
         };
-        Self(std::iter::once(&settings.policy).chain(&settings.trust.revocation).map(state).collect())
+        let trust = &settings.trust;
+        let files = std::iter::once(&settings.policy).chain(&trust.revocation).chain(&trust.boot_keys);
+        Self(files.map(state).collect())
     }
 }
 
