@@ -14,6 +14,9 @@ use crate::settings::TimeSpan;
 /// Least age that patch levels may be limited to, in days: they come once a month.
 const LEAST_PATCH_AGE: u64 = 45;
 
+/// Greatest age that a status list may be allowed, in seconds: whoever bought a leaked key since passes.
+const GREATEST_REVOCATION_AGE: u64 = 30 * 86_400;
+
 /// What is asked of Apple's devices.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -38,6 +41,8 @@ pub struct AndroidSection {
     pub minimum_os_patch: Option<MinimumPatch>,
     /// Greatest accepted age of the system's patch level, in days such as "180d"; at least 45d. Default: any.
     pub maximum_os_patch_age: Option<TimeSpan>,
+    /// Greatest accepted age of the status list that certificates are looked up in, at most 30d. Default: 7d.
+    pub maximum_revocation_age: Option<TimeSpan>,
     /// Least protection of the key. Default: tee.
     pub minimum_protection: Option<MinimumProtection>,
     /// Systems beside the vendors' that are accepted where the boot loader is locked, by their names in the list of
@@ -120,6 +125,9 @@ impl AndroidSection {
         if let Some(age) = self.maximum_os_patch_age {
             app.maximum_os_patch_age = Some(age.as_seconds() / 86_400);
         }
+        if let Some(age) = self.maximum_revocation_age {
+            app.maximum_revocation_age = age.as_seconds();
+        }
         if let Some(protection) = self.minimum_protection {
             app.minimum_protection = match protection {
                 MinimumProtection::Tee => Protection::Tee,
@@ -148,6 +156,11 @@ impl AndroidSection {
                  date; write more, such as \"180d\""
             );
             problems.at(&format!("{pointer}/maximum_os_patch_age"), message);
+        }
+        if self.maximum_revocation_age.is_some_and(|age| age.as_seconds() > GREATEST_REVOCATION_AGE) {
+            let message =
+                "a status list of more than 30d ago says little of today; write less, such as \"7d\"";
+            problems.at(&format!("{pointer}/maximum_revocation_age"), message);
         }
     }
 }

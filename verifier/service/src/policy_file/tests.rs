@@ -142,7 +142,7 @@ fn what_holds_for_one_app_on_one_platform_goes_before_all_else() {
 fn minimums_hold_for_every_app_or_for_one() {
     let policy = policy(&app(
         "[apple]\nminimum_os_version = '26.1'\nmaximum_risk_metric = 20\n\
-         [android]\nminimum_os_version = '14'\nmaximum_os_patch_age = '180d'\nminimum_os_patch = '2025-01'\n",
+         [android]\nminimum_os_version = '14'\nmaximum_revocation_age = '2d'\nmaximum_os_patch_age = '180d'\nminimum_os_patch = '2025-01'\n",
         "minimum_app_version = '2.10'\nminimum_version_code = 210\n\
          [app.on_android]\nminimum_os_version = '8.1'\nmaximum_os_patch_age = '365d'\n\
          [app.on_apple]\nminimum_os_version = '27'\nmaximum_risk_metric = 90\nvalidation_categories = ['app-store']\n\
@@ -156,6 +156,7 @@ fn minimums_hold_for_every_app_or_for_one() {
         (shop.minimum_os_patch, lab.minimum_os_patch),
         ("2025-01".parse().ok(), "2025-01".parse().ok())
     );
+    assert_eq!((shop.maximum_revocation_age, lab.maximum_revocation_age), (172_800, 172_800));
     assert_eq!((shop.maximum_risk_metric, lab.maximum_risk_metric), (Some(90), Some(20)));
     assert_eq!(shop.minimum_apple_version.as_deref(), Some("27"));
     assert_eq!(lab.minimum_apple_version.as_deref(), Some("26.1"));
@@ -193,6 +194,7 @@ fn a_version_or_an_age_that_cannot_be_meant_is_a_problem() {
         ("[apple]\nminimum_os_version = '17.x'\n", "write a version such as"),
         ("[android]\nmaximum_os_patch_age = '44d'\n", "patch levels come once a month"),
         ("[android]\nmaximum_os_patch_age = '180'\n", "write a time span"),
+        ("[android]\nmaximum_revocation_age = '31d'\n", "a status list of more than 30d ago"),
         ("[android]\nminimum_os_version = 14\n", "write a text"),
     ];
     for (text, sentence) in cases {

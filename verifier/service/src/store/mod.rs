@@ -11,6 +11,7 @@ mod development_keys;
 mod error;
 mod evidence;
 mod instances;
+mod read_only;
 mod reappraisal;
 mod receipts;
 mod record;
