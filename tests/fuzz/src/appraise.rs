@@ -31,6 +31,8 @@ pub fn run(data: &[u8]) {
         history: (choice & 8 != 0).then_some(&history),
         instances_of_certificate: Some(choice.into()),
         risk_metric: Some(choice.into()),
+        key_attested_before: choice & 16 != 0,
+        play_integrity_unreachable: choice & 32 != 0,
         cohort_key: Some([choice; 32]),
     };
     let appraise = || -> Appraisal { POLICY.appraise(CLIENT, &set, &circumstances, now) };

@@ -13,6 +13,7 @@ pub mod document;
 mod edge;
 mod gateways;
 pub mod keys;
+pub mod play_integrity;
 pub mod policy_file;
 mod reappraisal;
 pub mod receipts;

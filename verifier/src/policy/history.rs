@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::Finding;
 use super::app_version::{AppVersion, claimed_version};
+use super::appraisal::Appraisal;
 use super::constraint::Constraint;
 use crate::evidence::android_key::{AndroidKeyClaims, PatchLevel};
-use crate::evidence::{Claims, EvidenceSet, Hex};
+use crate::evidence::{Claims, EvidenceKind, EvidenceSet, Hex};
 
 /// The highest versions and levels that were seen of an instance, and the keys that never change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +40,32 @@ pub struct History {
     /// The verified boot key, in hex.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verified_boot_key: Option<String>,
+    /// Google Play's last verdict, for an instance whose key hardware vouches for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub play_integrity: Option<PlayHistory>,
+}
+
+/// Google Play's last verdict on an instance. Tokens come less often than renewals; in between the last one counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlayHistory {
+    /// When it was verified, seconds since the epoch.
+    pub time: u64,
+    /// The constraints that it did not satisfy, by label.
+    pub failed: Vec<String>,
+}
+
+impl PlayHistory {
+    /// What to remember of an appraisal of `evidence`; None if no verdict was among it.
+    pub(crate) fn of(evidence: &EvidenceSet, appraisal: &Appraisal) -> Option<Self> {
+        let verdict = evidence.of_kind(EvidenceKind::PlayIntegrity)?;
+        let outcomes = appraisal.outcomes().iter();
+        let failed =
+            outcomes.filter(|outcome| !outcome.satisfied && outcome.constraint.is_of_play_integrity());
+        Some(Self {
+            time: verdict.evidence_time().as_unix_seconds(),
+            failed: failed.map(|outcome| outcome.constraint.label().to_owned()).collect(),
+        })
+    }
 }
 
 impl History {
@@ -56,6 +83,7 @@ impl History {
             version_code: self.version_code.max(seen.version_code),
             bundle_version: newer(self.bundle_version.as_ref(), seen.bundle_version),
             verified_boot_key: self.verified_boot_key.clone().or(seen.verified_boot_key),
+            play_integrity: self.play_integrity.clone(),
         }
     }
 
@@ -71,7 +99,7 @@ impl History {
             match evidence.claims() {
                 Claims::AndroidKey(claims) => seen.read(claims),
                 Claims::AppAttest(claims) => seen.apple_version.clone_from(&claims.os_version),
-                Claims::DevelopmentKey(_) => {}
+                Claims::PlayIntegrity(_) | Claims::DevelopmentKey(_) => {}
             }
         }
         seen

@@ -19,8 +19,8 @@ use countersign_core::token::result::{InstanceId, Tier};
 use countersign_verifier::chain::ChainError;
 use countersign_verifier::crypto::sha256;
 use countersign_verifier::enrolment::{
-    self, Admission, AuthenticEnrolment, CHALLENGE_LIFETIME, EnrolmentError, PlatformKey, RegisteredInstance,
-    Signals, Verdict, VerifiedEnrolment,
+    self, Admission, AuthenticEnrolment, CHALLENGE_LIFETIME, DecodeFailure, DecodedToken, EnrolmentError,
+    OfflineEnrolment, PlatformKey, RegisteredInstance, Signals, Verdict, VerifiedEnrolment,
 };
 use countersign_verifier::evidence::EvidenceError;
 use countersign_verifier::evidence::android_key::unverified_attestation_key;
@@ -363,7 +363,7 @@ impl Call<'_> {
             used_by_another: used && repeated.is_none(),
             development_key: development_key.as_ref(),
         };
-        let admission = self.judge(decoded, &registry, judged_at, known)?;
+        let admission = self.judge(decoded, &registry, judged_at, known).await?;
         // 9. One transaction.
         if repeated.is_none() {
             service.count_observed(admission.appraisal());
@@ -404,37 +404,42 @@ impl Call<'_> {
     }
 
     /// The steps that need no database.
-    fn judge(
+    async fn judge(
         &self,
         decoded: DecodedEnrolment<'_>,
         registry: &Registry<'_>,
         judged_at: Timestamp,
         known: &mut Known,
     ) -> Result<Box<Admission>, Cause> {
-        // 4. Envelope signature, 5. session possession (and once more issuer and challenge).
-        let development_key =
-            |key_id: &str| registry.development_key.filter(|key| key.id == key_id).map(|key| key.public_key);
-        let checks = self.service.checks(self.trust, &development_key);
-        let authentic = AuthenticEnrolment::verify(decoded, registry.registered, &checks, judged_at)?;
-        known.authentic = true;
-        // 6. Ban, and withdrawal.
-        if registry.banned {
-            return Err(Cause::Banned);
-        }
-        if let Some(withdrawal) = registry.withdrawn {
-            known.reasons = std::iter::once(Cause::Withdrawn.reason().to_owned())
-                .chain(withdrawal.reasons.iter().cloned())
-                .collect();
-            return Err(Cause::Withdrawn);
-        }
-        if registry.used_by_another {
-            return Err(Cause::ChallengeUsed);
-        }
-        // Whoever vouches must still do so, and by the clock of now, also for a request that was answered before.
-        registry.check_development_key(authentic.enrolment(), self.now)?;
-        known.evidence = refused_evidence(&authentic, registry.registered, judged_at);
-        // 7. Evidence, offline.
-        let verified = authentic.verify_evidence(&checks, judged_at)?;
+        let offline = {
+            // 4. Envelope signature, 5. session possession (and once more issuer and challenge).
+            let development_key = |key_id: &str| {
+                registry.development_key.filter(|key| key.id == key_id).map(|key| key.public_key)
+            };
+            let checks = self.service.checks(self.trust, &development_key);
+            let authentic = AuthenticEnrolment::verify(decoded, registry.registered, &checks, judged_at)?;
+            known.authentic = true;
+            // 6. Ban, and withdrawal.
+            if registry.banned {
+                return Err(Cause::Banned);
+            }
+            if let Some(withdrawal) = registry.withdrawn {
+                known.reasons = std::iter::once(Cause::Withdrawn.reason().to_owned())
+                    .chain(withdrawal.reasons.iter().cloned())
+                    .collect();
+                return Err(Cause::Withdrawn);
+            }
+            if registry.used_by_another {
+                return Err(Cause::ChallengeUsed);
+            }
+            // Whoever vouches must still do so, and by the clock of now, also for a request that was answered before.
+            registry.check_development_key(authentic.enrolment(), self.now)?;
+            known.evidence = refused_evidence(&authentic, registry.registered, judged_at);
+            // 7. Evidence, offline, and only then Google's word.
+            authentic.verify_evidence(&checks, judged_at)?
+        };
+        let payload = self.decode_play_integrity(&offline).await;
+        let verified = offline.complete(payload, judged_at)?;
         known.claims = claims_of(&verified);
         if self.service.settings.app_attest.is_some() {
             known.receipt = NewReceipt::of(&verified, judged_at);
@@ -457,6 +462,14 @@ impl Call<'_> {
                 })
             }
         }
+    }
+
+    /// What became of the Play Integrity token, if one came: opened with the console's keys, or decoded by Google.
+    async fn decode_play_integrity(&self, offline: &OfflineEnrolment<'_>) -> DecodedToken {
+        let token = offline.play_integrity_token().ok_or(DecodeFailure::NotAsked)?;
+        let app = self.trust.policy.app(&offline.enrolment().client_id).ok_or(DecodeFailure::NotAsked)?;
+        let packages = app.android.iter().map(|android| android.package.as_str());
+        self.service.play_integrity.decode(packages, token, self.now).await
     }
 
     fn granted(&self, admission: &Admission, known: &mut Known) -> Result<Decision, Cause> {
@@ -555,7 +568,7 @@ fn with_counter(mut registered: RegisteredInstance, previous: Option<u32>) -> Re
 const fn counter(registered: &RegisteredInstance) -> Option<u32> {
     match &registered.platform_key {
         PlatformKey::AppAttest { counter, .. } => Some(*counter),
-        PlatformKey::AndroidKey | PlatformKey::DevelopmentKey => None,
+        PlatformKey::AndroidKey | PlatformKey::PlayIntegrity | PlatformKey::DevelopmentKey => None,
     }
 }
 

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::constraint_table::ConstraintTable;
+use super::play_integrity::PlayIntegritySection;
 use super::values::{MinimumPatch, Version};
 use crate::document::Problems;
 use crate::settings::TimeSpan;
@@ -54,6 +55,8 @@ pub struct AndroidSection {
     pub maximum_certificates_issued: Option<u64>,
     /// Most instances whose latest evidence may come from the same attestation key.
     pub maximum_instances_per_certificate: MaximumInstances,
+    /// What is asked of Google Play's verdict.
+    pub play_integrity: PlayIntegritySection,
     /// Enforcement on Android devices.
     pub constraints: ConstraintTable,
 }
@@ -119,6 +122,7 @@ impl AndroidSection {
         if let Some(version) = &self.minimum_os_version {
             app.minimum_android_version = version.to_android();
         }
+        self.play_integrity.write(&mut app.play_integrity);
         if let Some(MinimumPatch(level)) = self.minimum_os_patch {
             app.minimum_os_patch = Some(level);
         }

@@ -5,7 +5,9 @@ use std::fs;
 use countersign_core::environment::{self, Signal};
 use countersign_core::token::result::Protection;
 use countersign_verifier::evidence::app_attest::{AppAttestEnvironment, ValidationCategory};
-use countersign_verifier::policy::{AppMode, AppleApp, Constraint, Enforcement};
+use countersign_verifier::policy::{
+    AppMode, AppleApp, Constraint, DeviceActivityLimit, DeviceIntegrity, Enforcement,
+};
 
 use super::*;
 
@@ -59,10 +61,39 @@ fn a_misspelt_safeguard_is_a_problem_and_not_a_default() {
 
 #[test]
 fn what_is_not_negotiable_is_not_in_the_table() {
-    for label in ["client", "app-identity", "development-mode", "platform-evidence"] {
+    for label in ["client", "app-identity", "play-app-identity", "development-mode", "platform-evidence"] {
         let found = policy(&format!("id = 'x'\n[constraints]\n{label} = 'ignore'\n")).unwrap_err();
         assert!(found.contains(&format!("policy.toml:3: `{label}` is not negotiable")), "{found}");
     }
+}
+
+#[test]
+fn what_is_asked_of_google_play_is_read_for_all_apps_and_for_one() {
+    let text = "id = 'x'\n[android.play_integrity]\nminimum_device_integrity = 'strong'\n\
+                maximum_activity_level = 4\n\
+                [[app]]\nclient_id = 'a'\nmode = 'development'\n\
+                [app.on_android.play_integrity]\nminimum_device_integrity = 'basic'\n\
+                [[app]]\nclient_id = 'b'\nmode = 'development'\n";
+    let read = policy(text).unwrap();
+    let rules = |client_id| read.app(client_id).unwrap().play_integrity;
+    assert_eq!(rules("a").minimum_device_integrity, DeviceIntegrity::Basic);
+    assert_eq!(rules("b").minimum_device_integrity, DeviceIntegrity::Strong);
+    assert_eq!(rules("a").maximum_activity, DeviceActivityLimit::Level4);
+    let found = policy("id = 'x'\n[android.play_integrity]\nmaximum_activity_level = 5\n");
+    assert!(found.unwrap_err().starts_with("policy.toml:3: "));
+}
+
+#[test]
+fn that_google_play_is_alone_is_ignored_only_where_danger_says_so() {
+    let text = |value: &str, weak: &str| {
+        format!(
+            "id = 'x'\n[constraints]\nkey-attestation-present = '{value}'\n[danger]\nweak_devices = [{weak}]\n"
+        )
+    };
+    let found = policy(&text("ignore", "")).unwrap_err();
+    assert!(found.contains("with less than \"warn\" for `key-attestation-present`"), "{found}");
+    assert!(policy(&text("warn", "")).is_ok() && policy(&text("require", "")).is_ok());
+    assert!(policy(&text("ignore", "'key-attestation-present'")).is_ok());
 }
 
 #[test]

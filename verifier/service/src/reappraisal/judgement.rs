@@ -96,6 +96,8 @@ fn find(
         history: primary.and_then(|(_, stored)| stored.circumstances.history.as_ref()),
         instances_of_certificate: signals.instances_of_certificate,
         risk_metric: signals.risk_metric,
+        key_attested_before: false,
+        play_integrity_unreachable: false,
         revocation_as_of: signals.revocation_as_of,
         cohort_key: Some(*record.registered.instance_key.thumbprint().as_bytes()),
     };

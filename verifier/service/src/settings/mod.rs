@@ -2,6 +2,7 @@
 //!
 //! Every default is safe for production, and every value that weakens security is named `danger…`.
 
+mod play_integrity;
 mod resource;
 mod values;
 
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use play_integrity::{PlayAppSettings, PlayIntegritySettings};
 pub use resource::{
     AuthorizationServerSettings, BodyBinding, CredentialKind, KeyProtection, Mode, NonceDemand,
     ResourceSettings, RouteSettings, Tier, TokenBinding,
@@ -41,6 +43,9 @@ pub struct Settings {
     /// What the evidence is checked against, beside the roots that are built in.
     #[serde(default)]
     pub trust: TrustSettings,
+    /// Who opens the Play Integrity tokens of which Android app.
+    #[serde(default)]
+    pub play_integrity: PlayIntegritySettings,
     /// The key with which Apple is asked about devices. Default: Apple is not asked.
     pub app_attest: Option<AppAttestSettings>,
     /// How long things are valid.
@@ -225,6 +230,7 @@ impl Settings {
         {
             *path = directory.join(&path);
         }
+        self.play_integrity.resolve(directory);
         let servers = self.resources.iter_mut().flat_map(|resource| &mut resource.authorization_servers);
         for server in servers.filter(|server| !server.jwks.contains("://")) {
             server.jwks = directory.join(&server.jwks).display().to_string();
@@ -247,6 +253,7 @@ impl Document for Settings {
             existing_file(&app_attest.key_file, "/app_attest/key_file", problems);
         }
         self.listen.check(problems);
+        self.play_integrity.check(problems);
         self.lifetime.check(problems);
         resource::check(&self.resources, self.listen.gateway, problems);
         if self.listen.edge.is_some() && self.resources.is_empty() {
