@@ -84,6 +84,11 @@ pub enum KeysError {
     NoRandomness,
 }
 
+/// Writes a file of mode 0600 in one step: a crash leaves the old one or the new one.
+pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), KeysError> {
+    files::write(path, text)
+}
+
 impl ServiceKeys {
     /// Opens the keys in `directory`. Makes them if there are none, unless `had_keys` says that there were: then
     /// their loss is an error, because new ones would silently disown every result.

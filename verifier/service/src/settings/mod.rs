@@ -129,6 +129,9 @@ pub struct KeySettings {
 pub struct TrustSettings {
     /// Android's attestation status list (JSON), kept fresh by the operator. It is as old as the file.
     pub revocation: Option<PathBuf>,
+    /// Where the service fetches that list itself, as often as its publisher says; Google's is
+    /// `https://android.googleapis.com/attestation/status`. With a file too, the newer one counts.
+    pub revocation_url: Option<WebUrl>,
     /// Above how many withdrawals by one change the operator is warned.
     pub withdrawal_alarm: WithdrawalAlarm,
 }
@@ -212,6 +215,9 @@ impl Document for Settings {
         existing_file(&self.policy, "/policy", problems);
         if let Some(list) = &self.trust.revocation {
             existing_file(list, "/trust/revocation", problems);
+        }
+        if let Some(url) = &self.trust.revocation_url {
+            private_url(url, "/trust/revocation_url", problems);
         }
         self.listen.check(problems);
         self.lifetime.check(problems);
