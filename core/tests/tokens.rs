@@ -313,6 +313,17 @@ fn a_claim_of_another_type_or_value_is_refused() {
 }
 
 #[test]
+fn a_text_label_is_no_number() {
+    for label in ["1", "4", "-66001", "exp", ""] {
+        let add = |c: &mut BTreeMap<Value, Value>| {
+            drop(c.insert(Value::Text(label.to_owned()), Value::Integer(1)));
+        };
+        assert_eq!(changed_result(add).err(), Some(CborError::Unexpected), "{label:?}");
+        assert_eq!(changed_proof(add).err(), Some(CborError::Unexpected), "{label:?}");
+    }
+}
+
+#[test]
 fn a_float_is_no_time() {
     let decoded = changed_result(|c| drop(c.insert(key(4), Value::Float(1_800_000_600.0))));
     assert_eq!(decoded.err(), Some(CborError::Float));

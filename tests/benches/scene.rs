@@ -11,6 +11,7 @@ use countersign_core::token::keys::{PublicKey, Thumbprint};
 use countersign_core::token::result::{InstanceId, Protection, ResultClaims, Tier, VouchedBy};
 use countersign_core::token::trust_vector::TrustVector;
 use countersign_verifier::check::decision::{Randomness, RandomnessUnavailable};
+use countersign_verifier::check::deny_list::{DenyList, SubjectDigest};
 use countersign_verifier::check::route::OAuthClient;
 use countersign_verifier::check::trust::service_keys;
 use countersign_verifier::check::{Content, Decision, Edge, Field, Fields, Limits, Request, Resource, Route};
@@ -80,6 +81,16 @@ impl Scene {
                 instance_requests: u32::MAX,
             },
         );
+        // Bans of others: what every request is compared with.
+        edge.replace_deny_list(DenyList {
+            issuer: SERVICE.to_owned(),
+            sequence: 1,
+            issued_at: NOW,
+            expires_at: NOW.plus(600),
+            instances: (100..200).map(|number| InstanceId::from_bytes([number; 16])).collect(),
+            key_ids: [b"stolen".to_vec()].into(),
+            subjects: (100..200).map(|number| SubjectDigest::from_bytes([number; 32])).collect(),
+        });
         edge.service(SERVICE).unwrap().replace(service_keys(&key_set(&service)));
         edge.authorization_server(SERVER).unwrap().replace(key_set(&server));
         let result = result(&service, device.public_key());

@@ -59,6 +59,26 @@ impl<'a> Members<'a> {
         self.content(tag).map(Some)
     }
 
+    /// The whole encoding of the next member, whatever it is.
+    fn any_encoding(&mut self) -> Result<&'a [u8], NotDer> {
+        Ok(self.0.tlv_bytes()?)
+    }
+
+    /// Whether the members stand in the order that DER demands of a SET OF: by their encodings (X.690 section 11.6).
+    /// Encodings that begin alike differ in their length bytes, so comparing them as they are is enough.
+    pub(crate) fn are_sorted(&self) -> Result<bool, NotDer> {
+        let mut members = self.clone();
+        let mut previous: &[u8] = &[];
+        while !members.is_finished() {
+            let next = members.any_encoding()?;
+            if next < previous {
+                return Ok(false);
+            }
+            previous = next;
+        }
+        Ok(true)
+    }
+
     /// The whole encoding of the next member, which must have `tag`.
     pub(crate) fn encoding(&mut self, tag: Tag) -> Result<&'a [u8], NotDer> {
         if Tag::peek(&self.0)? != tag {

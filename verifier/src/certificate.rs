@@ -38,6 +38,8 @@ pub(crate) struct Certificate<'a> {
 struct Extension<'a> {
     oid: &'a [u8],
     critical: bool,
+    /// `critical = FALSE` is written out, which DER forbids of a default (X.690 section 11.5).
+    has_explicit_default: bool,
     value: &'a [u8],
 }
 
@@ -146,6 +148,11 @@ impl<'a> Certificate<'a> {
         })
     }
 
+    /// Whether an extension writes out that it is not critical.
+    pub(crate) fn has_explicit_default(&self) -> bool {
+        self.extensions.iter().any(|extension| extension.has_explicit_default)
+    }
+
     /// Whether the issuer's name is the subject's, byte for byte.
     pub(crate) fn is_self_issued(&self) -> bool {
         self.issuer == self.subject
@@ -184,13 +191,14 @@ fn read_extensions(explicit: &[u8]) -> Result<Vec<Extension<'_>>, NotDer> {
     while !members.is_finished() {
         let mut extension = members.sequence()?;
         let oid = extension.content(Tag::ObjectIdentifier)?;
-        let critical = extension.optional(Tag::Boolean)?.map_or(Ok(false), asn1::boolean)?;
+        let critical = extension.optional(Tag::Boolean)?.map(asn1::boolean).transpose()?;
         let value = extension.content(Tag::OctetString)?;
         extension.finish()?;
         if extensions.len() == MAX_EXTENSIONS || extensions.iter().any(|known| known.oid == oid) {
             return Err(NotDer);
         }
-        extensions.push(Extension { oid, critical, value });
+        let has_explicit_default = critical == Some(false);
+        extensions.push(Extension { oid, critical: critical == Some(true), has_explicit_default, value });
     }
     Ok(extensions)
 }

@@ -6,7 +6,8 @@ use countersign_core::time::Timestamp;
 
 use crate::anchors::Anchor;
 use crate::certificate::{BasicConstraints, Certificate};
-use crate::crypto::{CertificateSignatureError, verify_certificate};
+use crate::crypto::{CertificateSignatureError, has_standard_parameters, is_ml_dsa, verify_certificate};
+use crate::leniency::{Leniencies, Leniency};
 
 /// Most certificates in one chain; the longest genuine ones have five.
 pub const MAX_CERTIFICATES: usize = 10;
@@ -69,6 +70,11 @@ pub enum ChainError {
     },
     /// The leaf is marked as a certification authority.
     LeafIsAuthority,
+    /// A certificate is signed with ML-DSA, which is not verified here yet.
+    MlDsa {
+        /// Which certificate.
+        index: usize,
+    },
 }
 
 impl ChainError {
@@ -87,6 +93,7 @@ impl ChainError {
             Self::PathLength { .. } => "chain_path_length",
             Self::UnknownCriticalExtension { .. } => "chain_unknown_critical_extension",
             Self::LeafIsAuthority => "chain_leaf_is_authority",
+            Self::MlDsa { .. } => "chain_ml_dsa_unsupported",
         }
     }
 }
@@ -94,16 +101,24 @@ impl ChainError {
 /// What a kind of evidence demands of its path.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
-    pub(crate) leaf_dates: Dates,
+    pub(crate) leaf: Leaf,
     pub(crate) issuer_dates: Dates,
     pub(crate) authorities: Authorities,
+}
+
+/// Who made the leaf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leaf {
+    /// The vendor's servers: it is held to its dates and to DER like every other certificate.
+    Issued,
+    /// The device. Its dates are those of a clock that may be wrong and vouch for nothing, and the leniencies
+    /// [`Leniency::SignatureParameters`] and [`Leniency::ExplicitDefault`] apply.
+    MadeOnDevice,
 }
 
 /// Which dates of a certificate count. Those of the anchor never do: it is trusted by its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dates {
-    /// None: they are set on the device.
-    Unchecked,
     /// Not yet valid refuses, expired does not: keys burnt in at the factory cannot be renewed.
     NotBefore,
     /// Both.
@@ -142,6 +157,10 @@ impl<'c, 't> Path<'c, 't> {
             let certificate = Certificate::decode(bytes);
             certificates.push(certificate.map_err(|_| ChainError::MalformedCertificate { index })?);
         }
+        // Its own reason, before a root that signs in the same way is called unknown.
+        if let Some(index) = certificates.iter().position(|one| is_ml_dsa(one.signature_algorithm)) {
+            return Err(ChainError::MlDsa { index });
+        }
         let last = certificates.last().ok_or(ChainError::Length)?;
         let presented = anchors.iter().find(|anchor| anchor.public_key() == last.public_key);
         let (anchor, is_last_link_verified) = match presented {
@@ -166,8 +185,10 @@ impl<'c, 't> Path<'c, 't> {
         Ok(Self { certificates, anchor, is_last_link_verified })
     }
 
-    /// Verifies names, constraints and dates, then every signature from the anchor down to the leaf.
-    pub(crate) fn verify(&self, rules: Rules, now: Timestamp) -> Result<(), ChainError> {
+    /// Verifies names, encoding, constraints and dates, then every signature from the anchor down to the leaf. Returns
+    /// the leniencies that the path needed, all of which its rules allow.
+    pub(crate) fn verify(&self, rules: Rules, now: Timestamp) -> Result<Leniencies, ChainError> {
+        let mut leniencies = Leniencies::default();
         let issuers = || {
             let next = self.certificates.iter().skip(1).map(|issuer| (issuer.subject, issuer.public_key));
             next.chain([(self.anchor.subject(), self.anchor.public_key())])
@@ -176,9 +197,9 @@ impl<'c, 't> Path<'c, 't> {
             if certificate.issuer != issuer_name {
                 return Err(ChainError::NameMismatch { index });
             }
-            let dates = if index == 0 { rules.leaf_dates } else { rules.issuer_dates };
-            check_dates(certificate, index, dates, now)?;
-            check_constraints(certificate, index, rules.authorities)?;
+            check_encoding(certificate, index, rules.leaf, &mut leniencies)?;
+            check_dates(certificate, index, rules, now, &mut leniencies)?;
+            check_constraints(certificate, index, rules.authorities, &mut leniencies)?;
         }
         let links: Vec<_> = self.certificates.iter().zip(issuers()).enumerate().collect();
         let verified = usize::from(self.is_last_link_verified);
@@ -191,7 +212,7 @@ impl<'c, 't> Path<'c, 't> {
             )
             .map_err(|error| ChainError::Signature { index, error })?;
         }
-        Ok(())
+        Ok(leniencies)
     }
 }
 
@@ -206,22 +227,49 @@ fn is_issued_by(certificate: &Certificate<'_>, anchor: &Anchor) -> bool {
         .is_ok()
 }
 
+/// What the `der` crate does not see, because it is tolerated in one place: a leaf that a device made.
+fn check_encoding(
+    certificate: &Certificate<'_>,
+    index: usize,
+    leaf: Leaf,
+    leniencies: &mut Leniencies,
+) -> Result<(), ChainError> {
+    let tolerated = index == 0 && leaf == Leaf::MadeOnDevice;
+    let standard = has_standard_parameters(certificate.signature_algorithm)
+        .map_err(|error| ChainError::Signature { index, error })?;
+    if !standard && !tolerated {
+        return Err(ChainError::Signature { index, error: CertificateSignatureError::Parameters });
+    }
+    if certificate.has_explicit_default() && !tolerated {
+        return Err(ChainError::MalformedCertificate { index });
+    }
+    leniencies.note_if(!standard, Leniency::SignatureParameters);
+    leniencies.note_if(certificate.has_explicit_default(), Leniency::ExplicitDefault);
+    Ok(())
+}
+
 fn check_dates(
     certificate: &Certificate<'_>,
     index: usize,
-    dates: Dates,
+    rules: Rules,
     now: Timestamp,
+    leniencies: &mut Leniencies,
 ) -> Result<(), ChainError> {
-    if dates == Dates::Unchecked {
-        return Ok(());
-    }
+    let dates = match (index, rules.leaf) {
+        (0, Leaf::MadeOnDevice) => return Ok(()),
+        (0, Leaf::Issued) => Dates::Both,
+        _ => rules.issuer_dates,
+    };
     let (not_before, not_after) =
         certificate.validity().map_err(|_| ChainError::MalformedCertificate { index })?;
     if now.as_unix_seconds() < not_before {
         return Err(ChainError::NotYetValid { index });
     }
-    if dates == Dates::Both && now.as_unix_seconds() > not_after {
-        return Err(ChainError::Expired { index });
+    if now.as_unix_seconds() > not_after {
+        if dates == Dates::Both {
+            return Err(ChainError::Expired { index });
+        }
+        leniencies.note(Leniency::ExpiredFactoryCertificate);
     }
     Ok(())
 }
@@ -230,6 +278,7 @@ fn check_constraints(
     certificate: &Certificate<'_>,
     index: usize,
     authorities: Authorities,
+    leniencies: &mut Leniencies,
 ) -> Result<(), ChainError> {
     let malformed = |_| ChainError::MalformedCertificate { index };
     let strict = authorities == Authorities::Strict;
@@ -258,13 +307,14 @@ fn check_constraints(
         _ if !strict
             && is_first_generation_attestation_certificate(certificate, index).map_err(malformed)? =>
         {
+            leniencies.note(Leniency::FirstGenerationCertificate);
             Ok(())
         }
         _ => Err(ChainError::NotAuthority { index }),
     }
 }
 
-/// Leniency *first-generation attestation certificate*: the certificates that Google issued in 2016 to the keys
+/// [`Leniency::FirstGenerationCertificate`]: the certificates that Google issued in 2016 to the keys
 /// which sign leaves say CA:FALSE. They are tolerated directly above the leaf of a factory chain, by their date.
 /// An app cannot use this to extend a chain: the certificate of its own key carries a KeyDescription, and one
 /// anywhere but in the leaf refuses the chain.

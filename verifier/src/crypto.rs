@@ -102,6 +102,8 @@ pub enum CertificateSignatureError {
     UnsupportedKey,
     /// An AlgorithmIdentifier or SubjectPublicKeyInfo that is not DER of its type.
     Malformed,
+    /// ECDSA with parameters or RSA without, where the certificate was not made by a device.
+    Parameters,
 }
 
 impl CertificateSignatureError {
@@ -112,6 +114,7 @@ impl CertificateSignatureError {
             Self::UnsupportedAlgorithm => "certificate_signature_algorithm_unsupported",
             Self::UnsupportedKey => "certificate_key_unsupported",
             Self::Malformed => "certificate_algorithm_malformed",
+            Self::Parameters => "certificate_algorithm_parameters",
         }
     }
 }
@@ -134,7 +137,7 @@ pub fn verify_certificate(
     tbs: &[u8],
     signature: &[u8],
 ) -> Result<(), CertificateSignatureError> {
-    let (scheme, hash) = signature_scheme(algorithm)?;
+    let (scheme, hash, _) = signature_scheme(algorithm)?;
     let (key, point_or_rsa) = CertificateKey::of(issuer_key)?;
     let verification: &'static dyn VerificationAlgorithm = match (scheme, key, hash) {
         (Scheme::Ecdsa, CertificateKey::P256, Hash::Sha256) => &ECDSA_P256_SHA256_ASN1,
@@ -190,6 +193,13 @@ const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7
 const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 
+/// ML-DSA-44, ML-DSA-65 and ML-DSA-87.
+const ML_DSA: [ObjectIdentifier; 3] = [
+    ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.17"),
+    ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.18"),
+    ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.19"),
+];
+
 const SIGNATURE_SCHEMES: [(ObjectIdentifier, Scheme, Hash); 5] = [
     (ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.2"), Scheme::Ecdsa, Hash::Sha256),
     (ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.3"), Scheme::Ecdsa, Hash::Sha384),
@@ -211,19 +221,36 @@ enum Hash {
     Sha512,
 }
 
-/// Scheme and hash of an AlgorithmIdentifier. Parameters are absent (RFC 5758 section 3.2) or NULL (RFC 4055
-/// section 5); both schemes are met with either in the field, neither means anything, nothing else is accepted.
-fn signature_scheme(algorithm: &[u8]) -> Result<(Scheme, Hash), CertificateSignatureError> {
+/// Whether the parameters of a signature's AlgorithmIdentifier are as the standards have them: absent with ECDSA
+/// (RFC 5758 section 3.2), NULL with RSA (RFC 4055 section 5).
+///
+/// # Errors
+/// As [`CertificateSignatureError`], for an algorithm that is none of those accepted.
+pub(crate) fn has_standard_parameters(algorithm: &[u8]) -> Result<bool, CertificateSignatureError> {
+    let (scheme, _, has_null) = signature_scheme(algorithm)?;
+    Ok(matches!((scheme, has_null), (Scheme::Ecdsa, false) | (Scheme::Rsa, true)))
+}
+
+/// Whether an encoded AlgorithmIdentifier, of a signature or a key, is of ML-DSA (RFC 9881 section 2).
+pub(crate) fn is_ml_dsa(algorithm: &[u8]) -> bool {
+    let oid = Members::of_sequence(algorithm).and_then(|mut members| members.content(Tag::ObjectIdentifier));
+    oid.is_ok_and(|oid| ML_DSA.iter().any(|known| known.as_bytes() == oid))
+}
+
+/// Scheme and hash of an AlgorithmIdentifier, and whether its parameters are NULL instead of absent. Nothing else is
+/// accepted as parameters.
+fn signature_scheme(algorithm: &[u8]) -> Result<(Scheme, Hash, bool), CertificateSignatureError> {
     let mut members = Members::of_sequence(algorithm)?;
     let oid = members.content(Tag::ObjectIdentifier)?;
-    if members.optional(Tag::Null)?.is_some_and(|content| !content.is_empty()) {
+    let null = members.optional(Tag::Null)?;
+    if null.is_some_and(|content| !content.is_empty()) {
         return Err(CertificateSignatureError::Malformed);
     }
     members.finish()?;
     SIGNATURE_SCHEMES
         .iter()
         .find(|(known, ..)| known.as_bytes() == oid)
-        .map(|(_, scheme, hash)| (*scheme, *hash))
+        .map(|(_, scheme, hash)| (*scheme, *hash, null.is_some()))
         .ok_or(CertificateSignatureError::UnsupportedAlgorithm)
 }
 

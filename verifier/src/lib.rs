@@ -8,6 +8,7 @@
 
 pub mod anchors;
 mod asn1;
+pub mod boot_keys;
 mod certificate;
 pub mod certificate_file;
 pub mod certificate_summary;
@@ -19,5 +20,7 @@ pub mod ear;
 pub mod enrolment;
 pub mod evidence;
 pub mod issue;
+pub mod leniency;
 pub mod policy;
 pub mod revocation;
+pub mod trust_bundle;

@@ -1,20 +1,22 @@
 //! What a policy changes: the same genuine evidence, appraised by different policies.
 #![allow(clippy::unwrap_used)]
 
+use countersign_core::environment::{Environment, Signal};
 use countersign_core::time::Timestamp;
 use countersign_core::token::result::Protection;
 use countersign_verifier::anchors::TrustAnchors;
+use countersign_verifier::boot_keys::{BootKey, BootKeys};
 use countersign_verifier::evidence::app_attest::ValidationCategory;
 use countersign_verifier::evidence::{Platform, VerifiedEvidence, android_key, app_attest, development_key};
 use countersign_verifier::policy::{
-    AndroidApp, AppMode, AppPolicy, AppleApp, AppraisalPolicy, Circumstances, Constraint, Danger,
-    Enforcement, Tier,
+    AndroidApp, AppMode, AppPolicy, AppleApp, Appraisal, AppraisalPolicy, Circumstances, Cohort, Constraint,
+    Danger, Enforcement, Enforcements, InstancesPerCertificate, Tier,
 };
 use countersign_verifier::revocation::RevocationList;
 use countersign_virtual_device::google_authority::status_list_json;
 use countersign_virtual_device::{
-    AndroidAttack, AppExtensions, AppleAuthority, BootState, GoogleAuthority, Provisioning, SecurityLevel,
-    Seed, VirtualAndroid, VirtualIphone,
+    AndroidAttack, AndroidQuirk, AppExtensions, AppleAuthority, BootState, GoogleAuthority, Provisioning,
+    SecurityLevel, Seed, VirtualAndroid, VirtualIphone,
 };
 
 const NOW: Timestamp = Timestamp::from_unix_seconds(1_790_000_000);
@@ -178,7 +180,7 @@ fn another_system_passes_only_with_its_boot_key_and_a_locked_boot_loader() {
     let booted = |key, locked| verified(android().boot(BootState::SelfSigned, locked).boot_key(key));
     assert_eq!(tier(&listed, &booted(BOOT_KEY, true)), Tier::Affirming);
     assert_eq!(objections(&listed, &booted([6; 32], true)), ["boot-state"]);
-    assert_eq!(objections(&listed, &booted(BOOT_KEY, false)), ["device-locked"]);
+    assert_eq!(objections(&listed, &booted(BOOT_KEY, false)), ["boot-state", "device-locked"]);
     assert_eq!(objections(&policy(|_| ()), &booted(BOOT_KEY, true)), ["boot-state"]);
 }
 
@@ -254,4 +256,293 @@ fn new_apps_start_from_the_template() {
     let policy = AppraisalPolicy::new("test/1").with_template(template);
     let app = policy.new_app("x");
     assert_eq!((app.client_id.as_str(), app.minimum_os_patch), ("x", "2025-01".parse().ok()));
+}
+
+#[test]
+fn a_patch_level_that_is_too_old_today_or_unknown_is_refused() {
+    let policy = policy(|app| app.maximum_os_patch_age = Some(180));
+    // NOW is 2026-09-21: the first of April is 173 days before, the first of March 204.
+    assert_eq!(tier(&policy, &verified(android().system(160_000, 202_604))), Tier::Affirming);
+    for patch in [202_603, 0] {
+        let old = verified(android().system(160_000, patch));
+        assert_eq!(objections(&policy, &old), ["os-patch-age"], "{patch}");
+    }
+}
+
+#[test]
+fn the_same_phone_grows_too_old_without_any_change() {
+    let policy = policy(|app| app.maximum_os_patch_age = Some(180));
+    let evidence = verified(android().system(160_000, 202_609)).into();
+    let after = |days: u64| {
+        policy.appraise("app", &evidence, &Circumstances::default(), NOW.plus(days * 86_400)).tier()
+    };
+    assert_eq!((after(160), after(161)), (Tier::Affirming, Tier::Contraindicated));
+}
+
+#[test]
+fn a_minimum_version_of_android_is_compared_and_demanded() {
+    let policy = policy(|app| app.minimum_android_version = Some(140_000));
+    assert_eq!(tier(&policy, &verified(android().system(140_000, 202_609))), Tier::Affirming);
+    for version in [130_000, 0] {
+        let old = verified(android().system(version, 202_609));
+        assert_eq!(objections(&policy, &old), ["os-version"], "{version}");
+    }
+}
+
+/// Appraises a phone that reports these signals and says that the app has this version.
+fn appraised(policy: &AppraisalPolicy, environment: Environment, app_version: &str) -> Appraisal {
+    let circumstances = Circumstances { environment, app_version, ..Circumstances::default() };
+    policy.appraise("app", &verified(android()).into(), &circumstances, NOW)
+}
+
+fn labels_of(appraisal: &Appraisal) -> Vec<&'static str> {
+    appraisal.objections().map(|outcome| outcome.constraint.label()).collect()
+}
+
+#[test]
+fn signals_count_only_where_the_policy_names_them() {
+    let none = Environment::default();
+    let policy = policy(|app| {
+        app.refused_signals = none.with(Signal::Hooks);
+        app.warned_signals = none.with(Signal::Debugger);
+    });
+    let seen = |signals: Environment| {
+        let appraisal = appraised(&policy, signals, "");
+        (appraisal.tier(), labels_of(&appraisal))
+    };
+    assert_eq!(seen(none), (Tier::Affirming, vec![]));
+    assert_eq!(seen(none.with(Signal::Emulator)), (Tier::Affirming, vec![]));
+    assert_eq!(seen(none.with(Signal::Debugger)), (Tier::Warning, vec!["environment-warned"]));
+    assert_eq!(seen(none.with(Signal::Hooks)), (Tier::Contraindicated, vec!["environment-refused"]));
+}
+
+#[test]
+fn the_attested_version_code_counts_and_not_what_the_app_says() {
+    // The virtual phone's app has the version code 1.
+    let code = policy(|app| app.minimum_version_code = Some(2));
+    assert_eq!(labels_of(&appraised(&code, Environment::default(), "99.0")), ["app-version"]);
+    let said = policy(|app| app.minimum_app_version = Some("2.10".to_owned()));
+    assert_eq!(labels_of(&appraised(&said, Environment::default(), "2.9")), ["app-version"]);
+    assert_eq!(labels_of(&appraised(&said, Environment::default(), "")), ["app-version"]);
+    assert_eq!(appraised(&said, Environment::default(), "2.10.1").tier(), Tier::Affirming);
+}
+
+#[test]
+fn a_cohort_feels_its_constraints_and_nobody_else_does() {
+    let mut strict = Enforcements::default();
+    strict.set(Constraint::RemoteProvisioning, Some(Platform::Android), Enforcement::Require);
+    let cohort = Cohort { name: "strict".to_owned(), percentage: 30, enforcements: strict };
+    let policy = policy(|app| app.cohorts = vec![cohort.clone()]);
+    let factory = verified(android().provisioning(Provisioning::Factory)).into();
+    let mut refused = 0;
+    for number in 0..=255_u8 {
+        let circumstances = Circumstances { cohort_key: Some([number; 32]), ..Circumstances::default() };
+        let is_refused = policy.appraise("app", &factory, &circumstances, NOW).is_refused();
+        assert_eq!(is_refused, cohort.contains(&[number; 32]));
+        refused += u32::from(is_refused);
+    }
+    assert!((40..=120).contains(&refused), "{refused}");
+    assert!(!policy.appraise("app", &factory, &Circumstances::default(), NOW).is_refused());
+}
+
+#[test]
+fn a_cohort_cannot_lower_what_guards_the_device() {
+    let mut lax = Enforcements::default();
+    lax.set(Constraint::DeviceLocked, None, Enforcement::Ignore);
+    lax.set(Constraint::KeyOrigin, None, Enforcement::Ignore);
+    let policy = policy(|app| {
+        app.cohorts = vec![Cohort { name: "lax".to_owned(), percentage: 100, enforcements: lax }];
+    });
+    let circumstances = Circumstances { cohort_key: Some([1; 32]), ..Circumstances::default() };
+    for attack in [AndroidAttack::Unlocked, AndroidAttack::ImportedKey] {
+        let evidence = verified(android().attack(attack)).into();
+        assert!(policy.appraise("app", &evidence, &circumstances, NOW).is_refused(), "{attack:?}");
+    }
+}
+
+#[test]
+fn an_imported_key_is_refused_unless_danger_names_the_constraint() {
+    let imported = verified(android().attack(AndroidAttack::ImportedKey));
+    let lax = |app: &mut AppPolicy| app.enforcements.set(Constraint::KeyOrigin, None, Enforcement::Ignore);
+    assert_eq!(objections(&policy(lax), &imported), ["key-origin"]);
+    let devices = Danger { weak_devices: vec![Constraint::KeyOrigin], ..Danger::default() };
+    assert_eq!(tier(&policy(lax).with_danger(devices), &imported), Tier::Contraindicated);
+    let keys = Danger { weak_keys: vec![Constraint::KeyOrigin], ..Danger::default() };
+    assert_eq!(tier(&policy(lax).with_danger(keys), &imported), Tier::Affirming);
+}
+
+#[test]
+fn an_observed_app_refuses_nobody_and_lifts_nobody_above_a_warning() {
+    let observed = policy(|app| app.observe = true);
+    let phones = [
+        (android(), Tier::Affirming),
+        (android().attack(AndroidAttack::Unlocked), Tier::Contraindicated),
+        (android().app("com.example.other", 1, [9; 32]), Tier::Contraindicated),
+    ];
+    for (phone, enforced) in phones {
+        let appraisal = observed.appraise("app", &verified(phone).into(), &Circumstances::default(), NOW);
+        assert_eq!((appraisal.tier(), appraisal.enforced_tier()), (Tier::Warning, Some(enforced)));
+    }
+    assert_eq!(
+        policy(|_| ())
+            .appraise("app", &verified(android()).into(), &Circumstances::default(), NOW)
+            .enforced_tier(),
+        None
+    );
+}
+
+#[test]
+fn an_observed_app_still_refuses_unknown_clients_and_developers_keys() {
+    let observed = policy(|app| app.observe = true);
+    let unknown = observed.appraise("other", &verified(android()).into(), &Circumstances::default(), NOW);
+    assert!(unknown.is_refused());
+    let phone = android();
+    let (key, signature) = (phone.instance_key(), phone.sign(&CHALLENGE));
+    let evidence = development_key::verify("desk", &key, &CHALLENGE, &signature, NOW).unwrap();
+    assert_eq!(tier(&observed, &evidence), Tier::Contraindicated);
+}
+
+#[test]
+fn edges_are_told_the_labels_that_the_policy_exports_and_that_failed() {
+    let factory = verified(android().provisioning(Provisioning::Factory));
+    let policy = policy(|app| {
+        app.exported_labels = vec![Constraint::RemoteProvisioning, Constraint::KnownTags];
+    });
+    let labels = |evidence: &VerifiedEvidence| {
+        policy.appraise("app", &evidence.clone().into(), &Circumstances::default(), NOW).labels().to_vec()
+    };
+    assert_eq!(labels(&factory), ["remote-provisioning"]);
+    assert!(labels(&verified(android())).is_empty());
+}
+
+fn boot_keys(entries: &[([u8; 32], &str, &[&str])]) -> BootKeys {
+    let entry = |(key, name, models): &([u8; 32], &str, &[&str])| BootKey {
+        verified_boot_key: *key,
+        name: (*name).to_owned(),
+        models: models.iter().map(|model| (*model).to_owned()).collect(),
+    };
+    BootKeys::new(entries.iter().map(entry).collect()).unwrap()
+}
+
+fn explanation(policy: &AppraisalPolicy, evidence: &VerifiedEvidence, constraint: Constraint) -> String {
+    let appraisal = policy.appraise("app", &evidence.clone().into(), &Circumstances::default(), NOW);
+    let outcome = appraisal.outcomes().iter().find(|outcome| outcome.constraint == constraint);
+    outcome.unwrap().explanation.clone()
+}
+
+#[test]
+fn a_known_system_passes_where_the_app_names_it_and_the_boot_loader_is_locked() {
+    let keys = boot_keys(&[(BOOT_KEY, "GrapheneOS", &[]), ([6; 32], "OtherOS", &[])]);
+    let accepting = policy(|app| app.boot_keys = vec!["GrapheneOS".to_owned()]).with_boot_keys(keys.clone());
+    let booted = |key, state, locked| verified(android().boot(state, locked).boot_key(key));
+    let grapheneos = booted(BOOT_KEY, BootState::SelfSigned, true);
+    assert_eq!(tier(&accepting, &grapheneos), Tier::Affirming);
+    assert!(explanation(&accepting, &grapheneos, Constraint::BootState).contains("GrapheneOS"));
+
+    let other = booted([6; 32], BootState::SelfSigned, true);
+    assert_eq!(objections(&accepting, &other), ["boot-state"]);
+    let told = explanation(&accepting, &other, Constraint::BootState);
+    assert!(told.contains("OtherOS") && told.contains("not accept"), "{told}");
+    let unknown = booted([7; 32], BootState::SelfSigned, true);
+    assert_eq!(objections(&accepting, &unknown), ["boot-state"]);
+    assert!(explanation(&accepting, &unknown, Constraint::BootState).contains("not known"));
+
+    let nobody = policy(|_| ()).with_boot_keys(keys);
+    assert_eq!(objections(&nobody, &grapheneos), ["boot-state"]);
+    let by_another_case = policy(|app| app.boot_keys = vec!["grapheneos".to_owned()]);
+    assert_eq!(objections(&by_another_case, &grapheneos), ["boot-state"]);
+}
+
+#[test]
+fn a_known_systems_key_excuses_neither_an_open_boot_loader_nor_an_unverified_system() {
+    let keys = boot_keys(&[(BOOT_KEY, "GrapheneOS", &[])]);
+    let accepting = policy_for_unlocked(|app| {
+        app.boot_keys = vec!["GrapheneOS".to_owned()];
+        app.enforcements.set(Constraint::DeviceLocked, None, Enforcement::Ignore);
+    })
+    .with_boot_keys(keys);
+    let booted = |state, locked| verified(android().boot(state, locked).boot_key(BOOT_KEY));
+    assert_eq!(objections(&accepting, &booted(BootState::SelfSigned, false)), ["boot-state"]);
+    for state in [BootState::Unverified, BootState::Failed, BootState::Unknown(9)] {
+        assert_eq!(objections(&accepting, &booted(state, true)), ["boot-state"], "{state:?}");
+    }
+}
+
+#[test]
+fn models_of_a_boot_key_count_only_where_hardware_attests_one() {
+    let keys = boot_keys(&[(BOOT_KEY, "GrapheneOS", &["Pixel 9", "Pixel 9 Pro"])]);
+    let accepting = policy(|app| app.boot_keys = vec!["GrapheneOS".to_owned()]).with_boot_keys(keys);
+    let booted = |phone: VirtualAndroid| verified(phone.boot(BootState::SelfSigned, true).boot_key(BOOT_KEY));
+    assert_eq!(tier(&accepting, &booted(android())), Tier::Affirming);
+    assert_eq!(tier(&accepting, &booted(android().attested_model("Pixel 9 Pro"))), Tier::Affirming);
+    assert_eq!(objections(&accepting, &booted(android().attested_model("Pixel 8"))), ["boot-state"]);
+}
+
+#[test]
+fn an_ml_dsa_key_is_refused_as_one() {
+    let evidence = verified(android().attack(AndroidAttack::MlDsaKey));
+    assert!(objections(&policy(|_| ()), &evidence).contains(&"key-algorithm"));
+    assert!(explanation(&policy(|_| ()), &evidence, Constraint::KeyAlgorithm).contains("ml-dsa-65"));
+}
+
+#[test]
+fn factory_and_unknown_keys_are_a_lower_tier_if_the_policy_says_so() {
+    let strict = policy(|app| app.enforcements.set(Constraint::RemoteProvisioning, None, Enforcement::Warn));
+    let unknown = verified(android().attack(AndroidAttack::UnknownIntermediate));
+    assert_eq!(tier(&strict, &unknown), Tier::Warning);
+    assert_eq!(objections(&strict, &unknown), ["remote-provisioning"]);
+    let required =
+        policy(|app| app.enforcements.set(Constraint::RemoteProvisioning, None, Enforcement::Require));
+    for refused in [unknown, verified(android().provisioning(Provisioning::Factory))] {
+        assert_eq!(tier(&required, &refused), Tier::Contraindicated);
+    }
+}
+
+#[test]
+fn more_issued_certificates_than_the_maximum_are_a_warning() {
+    let with = |maximum| policy(|app: &mut AppPolicy| app.maximum_certificates_issued = maximum);
+    let eight = verified(android());
+    for (maximum, expected) in [(None, Tier::Affirming), (Some(8), Tier::Affirming), (Some(7), Tier::Warning)]
+    {
+        assert_eq!(tier(&with(maximum), &eight), expected, "{maximum:?}");
+    }
+    let many = verified(android().certificates_issued(5000));
+    assert_eq!(tier(&with(None), &many), Tier::Affirming);
+    assert_eq!(objections(&with(Some(4999)), &many), ["certificates-issued"]);
+    let factory = verified(android().provisioning(Provisioning::Factory));
+    assert_eq!(tier(&with(Some(0)), &factory), Tier::Affirming);
+}
+
+#[test]
+fn a_shared_attestation_key_is_a_warning_above_the_maximum_for_its_kind() {
+    let judged = |policy: &AppraisalPolicy, evidence: &VerifiedEvidence, instances| {
+        let circumstances = Circumstances { instances_of_certificate: instances, ..Circumstances::default() };
+        let appraisal = policy.appraise("app", &evidence.clone().into(), &circumstances, NOW);
+        let objections = appraisal.objections();
+        objections.map(|outcome| outcome.constraint.label()).collect::<Vec<_>>()
+    };
+    let remote = verified(android());
+    let factory = verified(android().provisioning(Provisioning::Factory));
+    let default = policy(|_| ());
+    for fine in [None, Some(1), Some(10)] {
+        assert_eq!(judged(&default, &remote, fine), Vec::<&str>::new(), "{fine:?}");
+    }
+    assert_eq!(judged(&default, &remote, Some(11)), ["attestation-key-sharing"]);
+    assert_eq!(judged(&default, &factory, Some(u32::MAX)), Vec::<&str>::new());
+    let own = policy(|app| {
+        app.maximum_instances_per_certificate = InstancesPerCertificate { remote: None, factory: Some(100) };
+    });
+    assert_eq!(judged(&own, &remote, Some(u32::MAX)), Vec::<&str>::new());
+    assert_eq!(judged(&own, &factory, Some(101)), ["attestation-key-sharing"]);
+    let unknown = verified(android().attack(AndroidAttack::UnknownIntermediate));
+    assert_eq!(judged(&default, &unknown, Some(11)), ["attestation-key-sharing"]);
+}
+
+#[test]
+fn a_policy_can_refuse_every_departure_from_the_standards() {
+    let strict = policy(|app| app.enforcements.set(Constraint::Leniencies, None, Enforcement::Require));
+    let odd = verified(android().quirk(AndroidQuirk::UnsortedSets));
+    assert_eq!(tier(&policy(|_| ()), &odd), Tier::Affirming);
+    assert_eq!(objections(&strict, &odd), ["leniencies"]);
+    assert_eq!(tier(&strict, &verified(android())), Tier::Affirming);
 }

@@ -2,18 +2,20 @@
 #![allow(clippy::unwrap_used)]
 
 use countersign_core::time::Timestamp;
+use countersign_core::token::result::Protection;
 use countersign_verifier::anchors::TrustAnchors;
 use countersign_verifier::chain::ChainError;
-use countersign_verifier::evidence::{EvidenceError, VerifiedEvidence, android_key, app_attest};
+use countersign_verifier::evidence::{Claims, EvidenceError, VerifiedEvidence, android_key, app_attest};
+use countersign_verifier::leniency::Leniency;
 use countersign_verifier::policy::{
-    AndroidApp, AppPolicy, AppleApp, AppraisalPolicy, Circumstances, Danger, Tier,
+    AndroidApp, AppPolicy, AppleApp, AppraisalPolicy, Circumstances, Constraint, Danger, Tier,
 };
 use countersign_verifier::revocation::RevocationList;
 use countersign_virtual_device::certificate::serial_hex;
 use countersign_virtual_device::google_authority::status_list_json;
 use countersign_virtual_device::{
-    AndroidAttack, AppExtensions, AppleAuthority, AssertionAttack, Environment, Expected, GoogleAuthority,
-    IphoneAttack, Provisioning, SecurityLevel, Seed, VirtualAndroid, VirtualIphone,
+    AndroidAttack, AndroidQuirk, AppExtensions, AppleAuthority, AssertionAttack, Environment, Expected,
+    GoogleAuthority, IphoneAttack, Provisioning, SecurityLevel, Seed, VirtualAndroid, VirtualIphone,
 };
 
 const NOW: Timestamp = Timestamp::from_unix_seconds(1_790_000_000);
@@ -204,4 +206,93 @@ fn a_root_that_stands_twice_does_not_turn_an_expired_chain_into_one_from_the_fac
             Some(EvidenceError::Chain(ChainError::MisplacedAnchor { index: chain.len() - 2 }))
         );
     }
+}
+
+#[test]
+fn extended_chains_are_refused_by_their_own_names() {
+    use AndroidAttack as A;
+    let reason = |attack| attest_android(&mut android().attack(attack)).err().map(EvidenceError::reason);
+    for (attack, expected) in [
+        (A::AttestKeyChain, "evidence_attest_key_chain"),
+        (A::ExtendedChain, "evidence_misplaced_key_description"),
+        (A::ExtendedChainWithAttestPurpose, "evidence_misplaced_key_description"),
+        (A::SecondKeyDescriptionInIntermediate, "evidence_misplaced_key_description"),
+        (A::KeyDescriptionInUpperIntermediate, "evidence_misplaced_key_description"),
+        (A::KeyDescriptionAboveLeaf, "evidence_misplaced_key_description"),
+        (A::ProvisioningInfoInLeaf, "evidence_misplaced_provisioning_info"),
+        (A::ProvisioningInfoAboveChip, "evidence_misplaced_provisioning_info"),
+        (A::MlDsaSignedLeaf, "chain_ml_dsa_unsupported"),
+        (A::MlDsaSignedIntermediate, "chain_ml_dsa_unsupported"),
+        (A::LeafIsAuthority, "chain_leaf_is_authority"),
+        (A::RemoteChipNotCa, "chain_not_authority"),
+        (A::FactoryChipNotCa, "chain_not_authority"),
+        (A::FactoryBatchNotCa, "chain_not_authority"),
+        (A::FactoryNotYetValid, "chain_not_yet_valid"),
+        (A::UnknownIntermediateExpired, "chain_expired"),
+        (A::NullParametersAboveLeaf, "certificate_algorithm_parameters"),
+        (A::DefaultsWrittenAboveLeaf, "chain_malformed_certificate"),
+        (A::IssuerInOtherStringType, "chain_name_mismatch"),
+        (A::IssuerInOtherCase, "chain_name_mismatch"),
+        (A::IssuerLacksAttribute, "chain_name_mismatch"),
+    ] {
+        assert_eq!(reason(attack), Some(expected), "{}", attack.name());
+    }
+}
+
+#[test]
+fn no_name_but_the_right_one_in_the_right_place_makes_a_strongbox() {
+    use AndroidAttack as A;
+    for attack in [
+        A::StrongBoxOverTee,
+        A::StrongBoxBatchTee,
+        A::StrongBoxTitleRemote,
+        A::StrongBoxSecondOrganization,
+        A::StrongBoxUnknownProvisioning,
+    ] {
+        let evidence = attest_android(&mut android().attack(attack)).unwrap();
+        assert_eq!(evidence.protection(), Protection::Tee, "{}", attack.name());
+        let appraisal = policy().appraise("app", &evidence.into(), &Circumstances::default(), NOW);
+        let objections: Vec<_> = appraisal.objections().map(|outcome| outcome.constraint).collect();
+        assert_eq!(objections, [Constraint::StrongboxInChain], "{}", attack.name());
+    }
+    for provisioning in [Provisioning::Remote, Provisioning::Factory] {
+        let mut phone = android().security_level(SecurityLevel::StrongBox).provisioning(provisioning);
+        assert_eq!(attest_android(&mut phone).unwrap().protection(), Protection::Strongbox);
+    }
+}
+
+#[test]
+fn genuine_quirks_are_met_by_the_leniency_of_their_name_and_no_other() {
+    for quirk in AndroidQuirk::ALL {
+        let mut phone = android().quirk(*quirk);
+        let evidence = attest_android(&mut phone).unwrap_or_else(|error| panic!("{quirk:?}: {error:?}"));
+        let Claims::AndroidKey(claims) = evidence.claims() else { panic!("{quirk:?}") };
+        let needed: Vec<_> = claims.leniencies.iter().map(Leniency::name).collect();
+        assert_eq!(needed, [quirk.name()], "{quirk:?}");
+        let appraisal = policy().appraise("app", &evidence.into(), &Circumstances::default(), NOW);
+        assert_eq!(appraisal.tier(), Tier::Affirming, "{quirk:?}");
+    }
+    let mut honest = android();
+    let evidence = attest_android(&mut honest).unwrap();
+    let Claims::AndroidKey(claims) = evidence.claims() else { panic!("of Android") };
+    assert!(claims.leniencies.is_empty());
+}
+
+#[test]
+fn every_leniency_is_shown_by_a_quirk() {
+    let shown: std::collections::BTreeSet<_> = AndroidQuirk::ALL.iter().map(|quirk| quirk.name()).collect();
+    assert_eq!(shown, Leniency::ALL.iter().map(|leniency| leniency.name()).collect());
+}
+
+#[test]
+fn the_attestation_key_tells_which_phones_share_one() {
+    let key = |phone: &mut VirtualAndroid| {
+        let evidence = attest_android(phone).unwrap();
+        let Claims::AndroidKey(claims) = evidence.claims() else { panic!("of Android") };
+        claims.attestation_key
+    };
+    let mut phone = android();
+    assert_eq!(key(&mut phone), key(&mut phone));
+    assert_ne!(key(&mut phone), key(&mut android().of_somebody_else()));
+    assert_ne!(key(&mut phone), key(&mut android().security_level(SecurityLevel::StrongBox)));
 }

@@ -7,8 +7,10 @@ use std::{env, process::ExitCode};
 mod bench;
 mod ci;
 mod dependencies;
+mod fuzz;
 mod groups;
 mod lines;
+mod mutants;
 mod setup;
 mod tally;
 mod test;
@@ -27,6 +29,12 @@ cargo xtask COMMAND
   ci                    format, dependencies, clippy, docs, and all tests with nothing skipped
     --without GROUP       do not insist on this group (may be repeated)
   bench [ARGS]...       the benchmarks, as ratios of one run; ARGS go to `cargo bench`
+  fuzz [TARGET]...      the fuzz targets one after another, with a table at the end; findings are kept as tests
+    --seconds N           for each target (60)
+  mutants               changes the verifier in small ways and asks whether a test notices each
+    --shard K/N           one of N parts, counted from 0
+    --file FILE           of this file only (may be repeated)
+    --list                names the mutants and runs none
 
 In a hurry: `cargo xtask test`. Before a pull request: `cargo xtask ci`.
 The genuine test vectors are looked for in ../shared/vectors, or where COUNTERSIGN_VECTORS says.
@@ -59,6 +67,8 @@ fn main() -> ExitCode {
         "test" => test::run(rest),
         "ci" => ci::run(rest),
         "bench" => bench::run(rest),
+        "fuzz" => fuzz::run(rest),
+        "mutants" => mutants::run(rest),
         unknown => Err(Stop::Usage(format!("there is no command `{unknown}`"))),
     };
     match outcome {

@@ -254,6 +254,48 @@ mod tests {
     }
 
     #[test]
+    fn only_fully_specified_algorithms_are_read() {
+        // ES256 without its curve, EdDSA, ES384, ES512, PS256, RS256, HMAC, none, text, missing.
+        for alg in [
+            &[0x26][..],
+            &[0x27],
+            &[0x38, 0x22],
+            &[0x38, 0x23],
+            &[0x38, 0x24],
+            &[0x39, 0x01, 0x00],
+            &[0x05],
+            &[0x00],
+        ] {
+            let header = [&[0xa2, 0x01], alg, &[0x10, 0x61, b'a']].concat();
+            assert_eq!(Header::decode(&header), Err(CborError::Unexpected), "{alg:?}");
+        }
+        let text = [&[0xa2, 0x01, 0x65], &b"ES256"[..], &[0x10, 0x61, b'a']].concat();
+        assert_eq!(Header::decode(&text), Err(CborError::Unexpected));
+        assert_eq!(Header::decode(&[0xa1, 0x10, 0x61, b'a']), Err(CborError::Missing));
+        assert_eq!(Header::decode(&[]), Err(CborError::Truncated));
+        // A key in the header, in any of its forms: kcwt, kccs, x5chain, x5u; and claims beside the payload.
+        for label in [13u8, 14, 15] {
+            let header = [0xa3, 0x01, 0x32, label, 0xa0, 0x10, 0x61, b'a'];
+            assert_eq!(Header::decode(&header), Err(CborError::UnknownCritical), "{label}");
+        }
+        let chain = [0xa3, 0x01, 0x32, 0x10, 0x61, b'a', 0x18, 0x21, 0x40];
+        assert_eq!(Header::decode(&chain), Err(CborError::UnknownCritical));
+    }
+
+    #[test]
+    fn a_signature_has_64_bytes() {
+        let unsigned = Unsigned::new(&HEADER, vec![0xa1, 0x01, 0x02]);
+        let message = unsigned.with_signature(&[1; 64]);
+        assert!(Sign1::decode(&message).is_ok());
+        let head = message.len() - 66;
+        for length in [0, 63, 65, 72] {
+            let mut bytes = message[..head].to_vec();
+            Encoder::new(&mut bytes).bytes(&vec![1; length]).unwrap();
+            assert_eq!(Sign1::decode(&bytes).err(), Some(CborError::Unexpected), "{length}");
+        }
+    }
+
+    #[test]
     fn another_shape_is_refused() {
         let message = signed(&HEADER, &[0xa1, 0x01, 0x02]);
         let with_head = |head: u8| [&[head], &message[..]].concat();

@@ -442,6 +442,37 @@ mod tests {
     }
 
     #[test]
+    fn crit_in_any_form_is_refused() {
+        for crit in [r#"["exp"]"#, r#"["b64"]"#, "[]", r#"["alg","alg"]"#, r#""exp""#, "null", "{}", "1"] {
+            let header = format!(r#"{{"alg":"ES256","crit":{crit}}}"#);
+            assert_eq!(verdict(&header, "{}"), Err(JwsError::Critical), "{crit}");
+        }
+    }
+
+    #[test]
+    fn json_that_is_no_text_is_refused() {
+        for bytes in [&b"{\"a\":\"\xff\"}"[..], b"{\"a\":\"\xed\xa0\x80\"}", b"{\"\xc0\xaf\":1}", b"\xff{}"] {
+            assert_eq!(strict_object(bytes), Err(JwsError::Json), "{bytes:?}");
+        }
+        for text in [
+            r#"{"a":"\udc00"}"#,
+            r#"{"a":1}{"#,
+            r#"{"a":1},"#,
+            "",
+            "null",
+            r#"{"a":01}"#,
+            r#"{"a":+1}"#,
+            r#"{'a':1}"#,
+            r#"{"a":1,}"#,
+            "{\"a\":\"\n\"}",
+        ] {
+            assert_eq!(strict_object(text.as_bytes()), Err(JwsError::Json), "{text}");
+        }
+        let nested = format!("{}1{}", r#"{"a":"#.repeat(8000), "}".repeat(8000));
+        assert_eq!(strict_object(nested.as_bytes()), Err(JwsError::Json), "depth");
+    }
+
+    #[test]
     fn three_segments_of_strict_base64url() {
         let good = jws(r#"{"alg":"ES256"}"#, "{}");
         for (token, error) in [

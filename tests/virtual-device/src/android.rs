@@ -5,6 +5,7 @@ use p256::ecdsa::{Signature, SigningKey, signature::Signer};
 use countersign_core::{time::Timestamp, token::keys::PublicKey};
 
 use crate::{
+    android_quirk::AndroidQuirk,
     asn1,
     certificate::{p256_public_key_info, sign_chain},
     google_authority::{AttestingChip, GoogleAuthority, Provisioning},
@@ -31,6 +32,9 @@ pub struct VirtualAndroid {
     patch_level: u64,
     purposes: Vec<u64>,
     digests: Vec<u64>,
+    model: Option<String>,
+    certificates_issued: u64,
+    quirk: Option<AndroidQuirk>,
     attack: Option<AndroidAttack>,
     keys_made: u32,
     instance_key: SigningKey,
@@ -59,6 +63,9 @@ impl VirtualAndroid {
             patch_level: 202_609,
             purposes: vec![2],
             digests: vec![4],
+            model: None,
+            certificates_issued: 8,
+            quirk: None,
             attack: None,
             keys_made: 0,
             instance_key: seed.p256_key("instance key 0"),
@@ -148,11 +155,35 @@ impl VirtualAndroid {
         self
     }
 
+    /// The model that keys name: only for the apps of a device's owner.
+    #[must_use]
+    pub fn attested_model(mut self, model: &str) -> Self {
+        self.model = Some(model.to_owned());
+        self
+    }
+
+    /// How many certificates the provisioning server says to have issued to the phone in 30 days.
+    #[must_use]
+    pub const fn certificates_issued(mut self, number: u64) -> Self {
+        self.certificates_issued = number;
+        self
+    }
+
+    /// From now on the phone departs from the standards in this way, and is honest.
+    #[must_use]
+    pub const fn quirk(mut self, quirk: AndroidQuirk) -> Self {
+        if let Some(provisioning) = quirk.provisioning() {
+            self.provisioning = provisioning;
+        }
+        self.quirk = Some(quirk);
+        self
+    }
+
     /// From now on the phone lies in this way.
     #[must_use]
     pub const fn attack(mut self, attack: AndroidAttack) -> Self {
-        if matches!(attack, AndroidAttack::ExpiredRemoteCertificate) {
-            self.provisioning = Provisioning::Remote;
+        if let Some(provisioning) = attack.provisioning() {
+            self.provisioning = provisioning;
         }
         self.attack = Some(attack);
         self
@@ -204,6 +235,9 @@ impl VirtualAndroid {
     pub fn attest_key(&self, key: &SigningKey, challenge: &[u8], now: Timestamp) -> Vec<Vec<u8>> {
         let point = key.verifying_key().to_sec1_bytes();
         let mut description = self.key_description(challenge, now);
+        if let Some(quirk) = self.quirk {
+            quirk.key_description(&mut description);
+        }
         let forgery = self.attack.map(|attack| AndroidForgery { attack, phone: self, key, now });
         if let Some(forgery) = &forgery {
             forgery.key_description(&mut description);
@@ -213,6 +247,9 @@ impl VirtualAndroid {
             forgery.extension(&mut extension);
         }
         let mut links = self.authority.chain(&self.chip(), p256_public_key_info(&point), extension, now);
+        if let Some(quirk) = self.quirk {
+            quirk.links(now, &mut links);
+        }
         if let Some(forgery) = &forgery {
             forgery.links(&description, &mut links);
         }
@@ -264,6 +301,7 @@ impl VirtualAndroid {
             seed: self.seed.child(self.security_level.title()),
             provisioning: self.provisioning,
             security_level: self.security_level,
+            certificates_issued: self.certificates_issued,
         }
     }
 
@@ -300,6 +338,9 @@ impl VirtualAndroid {
             hardware.set(tag::BOOT_PATCH_LEVEL, asn1::integer(self.patch_level * 100 + 5));
         }
         hardware.set(tag::ROOT_OF_TRUST, root_of_trust.encode());
+        if let Some(model) = &self.model {
+            hardware.set(tag::MODEL, asn1::octet_string(model.as_bytes()));
+        }
         KeyDescription {
             attestation_version: version,
             attestation_security_level: self.security_level,

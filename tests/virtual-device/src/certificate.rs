@@ -17,6 +17,9 @@ const SECP384R1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34")
 const ECDSA_WITH_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.2");
 const ECDSA_WITH_SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.3");
 
+/// ML-DSA-65, as a key and as a signature.
+pub(crate) const ML_DSA_65: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.18");
+
 const SUBJECT_KEY_IDENTIFIER: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.14");
 const KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.15");
 const BASIC_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.19");
@@ -38,6 +41,10 @@ pub enum SignatureHash {
     Sha256,
     /// ecdsa-with-SHA384.
     Sha384,
+    /// ecdsa-with-SHA256, with parameters of NULL where there should be none.
+    Sha256WithNull,
+    /// Says that it is ML-DSA-65, and is ECDSA with SHA-256: nobody here can sign with ML-DSA.
+    MlDsaInName,
 }
 
 impl IssuerKey {
@@ -58,10 +65,10 @@ impl IssuerKey {
     }
 
     /// The DER signature over `message`.
-    fn sign(&self, hash: SignatureHash, message: &[u8]) -> Vec<u8> {
+    pub(crate) fn sign(&self, hash: SignatureHash, message: &[u8]) -> Vec<u8> {
         let digest = match hash {
-            SignatureHash::Sha256 => Sha256::digest(message).to_vec(),
             SignatureHash::Sha384 => Sha384::digest(message).to_vec(),
+            _ => Sha256::digest(message).to_vec(),
         };
         const INVARIANT: &str = "RFC 6979 signing of a digest cannot fail";
         match self {
@@ -94,6 +101,8 @@ pub struct Certificate {
     pub subject_public_key_info: Vec<u8>,
     /// The extensions in their order.
     pub extensions: Vec<Extension>,
+    /// Whether extensions write out that they are not critical, which DER forbids.
+    pub writes_defaults: bool,
 }
 
 /// An extension of a certificate.
@@ -110,10 +119,12 @@ pub struct Extension {
 impl Certificate {
     /// Signs the certificate: its DER.
     pub fn sign(&self, key: &IssuerKey, hash: SignatureHash) -> Vec<u8> {
-        let algorithm = asn1::sequence([asn1::oid(match hash {
-            SignatureHash::Sha256 => ECDSA_WITH_SHA256,
-            SignatureHash::Sha384 => ECDSA_WITH_SHA384,
-        })]);
+        let algorithm = asn1::sequence(match hash {
+            SignatureHash::Sha256 => vec![asn1::oid(ECDSA_WITH_SHA256)],
+            SignatureHash::Sha384 => vec![asn1::oid(ECDSA_WITH_SHA384)],
+            SignatureHash::Sha256WithNull => vec![asn1::oid(ECDSA_WITH_SHA256), asn1::null()],
+            SignatureHash::MlDsaInName => vec![asn1::oid(ML_DSA_65)],
+        });
         let tbs = asn1::sequence([
             asn1::explicit(0, &asn1::integer(2)),
             asn1::tlv(&[0x02], &self.serial),
@@ -122,7 +133,10 @@ impl Certificate {
             asn1::sequence([asn1::time(self.not_before), asn1::time(self.not_after)]),
             self.subject.clone(),
             self.subject_public_key_info.clone(),
-            asn1::explicit(3, &asn1::sequence(self.extensions.iter().map(Extension::encode))),
+            asn1::explicit(
+                3,
+                &asn1::sequence(self.extensions.iter().map(|one| one.encode(self.writes_defaults))),
+            ),
         ]);
         let signature = asn1::bit_string(0, &key.sign(hash, &tbs));
         asn1::sequence([tbs, algorithm, signature])
@@ -175,8 +189,8 @@ impl Extension {
         Self::new(AUTHORITY_KEY_IDENTIFIER, asn1::sequence([asn1::tlv(&[0x80], &identifier)]))
     }
 
-    fn encode(&self) -> Vec<u8> {
-        let critical = self.critical.then(|| asn1::boolean(true));
+    fn encode(&self, writes_defaults: bool) -> Vec<u8> {
+        let critical = (self.critical || writes_defaults).then(|| asn1::boolean(self.critical));
         asn1::sequence(
             [asn1::oid(self.id)].into_iter().chain(critical).chain([asn1::octet_string(&self.value)]),
         )

@@ -13,6 +13,7 @@ use countersign_core::{
 };
 
 use crate::{
+    development_key::DevelopmentKey,
     iphone::Environment,
     phone::VirtualPhone,
     seed::{Seed, SeededRandom},
@@ -30,6 +31,7 @@ pub struct VirtualDevice {
     handle: Option<KeyHandle>,
     has_app_attest_key: bool,
     app_attest_outages: u32,
+    development_key: Option<DevelopmentKey>,
     queue: VecDeque<Effect>,
     outcome: Option<Result<(), AttesterError>>,
     wake_at: Option<Duration>,
@@ -72,10 +74,24 @@ impl VirtualDevice {
             handle: None,
             has_app_attest_key: false,
             app_attest_outages: 0,
+            development_key: None,
             queue: VecDeque::new(),
             outcome: None,
             wake_at: None,
         })
+    }
+
+    /// The app is a development build, for which `key` vouches instead of the phone: it runs on a simulator. To be
+    /// called before anything else.
+    ///
+    /// # Errors
+    /// As [`Config::new`].
+    pub fn with_development_key(mut self, key: DevelopmentKey) -> Result<Self, ConfigError> {
+        self.settings.platform = Platform::Development;
+        self.config = Config::new(self.settings.clone())?;
+        self.development_key = Some(key);
+        self.restart();
+        Ok(self)
     }
 
     /// Obtains a result, or renews the one that is there, with calls that block.
@@ -175,6 +191,9 @@ impl VirtualDevice {
     /// As [`VirtualDevice::new`].
     pub fn restored_on(&self, phone: impl Into<VirtualPhone>, seed: &Seed) -> Result<Self, ConfigError> {
         let mut device = Self::new(phone, self.settings.clone(), seed)?;
+        if let Some(key) = &self.development_key {
+            device = device.with_development_key(key.clone())?;
+        }
         device.stored.clone_from(&self.stored);
         device.restart();
         Ok(device)
@@ -284,6 +303,10 @@ impl VirtualDevice {
 
     fn attest(&mut self, request: AttestRequest, now: Now) -> Result<Evidence, EvidenceFailure> {
         match (request, &mut self.phone) {
+            (AttestRequest::DevelopmentKey { message }, _) => {
+                let key = self.development_key.as_ref().ok_or(EvidenceFailure::Unsupported)?;
+                Ok(key.evidence(&message))
+            }
             (
                 AttestRequest::AppAttest { key_id, .. } | AttestRequest::AppAttestAssertion { key_id, .. },
                 VirtualPhone::Iphone(phone),

@@ -53,6 +53,8 @@ pub struct AttestingChip {
     pub provisioning: Provisioning,
     /// TEE or StrongBox, as the certificates' subjects say.
     pub security_level: SecurityLevel,
+    /// How many certificates it was issued in 30 days, if remotely.
+    pub certificates_issued: u64,
 }
 
 impl GoogleAuthority {
@@ -73,6 +75,7 @@ impl GoogleAuthority {
                 Extension::basic_constraints(true, None),
                 Extension::key_usage(0x04),
             ],
+            writes_defaults: false,
         };
         Self { seed, root_key, root }
     }
@@ -110,6 +113,7 @@ impl GoogleAuthority {
             not_after: LEAF_NOT_AFTER,
             subject_public_key_info,
             extensions: vec![Extension::new(KEY_DESCRIPTION, key_description), Extension::key_usage(0x80)],
+            writes_defaults: false,
         };
         let mut links = vec![Link { certificate: leaf, key: chip_key.clone(), hash: SignatureHash::Sha256 }];
         match chip.provisioning {
@@ -128,9 +132,7 @@ impl GoogleAuthority {
         let mut of_chip = intermediate(chip.name(), google_name("Droid CA3"), chip_key, &ca3_key);
         of_chip.serial = asn1::unsigned(&chip.number());
         (of_chip.not_before, of_chip.not_after) = (now.minus(5 * DAY), now.plus(9 * DAY));
-        // ProvisioningInfo, CBOR {1: certificates issued in the last 30 days, 3: "Countersign"}
-        let info = [&[0xa2, 0x01, 0x08, 0x03, 0x6b], b"Countersign".as_slice()].concat();
-        of_chip.extensions.push(Extension::new(PROVISIONING_INFO, info));
+        of_chip.extensions.push(chip.provisioning_info());
         let mut ca3 = intermediate(google_name("Droid CA3"), google_name("Droid CA2"), &ca3_key, &ca2_key);
         // As genuine ones have them: key usage and constraints first.
         ca3.extensions.reverse();
@@ -170,9 +172,26 @@ impl AttestingChip {
         number
     }
 
+    /// [`Self::number`] in hex, as names have it.
+    pub(crate) fn number_text(&self) -> String {
+        hex(&self.number())
+    }
+
+    /// ProvisioningInfo, CBOR `{1: certificates issued in the last 30 days, 3: "Countersign"}`.
+    pub(crate) fn provisioning_info(&self) -> Extension {
+        let issued = match u16::try_from(self.certificates_issued) {
+            Ok(number @ 0..24) => vec![number as u8],
+            Ok(number) if number < 256 => vec![0x18, number as u8],
+            Ok(number) => [&[0x19][..], &number.to_be_bytes()].concat(),
+            Err(_) => [&[0x1b][..], &self.certificates_issued.to_be_bytes()].concat(),
+        };
+        let info = [&[0xa2, 0x01][..], &issued, &[0x03, 0x6b], b"Countersign"].concat();
+        Extension::new(PROVISIONING_INFO, info)
+    }
+
     /// The subject of the chip's certificate.
     pub fn name(&self) -> Vec<u8> {
-        let (number, title) = (hex(&self.number()), self.security_level.title());
+        let (number, title) = (self.number_text(), self.security_level.title());
         match self.provisioning {
             Provisioning::Remote => {
                 name(&[(COMMON_NAME, asn1::printable(&number)), (ORGANIZATION_NAME, asn1::printable(title))])
@@ -207,6 +226,7 @@ fn intermediate(subject: Vec<u8>, issuer: Vec<u8>, key: &IssuerKey, issuer_key: 
             Extension::basic_constraints(true, None),
             Extension::key_usage(0x04),
         ],
+        writes_defaults: false,
     }
 }
 
@@ -217,11 +237,11 @@ fn root_name() -> Vec<u8> {
     ])
 }
 
-fn google_name(common_name: &str) -> Vec<u8> {
+pub(crate) fn google_name(common_name: &str) -> Vec<u8> {
     name(&[(ORGANIZATION_NAME, asn1::printable("Google LLC")), (COMMON_NAME, asn1::printable(common_name))])
 }
 
-fn factory_name(title: &str, number: &str) -> Vec<u8> {
+pub(crate) fn factory_name(title: &str, number: &str) -> Vec<u8> {
     name(&[(TITLE, asn1::utf8(title)), (SERIAL_NUMBER, asn1::printable(number))])
 }
 
@@ -248,6 +268,7 @@ mod tests {
                 seed: Seed::from_text(text),
                 provisioning: Provisioning::Remote,
                 security_level: SecurityLevel::TrustedEnvironment,
+                certificates_issued: 8,
             };
             assert_eq!(asn1::unsigned(&chip.number())[0], 0);
         }

@@ -37,6 +37,8 @@ pub mod tag {
     pub const OS_PATCH_LEVEL: u32 = 706;
     /// OCTET STRING with an AttestationApplicationId; software list.
     pub const APPLICATION_ID: u32 = 709;
+    /// OCTET STRING; for apps of the device's owner.
+    pub const MODEL: u32 = 717;
     /// INTEGER such as 20260905; from version 3.
     pub const VENDOR_PATCH_LEVEL: u32 = 718;
     /// INTEGER such as 20260905; from version 3.

@@ -24,10 +24,12 @@
 #![forbid(unsafe_code)]
 
 pub mod android;
+pub mod android_quirk;
 pub mod app_attest;
 pub mod apple_authority;
 pub mod asn1;
 pub mod certificate;
+pub mod development_key;
 pub mod device;
 pub mod enrolment;
 pub mod google_authority;
@@ -35,16 +37,21 @@ pub mod hostile;
 pub mod iphone;
 pub mod key_description;
 pub mod phone;
+pub mod receipt;
 pub mod saved;
 pub mod seed;
 pub mod session;
 
 pub use android::VirtualAndroid;
+pub use android_quirk::AndroidQuirk;
 pub use apple_authority::AppleAuthority;
+pub use development_key::DevelopmentKey;
 pub use device::VirtualDevice;
 pub use enrolment::ServiceCall;
 pub use google_authority::{GoogleAuthority, Provisioning};
-pub use hostile::{AndroidAttack, AssertionAttack, EnrolmentAttack, Expected, IphoneAttack, ProofAttack};
+pub use hostile::{
+    AndroidAttack, AssertionAttack, EnrolmentAttack, Expected, IphoneAttack, ProofAttack, ReceiptAttack,
+};
 pub use iphone::{AppAttestation, AppExtensions, Environment, VirtualIphone};
 pub use key_description::{BootState, SecurityLevel};
 pub use phone::VirtualPhone;

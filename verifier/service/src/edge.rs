@@ -21,10 +21,10 @@ use crate::service::Service;
 use crate::settings::{
     self, BodyBinding, KeyProtection, NonceDemand, ResourceSettings, RouteSettings, Settings,
 };
-use crate::store::StoreError;
+use crate::store::{Bans, StoreError};
 
 /// How often bans are read from the registry (protocol section 9).
-const DENY_LIST_INTERVAL: Duration = Duration::from_secs(10);
+pub(crate) const DENY_LIST_INTERVAL: Duration = Duration::from_secs(10);
 /// How long a deny list is good, in seconds: an edge that cannot get a newer one for this long lets nothing pass.
 const DENY_LIST_LIFETIME: u64 = 600;
 
@@ -81,6 +81,8 @@ pub(crate) async fn watch_bans(
         }
         tokio::select! {
             () = tokio::time::sleep(DENY_LIST_INTERVAL) => {}
+            // A ban of this process counts at once; the others come from the command line.
+            () = service.bans_changed.notified() => {}
             _ = stopped.changed() => return,
         }
     }
@@ -90,14 +92,15 @@ impl Service {
     /// The deny list as the registry has it now.
     pub(crate) async fn deny_list(&self) -> Result<DenyList, StoreError> {
         let now = self.clock.now();
-        let (sequence, denied) = self.store.bans(now).await?;
+        let Bans { sequence, instances, subjects } = self.store.bans(now).await?;
         Ok(DenyList {
             issuer: self.settings.issuer.as_str().to_owned(),
             sequence,
             issued_at: now,
             expires_at: now.plus(DENY_LIST_LIFETIME),
-            instances: denied.into_iter().collect(),
+            instances: instances.into_iter().collect(),
             key_ids: Default::default(),
+            subjects: subjects.into_iter().collect(),
         })
     }
 }

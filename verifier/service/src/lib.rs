@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+mod administration;
 mod attestation;
 pub mod cli;
 pub mod clock;
@@ -13,6 +14,7 @@ mod gateways;
 pub mod keys;
 pub mod policy_file;
 mod reappraisal;
+pub mod receipts;
 mod routes;
 pub mod server;
 mod service;

@@ -45,14 +45,17 @@ pub struct Metrics {
     requests: Family<3>,
     durations: Mutex<BTreeMap<[String; 2], Histogram>>,
     appraisals: Family<3>,
+    observed_refusals: Family<2>,
     edge_decisions: Family<3>,
     store_errors: Family<1>,
+    receipt_exchanges: Family<1>,
     reappraisals: Family<1>,
     status_list_refreshes: Family<1>,
     status_list_as_of: AtomicU64,
     mass_withdrawals: AtomicU64,
     withdrawn_instances: AtomicU64,
     refusals_not_recorded: AtomicU64,
+    admin_key_failures: Family<1>,
 }
 
 impl Metrics {
@@ -68,6 +71,12 @@ impl Metrics {
         self.appraisals.add([purpose, verdict, reason]);
     }
 
+    /// An app that is only observed passed a device that would have been refused: app (by its name in the policy), and
+    /// one of the constraints that decided.
+    pub fn observed_refusal(&self, client_id: &str, constraint: &'static str) {
+        self.observed_refusals.add([client_id, constraint]);
+    }
+
     /// The edge decided: resource (by its name in the settings), verdict, reason.
     pub fn edge_decision(&self, resource: &str, verdict: &'static str, reason: &'static str) {
         self.edge_decisions.add([resource, verdict, reason]);
@@ -78,9 +87,19 @@ impl Metrics {
         self.refusals_not_recorded.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// A call of the administration came without a good key.
+    pub fn admin_key_failure(&self, reason: &'static str) {
+        self.admin_key_failures.add([reason]);
+    }
+
     /// The store could not be used.
     pub fn store_error(&self, reason: &'static str) {
         self.store_errors.add([reason]);
+    }
+
+    /// A receipt of App Attest was to be exchanged: what came of it.
+    pub fn receipt_exchange(&self, outcome: &'static str) {
+        self.receipt_exchanges.add([outcome]);
     }
 
     /// An instance stands otherwise after a re-appraisal: `withdrawn`, `restored`, `lowered` or `raised`.
@@ -130,6 +149,12 @@ impl Metrics {
             "Enrolments and renewals decided.",
             ["purpose", "verdict", "reason"],
         );
+        self.observed_refusals.write(
+            &mut text,
+            "countersign_observed_refusals_total",
+            "Constraints for which devices would be refused if their app were not only observed.",
+            ["client_id", "constraint"],
+        );
         self.edge_decisions.write(
             &mut text,
             "countersign_edge_decisions_total",
@@ -140,6 +165,18 @@ impl Metrics {
             &mut text,
             "countersign_store_errors_total",
             "Uses of the database that failed.",
+            ["reason"],
+        );
+        self.receipt_exchanges.write(
+            &mut text,
+            "countersign_receipt_exchanges_total",
+            "Receipts of App Attest that were to be exchanged.",
+            ["outcome"],
+        );
+        self.admin_key_failures.write(
+            &mut text,
+            "countersign_admin_key_failures_total",
+            "Calls of the administration without a good key.",
             ["reason"],
         );
         self.reappraisals.write(

@@ -156,7 +156,7 @@ impl Run {
         if self.text("required_level") == Some("STRONGBOX") {
             policy += "minimum_protection = 'strongbox'\n";
         }
-        policy += "[danger]\n";
+        policy += "[danger]\nweak_keys = ['key-algorithm', 'key-curve', 'key-purpose', 'key-digest']\n";
         if self.text("environment") == Some("development") {
             policy += "app_attest_environments = ['development']\n";
         }

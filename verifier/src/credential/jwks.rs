@@ -217,6 +217,11 @@ mod tests {
         assert_eq!(decode(&ED.replace("\"kid\"", "\"d\":\"x\",\"kid\"")), Err(JwksError::PrivateKey));
         assert_eq!(decode(&ED.replace("11qY", "")), Err(JwksError::Malformed));
         assert_eq!(decode(&ED.replace("\"a\"", "1")), Err(JwksError::Malformed));
+        assert_eq!(
+            decode(&ED.replace("\"kid\"", "\"crv\":\"P-256\",\"kid\"")),
+            Err(JwksError::Malformed),
+            "twice"
+        );
         assert_eq!(decode("1"), Err(JwksError::Malformed));
         assert_eq!(Jwks::decode(b"[]").err(), Some(JwksError::Malformed));
         assert_eq!(Jwks::decode(&vec![b' '; MAX_JWKS + 1]).err(), Some(JwksError::TooLarge));

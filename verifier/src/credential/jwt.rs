@@ -60,7 +60,7 @@ pub enum AccessTokenError {
     UnknownKey,
     /// The signature does not verify, or `alg` is not the key's.
     Signature,
-    /// A required claim is missing or of the wrong type.
+    /// A required claim is missing or of the wrong type, or `exp` is not after `iat`.
     Claims,
     /// `aud` does not contain the resource identifier.
     Audience,
@@ -136,6 +136,9 @@ impl<'a> UnverifiedAccessToken<'a> {
         };
         let issued_at = time("iat")?.ok_or(AccessTokenError::Claims)?;
         let expires_at = time("exp")?.ok_or(AccessTokenError::Claims)?;
+        if expires_at <= issued_at {
+            return Err(AccessTokenError::Claims);
+        }
         text("jti")?;
         let scopes = match claims.get("scope") {
             None => Vec::new(),

@@ -2,3 +2,5 @@
 
 pub mod jwks;
 pub mod jwt;
+#[cfg(test)]
+mod jwt_attacks;

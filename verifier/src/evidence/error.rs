@@ -56,6 +56,18 @@ pub enum EvidenceError {
         /// Which certificate, counted from the leaf, which is 0.
         index: usize,
     },
+    /// A certificate above the leaf is that of an attestation key which an app made (purpose ATTEST_KEY): genuine, but
+    /// chains of such keys are not accepted.
+    AttestKeyChain {
+        /// Which certificate, counted from the leaf, which is 0.
+        index: usize,
+    },
+    /// A ProvisioningInfo stands elsewhere than directly above the leaf: somebody issued certificates below a key
+    /// that was provisioned to sign leaves only.
+    MisplacedProvisioningInfo {
+        /// Which certificate, counted from the leaf, which is 0.
+        index: usize,
+    },
     /// The KeyDescription is not DER of its schema.
     MalformedKeyDescription,
     /// The tags of an authorization list do not ascend, or one stands twice.
@@ -97,6 +109,8 @@ impl EvidenceError {
             Self::UnsupportedKey => "evidence_unsupported_key",
             Self::MissingKeyDescription => "evidence_missing_key_description",
             Self::MisplacedKeyDescription { .. } => "evidence_misplaced_key_description",
+            Self::AttestKeyChain { .. } => "evidence_attest_key_chain",
+            Self::MisplacedProvisioningInfo { .. } => "evidence_misplaced_provisioning_info",
             Self::MalformedKeyDescription => "evidence_malformed_key_description",
             Self::UnorderedKeyDescription => "evidence_unordered_key_description",
             Self::ChallengeMismatch => "evidence_challenge_mismatch",
@@ -135,6 +149,14 @@ impl EvidenceError {
             Self::MissingKeyDescription => "The leaf certificate carries no key description.".to_owned(),
             Self::MisplacedKeyDescription { index } => {
                 format!("Certificate {index} carries a key description; only the leaf may.")
+            }
+            Self::AttestKeyChain { index } => {
+                format!(
+                    "Certificate {index} is of an attestation key that an app made; such chains are not accepted."
+                )
+            }
+            Self::MisplacedProvisioningInfo { index } => {
+                format!("Certificate {index} carries provisioning info; only the one above the leaf may.")
             }
             Self::MalformedKeyDescription => "The key description is malformed.".to_owned(),
             Self::UnorderedKeyDescription => {
@@ -185,6 +207,9 @@ fn explain_chain(error: ChainError) -> String {
         }
         ChainError::UnknownCriticalExtension { index } => {
             format!("Certificate {index} has a critical extension that is not known here.")
+        }
+        ChainError::MlDsa { index } => {
+            format!("Certificate {index} is signed with ML-DSA, which this version does not verify.")
         }
         ChainError::LeafIsAuthority => "The leaf is marked as a certification authority.".to_owned(),
     }

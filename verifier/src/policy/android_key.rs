@@ -1,32 +1,46 @@
 //! How the constraints read Android key attestation. Only what secure hardware enforces counts, except for the
 //! application's identity, which Android itself asserts.
 
+use countersign_core::time::Timestamp;
 use countersign_core::token::result::Protection;
 
 use super::Finding;
 use super::app::{AndroidApp, AppPolicy};
+use super::circumstances::Circumstances;
 use super::constraint::Constraint;
 use super::danger::Danger;
+use crate::boot_keys::BootKeys;
 use crate::evidence::android_key::{
     AndroidKeyClaims, ApplicationId, AuthorizationList, BootState, Digest, EcCurve, KeyAlgorithm, KeyOrigin,
-    KeyPurpose, Provisioning, SecurityLevel,
+    KeyPurpose, Provisioning, RootOfTrust, SecurityLevel,
 };
 use crate::evidence::{AttestedKey, VerifiedEvidence};
+use crate::leniency::Leniency;
+
+/// What a policy says of an app's Android devices.
+#[derive(Clone, Copy)]
+pub(super) struct Rules<'p> {
+    pub(super) app: &'p AppPolicy,
+    pub(super) boot_keys: &'p BootKeys,
+    pub(super) danger: &'p Danger,
+}
 
 pub(super) fn findings(
     claims: &AndroidKeyClaims,
     evidence: &VerifiedEvidence,
-    app: &AppPolicy,
-    danger: &Danger,
+    rules: Rules<'_>,
+    circumstances: &Circumstances<'_>,
+    now: Timestamp,
 ) -> Vec<Finding> {
-    let hardware = &claims.hardware_enforced;
+    let (app, hardware) = (rules.app, &claims.hardware_enforced);
     vec![
         app_identity(claims, app),
         security_level(claims, evidence.protection(), app),
         strongbox_in_chain(claims),
-        boot_state(hardware, danger),
+        boot_state(hardware, rules),
         device_locked(hardware),
         os_patch_level(hardware, app),
+        os_patch_age(hardware, app, now),
         os_version(hardware, app),
         key_origin(hardware),
         key_purpose(hardware),
@@ -36,6 +50,9 @@ pub(super) fn findings(
         application_bound(claims),
         known_tags(claims),
         remote_provisioning(claims.provisioning),
+        certificates_issued(claims, app),
+        attestation_key_sharing(claims, app, circumstances),
+        leniencies(claims),
         revocation_checked(claims),
     ]
 }
@@ -82,26 +99,56 @@ fn security_level(claims: &AndroidKeyClaims, protection: Protection, app: &AppPo
 }
 
 fn strongbox_in_chain(claims: &AndroidKeyClaims) -> Finding {
-    let claimed = claims.keymint_security_level == SecurityLevel::StrongBox;
+    let claimed = [claims.attestation_security_level, claims.keymint_security_level]
+        .contains(&SecurityLevel::StrongBox);
     let explanation = match (claimed, claims.strongbox_in_chain) {
-        (false, _) => "The key does not claim to be in a StrongBox.",
+        (false, _) => "Nothing claims to be in a StrongBox.",
         (true, true) => "The chain says that the attestation key is in a StrongBox.",
-        (true, false) => "The key claims to be in a StrongBox, but its chain is not of one.",
+        (true, false) => "The key or its attestation claims a StrongBox, but the chain is not of one.",
     };
     Finding::new(Constraint::StrongboxInChain, !claimed || claims.strongbox_in_chain, explanation)
 }
 
-fn boot_state(hardware: &AuthorizationList, danger: &Danger) -> Finding {
-    let Some(root_of_trust) = &hardware.root_of_trust else {
-        return Finding::new(Constraint::BootState, false, "Secure hardware does not report what booted.");
+fn boot_state(hardware: &AuthorizationList, rules: Rules<'_>) -> Finding {
+    let (satisfied, explanation) = match &hardware.root_of_trust {
+        None => (false, "Secure hardware does not report what booted.".to_owned()),
+        Some(root_of_trust) if root_of_trust.verified_boot_state == BootState::SelfSigned => {
+            self_signed(root_of_trust, hardware.model.as_deref(), rules)
+        }
+        Some(root_of_trust) => {
+            let state = root_of_trust.verified_boot_state;
+            (state == BootState::Verified, format!("The verified boot state is {state}."))
+        }
     };
-    let state = root_of_trust.verified_boot_state;
-    let satisfied = match state {
-        BootState::Verified => true,
-        BootState::SelfSigned => danger.self_signed_boot_keys.contains(&root_of_trust.verified_boot_key),
-        _ => false,
+    Finding::new(Constraint::BootState, satisfied, explanation)
+}
+
+/// Another system than the vendor's, under a locked boot loader: without the lock, anything can be booted next.
+fn self_signed(root_of_trust: &RootOfTrust, model: Option<&str>, rules: Rules<'_>) -> (bool, String) {
+    if !root_of_trust.device_locked {
+        return (false, "The system is not the vendor's, and the boot loader is not locked.".to_owned());
+    }
+    if rules.danger.self_signed_boot_keys.contains(&root_of_trust.verified_boot_key) {
+        return (
+            true,
+            "The verified boot state is self-signed, with a key that the policy accepts.".to_owned(),
+        );
+    }
+    let Some(entry) = rules.boot_keys.signer_of(root_of_trust) else {
+        return (false, "The verified boot state is self-signed, with a key that is not known.".to_owned());
     };
-    Finding::new(Constraint::BootState, satisfied, format!("The verified boot state is {state}."))
+    let system = &entry.name;
+    // Systems have a key for each model, so the key says the model already. Only where secure hardware attests another
+    // one is something wrong.
+    if let Some(model) =
+        model.filter(|model| !entry.models.is_empty() && !entry.models.iter().any(|m| m == model))
+    {
+        return (false, format!("The system is signed as {system} for another model than {model}."));
+    }
+    match rules.app.boot_keys.contains(system) {
+        true => (true, format!("The system is {system}, under a locked boot loader; the app accepts it.")),
+        false => (false, format!("The system is {system}, which the app does not accept.")),
+    }
 }
 
 fn device_locked(hardware: &AuthorizationList) -> Finding {
@@ -123,6 +170,24 @@ fn os_patch_level(hardware: &AuthorizationList, app: &AppPolicy) -> Finding {
         (_, None) => (true, "Any patch level is accepted.".to_owned()),
     };
     Finding::new(Constraint::OsPatchLevel, satisfied, explanation)
+}
+
+/// Measured when the device is appraised, so a phone that gets no more updates falls out by itself.
+fn os_patch_age(hardware: &AuthorizationList, app: &AppPolicy, now: Timestamp) -> Finding {
+    let (satisfied, explanation) = match (hardware.os_patch_level, app.maximum_os_patch_age) {
+        (Some(level), Some(maximum)) => {
+            let age = level.age_in_days(now);
+            (
+                age <= maximum,
+                format!("The patch level {level} is {age} days old, the oldest accepted {maximum}."),
+            )
+        }
+        (None, Some(maximum)) => {
+            (false, format!("The patch level is unknown, the oldest accepted is {maximum} days old."))
+        }
+        (_, None) => (true, "A patch level of any age is accepted.".to_owned()),
+    };
+    Finding::new(Constraint::OsPatchAge, satisfied, explanation)
 }
 
 fn os_version(hardware: &AuthorizationList, app: &AppPolicy) -> Finding {
@@ -159,19 +224,20 @@ fn key_purpose(hardware: &AuthorizationList) -> Finding {
 }
 
 fn key_algorithm(hardware: &AuthorizationList, key: &AttestedKey) -> Finding {
-    Finding::new(
-        Constraint::KeyAlgorithm,
-        hardware.algorithm == Some(KeyAlgorithm::Ec) && key.as_p256().is_some(),
-        format!("The key's algorithm is {}.", named(hardware.algorithm)),
-    )
+    let explanation = match (hardware.algorithm, hardware.ml_dsa_variant) {
+        (Some(KeyAlgorithm::MlDsa), Some(variant)) => {
+            format!("The key's algorithm is {variant}, for which there are no proofs yet.")
+        }
+        (algorithm, _) => format!("The key's algorithm is {}.", named(algorithm)),
+    };
+    let satisfied = hardware.algorithm == Some(KeyAlgorithm::Ec) && key.as_p256().is_some();
+    Finding::new(Constraint::KeyAlgorithm, satisfied, explanation)
 }
 
-/// Before Keymaster 2 a curve was named by the key's size alone.
 fn key_curve(hardware: &AuthorizationList, key: &AttestedKey) -> Finding {
-    let by_size = hardware.ec_curve.is_none() && hardware.key_size == Some(256);
     Finding::new(
         Constraint::KeyCurve,
-        (hardware.ec_curve == Some(EcCurve::P256) || by_size) && key.as_p256().is_some(),
+        hardware.ec_curve == Some(EcCurve::P256) && key.as_p256().is_some(),
         format!("The key's curve is {}.", named(hardware.ec_curve)),
     )
 }
@@ -208,6 +274,56 @@ fn remote_provisioning(provisioning: Provisioning) -> Finding {
         Provisioning::Unknown => "The chain does not say how the attestation key was provisioned.",
     };
     Finding::new(Constraint::RemoteProvisioning, provisioning == Provisioning::Remote, explanation)
+}
+
+/// What the provisioning server does not say is unknown, and speaks against nobody; what it says and cannot be read
+/// does.
+fn certificates_issued(claims: &AndroidKeyClaims, app: &AppPolicy) -> Finding {
+    let issued = claims.provisioning_info.as_ref().map(|info| info.certificates_issued);
+    let (satisfied, explanation) = match (issued, app.maximum_certificates_issued) {
+        (_, None) => (true, "Any number of issued certificates is accepted.".to_owned()),
+        (Some(Some(issued)), Some(maximum)) => (
+            issued <= maximum,
+            format!(
+                "The device was issued {issued} certificates in 30 days, at most {maximum} are accepted."
+            ),
+        ),
+        (Some(None), Some(_)) => {
+            (false, "The provisioning info does not say how many certificates were issued.".to_owned())
+        }
+        (None, Some(_)) => (true, "The chain has no provisioning info.".to_owned()),
+    };
+    Finding::new(Constraint::CertificatesIssued, satisfied, explanation)
+}
+
+fn attestation_key_sharing(
+    claims: &AndroidKeyClaims,
+    app: &AppPolicy,
+    circumstances: &Circumstances<'_>,
+) -> Finding {
+    let limits = app.maximum_instances_per_certificate;
+    let maximum = match claims.provisioning {
+        Provisioning::Factory => limits.factory,
+        Provisioning::Remote | Provisioning::Unknown => limits.remote,
+    };
+    let (satisfied, explanation) = match (circumstances.instances_of_certificate, maximum) {
+        (Some(instances), Some(maximum)) => (
+            instances <= maximum,
+            format!("The attestation key vouches for {instances} instances, at most {maximum} are accepted."),
+        ),
+        (None, Some(_)) => (true, "How many instances share the attestation key is unknown.".to_owned()),
+        (_, None) => (true, "Any number of instances may share the attestation key.".to_owned()),
+    };
+    Finding::new(Constraint::AttestationKeySharing, satisfied, explanation)
+}
+
+fn leniencies(claims: &AndroidKeyClaims) -> Finding {
+    let names: Vec<_> = claims.leniencies.iter().map(Leniency::name).collect();
+    let explanation = match names.as_slice() {
+        [] => "The evidence is as the standards have it.".to_owned(),
+        names => format!("The evidence departs from the standards in known ways: {}.", names.join(", ")),
+    };
+    Finding::new(Constraint::Leniencies, names.is_empty(), explanation)
 }
 
 fn revocation_checked(claims: &AndroidKeyClaims) -> Finding {

@@ -23,6 +23,23 @@ pub enum AppMode {
     Development,
 }
 
+/// Most instances per attestation key, by how the key was provisioned; None: any number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InstancesPerCertificate {
+    /// Keys provisioned remotely, and those of which the chain does not say. Such a key belongs to one app on one device
+    /// for some days: more than a few instances are reinstallations, or many devices behind one key.
+    pub remote: Option<u32>,
+    /// Keys burnt in at the factory. Each is shared by 100,000 phones and more, so that none by default: a number can be
+    /// set by who knows how many phones the app is on.
+    pub factory: Option<u32>,
+}
+
+impl Default for InstancesPerCertificate {
+    fn default() -> Self {
+        Self { remote: Some(10), factory: None }
+    }
+}
+
 /// What is asked of one app's devices.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppPolicy {
@@ -40,8 +57,19 @@ pub struct AppPolicy {
     pub minimum_protection: Protection,
     /// Oldest patch level of Android; None: any.
     pub minimum_os_patch: Option<PatchLevel>,
+    /// Greatest age of Android's patch level in days; None: any.
+    pub maximum_os_patch_age: Option<u64>,
+    /// Names of the systems beside the vendors' that are accepted where the boot loader is locked, as the list of
+    /// [`BootKeys`](crate::boot_keys::BootKeys) names them: `GrapheneOS`.
+    pub boot_keys: Vec<String>,
+    /// Most certificates that the provisioning server may have issued to the device in 30 days; None: any number.
+    pub maximum_certificates_issued: Option<u64>,
+    /// Most instances that may be attested with the same attestation key.
+    pub maximum_instances_per_certificate: InstancesPerCertificate,
     /// Accepted sources of the app on Apple's platforms, where the system tells.
     pub validation_categories: Vec<ValidationCategory>,
+    /// Most keys that Apple may have counted on the device in 30 days, as its receipts say; None: any.
+    pub maximum_risk_metric: Option<u64>,
     /// Oldest version of Android, 160000 for 16; None: any.
     pub minimum_android_version: Option<u64>,
     /// Oldest version of iOS or macOS, such as `17.4`; None: any.
@@ -77,7 +105,12 @@ impl AppPolicy {
             enforcements: Enforcements::default(),
             minimum_protection: Protection::Tee,
             minimum_os_patch: None,
+            maximum_os_patch_age: None,
+            boot_keys: Vec::new(),
+            maximum_certificates_issued: None,
+            maximum_instances_per_certificate: InstancesPerCertificate::default(),
             validation_categories: vec![ValidationCategory::APP_STORE, ValidationCategory::TEST_FLIGHT],
+            maximum_risk_metric: None,
             minimum_android_version: None,
             minimum_apple_version: None,
             minimum_app_version: None,

@@ -19,6 +19,15 @@ pub enum Enforcement {
 }
 
 impl Enforcement {
+    /// The name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Require => "require",
+            Self::Warn => "warn",
+            Self::Ignore => "ignore",
+        }
+    }
+
     /// The enforcement of this name: `require`, `warn` or `ignore`.
     pub fn from_name(name: &str) -> Option<Self> {
         match name {
@@ -28,6 +37,15 @@ impl Enforcement {
             _ => None,
         }
     }
+}
+
+/// A list of [`Danger`](super::Danger) that names constraints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OptOut {
+    /// [`Danger::weak_devices`](super::Danger::weak_devices): without these a device's own word is worth nothing.
+    WeakDevices,
+    /// [`Danger::weak_keys`](super::Danger::weak_keys): without these somebody else may hold the key or its vouchers.
+    WeakKeys,
 }
 
 macro_rules! constraints {
@@ -69,6 +87,12 @@ constraints! {
     Environment "environment" Require,
     /// The app came from an accepted source, where the system tells (iOS 27 on).
     ValidationCategory "validation-category" Require,
+    /// The system tells where the app came from (iOS 27 on).
+    ValidationCategoryPresent "validation-category-present" Ignore,
+    /// The attestation came with a receipt for the same key, signed by Apple.
+    Receipt "receipt" Warn,
+    /// Apple counts no more attested keys on the device than the app's maximum, if it has one.
+    RiskMetric "risk-metric" Warn,
     /// Attestation and key are in hardware of the same level, at least the app's minimum.
     SecurityLevel "security-level" Require,
     /// A claim of StrongBox is backed by the chain.
@@ -79,6 +103,8 @@ constraints! {
     DeviceLocked "device-locked" Require,
     /// The system's patch level is at least the app's minimum, if it has one.
     OsPatchLevel "os-patch-level" Require,
+    /// The system's patch level is not older than the app's maximum age, if it has one.
+    OsPatchAge "os-patch-age" Require,
     /// The key was generated inside secure hardware.
     KeyOrigin "key-origin" Require,
     /// The key may sign, and nothing else but verify.
@@ -95,6 +121,12 @@ constraints! {
     KnownTags "known-tags" Warn,
     /// The attestation key was provisioned remotely, not at the factory.
     RemoteProvisioning "remote-provisioning" Ignore,
+    /// The provisioning server did not issue more certificates to the device than the app's maximum, if it has one.
+    CertificatesIssued "certificates-issued" Warn,
+    /// No more instances than the app's maximum were attested with the same attestation key.
+    AttestationKeySharing "attestation-key-sharing" Warn,
+    /// No departure from the standards had to be tolerated.
+    Leniencies "leniencies" Ignore,
     /// The certificates were looked up in a status list.
     RevocationChecked "revocation-checked" Warn,
     /// The status list is not older than the app accepts.
@@ -137,10 +169,23 @@ impl Constraint {
         matches!(self, Self::Client | Self::DevelopmentMode)
     }
 
-    /// Whether enforcing less than its default lets devices in whose own word is worth nothing: a policy can do so
-    /// only through [`Danger::weak_devices`](super::Danger::weak_devices).
-    pub const fn guards_the_device(self) -> bool {
-        matches!(self, Self::BootState | Self::DeviceLocked | Self::SecurityLevel)
+    /// The opt-out that has to name it before a policy can enforce it less than by default; None where a policy is
+    /// free to.
+    pub const fn opt_out(self) -> Option<OptOut> {
+        match self {
+            Self::BootState | Self::DeviceLocked | Self::SecurityLevel | Self::BootKeyContinuity => {
+                Some(OptOut::WeakDevices)
+            }
+            Self::Environment
+            | Self::KeyOrigin
+            | Self::KeyPurpose
+            | Self::KeyAlgorithm
+            | Self::KeyCurve
+            | Self::KeyDigest
+            | Self::ApplicationBound
+            | Self::RevocationChecked => Some(OptOut::WeakKeys),
+            _ => None,
+        }
     }
 }
 
@@ -173,8 +218,13 @@ impl Enforcements {
         self.stated(constraint, platform).unwrap_or(constraint.default_enforcement())
     }
 
+    /// All that is said: constraint, platform (None: those without their own) and enforcement, in a fixed order.
+    pub fn iter(&self) -> impl Iterator<Item = (Constraint, Option<Platform>, Enforcement)> {
+        self.0.iter().map(|((constraint, platform), enforcement)| (*constraint, *platform, *enforcement))
+    }
+
     /// How a constraint is enforced on a platform, if anything is said of it.
-    pub(super) fn stated(&self, constraint: Constraint, platform: Platform) -> Option<Enforcement> {
+    pub fn stated(&self, constraint: Constraint, platform: Platform) -> Option<Enforcement> {
         self.0.get(&(constraint, Some(platform))).or_else(|| self.0.get(&(constraint, None))).copied()
     }
 }
@@ -199,9 +249,15 @@ mod tests {
             .map(|constraint| constraint.label())
             .collect();
         let expected = [
+            "validation-category-present",
+            "receipt",
+            "risk-metric",
             "strongbox-in-chain",
             "known-tags",
             "remote-provisioning",
+            "certificates-issued",
+            "attestation-key-sharing",
+            "leniencies",
             "revocation-checked",
             "environment-warned",
             "platform-evidence",

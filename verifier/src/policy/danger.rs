@@ -1,13 +1,13 @@
 //! Every opt-out of the policy, in one place.
 
-use super::constraint::{Constraint, Enforcement};
+use super::constraint::{Constraint, Enforcement, OptOut};
 use crate::anchors::{AnchorError, TrustAnchors};
 use crate::evidence::app_attest::AppAttestEnvironment;
 
 /// What a policy accepts although it should not. Empty by default; anything in it deserves a reason in writing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Danger {
-    /// Certificate files (PEM or DER) trusted as roots of App Attest: virtual devices.
+    /// Certificate files (PEM or DER) trusted as roots of App Attest and its receipts: virtual devices.
     pub app_attest_roots: Vec<Vec<u8>>,
     /// Certificate files (PEM or DER) trusted as roots of Android key attestation: virtual devices.
     pub android_key_roots: Vec<Vec<u8>>,
@@ -15,9 +15,11 @@ pub struct Danger {
     pub app_attest_environments: Vec<AppAttestEnvironment>,
     /// Verified boot keys of other systems than the vendor's, accepted when the boot loader is locked.
     pub self_signed_boot_keys: Vec<Vec<u8>>,
-    /// Constraints on the device itself (boot state, lock, security level) that apps may enforce less than by
+    /// Constraints on the device itself (boot state and key, lock, security level) that apps may enforce less than by
     /// default. What is not named here stays as strict as its default, whatever an app says.
     pub weak_devices: Vec<Constraint>,
+    /// Constraints on the attested key and its certificates that apps may enforce less than by default, likewise.
+    pub weak_keys: Vec<Constraint>,
 }
 
 impl Danger {
@@ -27,12 +29,13 @@ impl Danger {
     }
 
     /// How a constraint is enforced for which an app asks `wanted`.
-    pub(super) fn enforcement(&self, constraint: Constraint, wanted: Enforcement) -> Enforcement {
-        if constraint.guards_the_device() && !self.weak_devices.contains(&constraint) {
-            wanted.max(constraint.default_enforcement())
-        } else {
-            wanted
-        }
+    pub fn enforcement(&self, constraint: Constraint, wanted: Enforcement) -> Enforcement {
+        let named = match constraint.opt_out() {
+            None => return wanted,
+            Some(OptOut::WeakDevices) => &self.weak_devices,
+            Some(OptOut::WeakKeys) => &self.weak_keys,
+        };
+        if named.contains(&constraint) { wanted } else { wanted.max(constraint.default_enforcement()) }
     }
 
     /// Whether keys attested in this environment are accepted.
@@ -48,7 +51,14 @@ impl Danger {
     /// # Errors
     /// [`AnchorError`] for the first file that holds no usable root.
     pub fn trust_anchors(&self) -> Result<TrustAnchors, AnchorError> {
-        let mut anchors = TrustAnchors::embedded();
+        self.trust_anchors_beside(TrustAnchors::embedded())
+    }
+
+    /// `anchors` and the roots named here.
+    ///
+    /// # Errors
+    /// As [`Danger::trust_anchors`].
+    pub fn trust_anchors_beside(&self, mut anchors: TrustAnchors) -> Result<TrustAnchors, AnchorError> {
         for file in &self.app_attest_roots {
             anchors.danger_add_app_attest_roots(file)?;
         }

@@ -13,19 +13,23 @@ mod cohort;
 mod constraint;
 mod danger;
 mod history;
+mod rationale;
 mod trust_vector;
 
 use std::collections::BTreeMap;
 
 use countersign_core::time::Timestamp;
 
+use crate::boot_keys::BootKeys;
 use crate::evidence::{Claims, EvidenceSet, Platform};
 
-pub use self::app::{AndroidApp, AppMode, AppPolicy, AppleApp, MAXIMUM_REVOCATION_AGE};
+pub use self::app::{
+    AndroidApp, AppMode, AppPolicy, AppleApp, InstancesPerCertificate, MAXIMUM_REVOCATION_AGE,
+};
 pub use self::appraisal::{Appraisal, Outcome, Tier};
 pub use self::circumstances::Circumstances;
 pub use self::cohort::Cohort;
-pub use self::constraint::{Constraint, Enforcement, Enforcements};
+pub use self::constraint::{Constraint, Enforcement, Enforcements, OptOut};
 pub use self::danger::Danger;
 pub use self::history::History;
 
@@ -50,13 +54,20 @@ pub struct AppraisalPolicy {
     id: String,
     apps: BTreeMap<String, AppPolicy>,
     template: AppPolicy,
+    boot_keys: BootKeys,
     danger: Danger,
 }
 
 impl AppraisalPolicy {
     /// A policy without apps: it refuses everything. `id` names it, with its version, in results.
     pub fn new(id: impl Into<String>) -> Self {
-        Self { id: id.into(), apps: BTreeMap::new(), template: AppPolicy::new(""), danger: Danger::default() }
+        Self {
+            id: id.into(),
+            apps: BTreeMap::new(),
+            template: AppPolicy::new(""),
+            boot_keys: BootKeys::default(),
+            danger: Danger::default(),
+        }
     }
 
     /// Adds an app, or replaces the one with the same client identifier.
@@ -76,6 +87,13 @@ impl AppraisalPolicy {
     /// An app under the rules that hold for every app, not yet added and without identities of its own.
     pub fn new_app(&self, client_id: impl Into<String>) -> AppPolicy {
         AppPolicy { client_id: client_id.into(), ..self.template.clone() }
+    }
+
+    /// Replaces the known verified boot keys. An app accepts those systems that it names.
+    #[must_use]
+    pub fn with_boot_keys(mut self, boot_keys: BootKeys) -> Self {
+        self.boot_keys = boot_keys;
+        self
     }
 
     /// Replaces all opt-outs.
@@ -100,9 +118,19 @@ impl AppraisalPolicy {
         self.apps.values()
     }
 
+    /// The known verified boot keys.
+    pub const fn boot_keys(&self) -> &BootKeys {
+        &self.boot_keys
+    }
+
     /// The opt-outs.
     pub const fn danger(&self) -> &Danger {
         &self.danger
+    }
+
+    /// How a constraint is enforced for an app on a platform, outside of its cohorts.
+    pub fn enforcement(&self, app: &AppPolicy, constraint: Constraint, platform: Platform) -> Enforcement {
+        self.danger.enforcement(constraint, app.enforcement(constraint, platform, None))
     }
 
     /// Appraises evidence that was sent under `client_id`, in the light of what else is known.
@@ -152,10 +180,14 @@ impl AppraisalPolicy {
             match evidence.claims() {
                 Claims::AppAttest(claims) => findings.extend(app_attest::findings(claims, app, &self.danger)),
                 Claims::AndroidKey(claims) => {
-                    findings.extend(android_key::findings(claims, evidence, app, &self.danger));
+                    let rules = android_key::Rules { app, boot_keys: &self.boot_keys, danger: &self.danger };
+                    findings.extend(android_key::findings(claims, evidence, rules, circumstances, now));
                 }
                 Claims::DevelopmentKey(_) => findings.extend(development_key_findings(app)),
             }
+        }
+        if platform == Platform::Apple {
+            findings.extend(app_attest::risk_metric(circumstances.risk_metric, app));
         }
         findings.extend(circumstances::findings(circumstances, evidence, app, platform, now));
         if let Some(evidence) = evidence {

@@ -41,28 +41,35 @@ const fn meaning(constraint: Constraint) -> (TrustClaim, i8, i8) {
     match constraint {
         // 97: not recognised.
         Constraint::Client | Constraint::DevelopmentMode => (InstanceIdentity, 97, 97),
-        // 96: known to be untrustworthy. Continuity is about being the instance that it was.
+        // 96: known to be untrustworthy. Continuity is about being the instance that it was;
+        // receipt and metric are about one device that poses as many.
         Constraint::OsVersionContinuity
         | Constraint::PatchLevelContinuity
         | Constraint::AppVersionContinuity
-        | Constraint::BootKeyContinuity => (InstanceIdentity, 96, -33),
+        | Constraint::BootKeyContinuity
+        | Constraint::Receipt
+        | Constraint::RiskMetric => (InstanceIdentity, 96, -33),
         // 96: contraindicated executables; 33: not recognised; 32: known to have bugs.
         Constraint::AppIdentity
         | Constraint::Environment
         | Constraint::ValidationCategory
+        | Constraint::ValidationCategoryPresent
         | Constraint::BootState => (Executables, 96, 33),
         Constraint::AppVersion | Constraint::EnvironmentRefused | Constraint::EnvironmentWarned => {
             (Executables, 96, 32)
         }
         // 96: cannot be supported; 32: known vulnerabilities; 36: what matters to security is not known.
-        Constraint::DeviceLocked | Constraint::OsPatchLevel | Constraint::OsVersion => {
-            (Configuration, 96, 32)
-        }
-        Constraint::KnownTags => (Configuration, 96, 36),
+        Constraint::DeviceLocked
+        | Constraint::OsPatchLevel
+        | Constraint::OsPatchAge
+        | Constraint::OsVersion => (Configuration, 96, 32),
+        Constraint::KnownTags | Constraint::Leniencies => (Configuration, 96, 36),
         // 97: not recognised; 96: contraindicated; 32: genuine, but known to be weak.
         Constraint::SecurityLevel | Constraint::PlatformEvidence => (Hardware, 97, 32),
         Constraint::StrongboxInChain
         | Constraint::RemoteProvisioning
+        | Constraint::CertificatesIssued
+        | Constraint::AttestationKeySharing
         | Constraint::RevocationChecked
         | Constraint::RevocationFresh => (Hardware, 96, 32),
         // 96: secrets are not kept; 32: not by hardware.

@@ -286,6 +286,7 @@ impl Scene {
             expires_at: NOW.plus(600),
             instances: Default::default(),
             key_ids: Default::default(),
+            subjects: Default::default(),
         };
         change(&mut list);
         list

@@ -2,7 +2,7 @@
 
 use const_oid::{
     ObjectIdentifier,
-    db::rfc4519::{C, COMMON_NAME, ORGANIZATION_NAME, ORGANIZATIONAL_UNIT_NAME},
+    db::rfc4519::{C, COMMON_NAME, ORGANIZATION_NAME, ORGANIZATIONAL_UNIT_NAME, TITLE},
 };
 use p256::ecdsa::SigningKey;
 
@@ -10,9 +10,12 @@ use countersign_core::time::Timestamp;
 
 use crate::{
     android::VirtualAndroid,
+    android_quirk::START_OF_2016,
     asn1,
-    certificate::{DAY, Extension, IssuerKey, Link, SignatureHash, name, p256_public_key_info},
-    google_authority::{GoogleAuthority, KEY_DESCRIPTION},
+    certificate::{DAY, Extension, IssuerKey, Link, ML_DSA_65, SignatureHash, name, p256_public_key_info},
+    google_authority::{
+        AttestingChip, GoogleAuthority, KEY_DESCRIPTION, Provisioning, factory_name, google_name,
+    },
     hostile::{attacks, iphone::flip_last_bit},
     key_description::{ApplicationId, BootState, KeyDescription, RootOfTrust, SecurityLevel, tag},
     seed::Seed,
@@ -25,6 +28,12 @@ attacks! {
         KeyMintSoftware Contraindicated "the key lives in software, its description comes from the TEE",
         AttestationSoftware Contraindicated "the description comes from software, the key lives in the TEE",
         LevelMismatch Contraindicated "the key claims StrongBox, its description the TEE",
+        StrongBoxAttestationOfTeeKey Contraindicated "the description claims to come from a StrongBox, the key lives in the TEE",
+        StrongBoxBatchTee BelowMinimum "the chip of a factory chain is titled StrongBox, its batch TEE, and the key claims StrongBox",
+        StrongBoxTitleRemote BelowMinimum "a remotely provisioned chip of a TEE has the title StrongBox, and the key claims it",
+        StrongBoxSecondOrganization BelowMinimum "a remotely provisioned chip is of the TEE and of a StrongBox, and the key claims the latter",
+        StrongBoxUnknownProvisioning BelowMinimum "the key claims a StrongBox over a chain that does not say how it came about",
+        UnknownIntermediate BelowMinimum "the chain is neither from a factory nor provisioned remotely, as far as names tell",
         StrongBoxOverTee BelowMinimum "key and description claim StrongBox over the chain of a TEE",
         Unlocked Contraindicated "the bootloader is unlocked",
         SelfSignedBoot Contraindicated "the system is signed with a key of its owner",
@@ -54,9 +63,20 @@ attacks! {
         MlDsaKey Contraindicated "the key is ML-DSA",
         P384Key Contraindicated "the key is on P-384",
         CurveOfDescriptionDiffers Contraindicated "the description says P-384, the certificate P-256",
+        CurveMissing Contraindicated "the description names no curve",
+        NoPurpose Contraindicated "the key has no purpose",
+        PurposeInSoftwareListOnly Contraindicated "the key's purpose stands in the software list only",
+        EncryptAndSignPurpose Contraindicated "the key may sign, and encrypt",
+        DigestInSoftwareListOnly Contraindicated "the key's digest stands in the software list only",
+        AllApplicationsInSoftwareList Contraindicated "the key belongs to all applications, as the software list says",
+        UnknownTag BelowMinimum "the hardware list has a tag that nobody knows",
         OldPatchLevel BelowMinimum "the patches are of January 2019",
         WrongChallenge Unverifiable "the challenge is another one",
         EmptyChallenge Unverifiable "the challenge is empty",
+        VersionText Unverifiable "the version of the system is text",
+        PatchLevelText Unverifiable "the patch level of the system is text",
+        CreationTimeText Unverifiable "the creation time is text",
+        NegativeOrigin Unverifiable "the key's origin is a negative number",
         ChallengePrefix Unverifiable "the challenge goes on after the right one",
         ChallengeTruncated Unverifiable "the challenge lacks its last byte",
         TagsOutOfOrder Unverifiable "the hardware list is in descending order",
@@ -70,11 +90,29 @@ attacks! {
         TwoExtensionsInLeaf Unverifiable "the leaf has two key descriptions",
         SecondKeyDescriptionInIntermediate Unverifiable "an intermediate has a key description too",
         KeyDescriptionAboveLeaf Unverifiable "the key description stands above the leaf, which has none",
+        KeyDescriptionInUpperIntermediate Unverifiable "an intermediate two above the leaf has a key description",
+        AttestKeyChain Unverifiable "the leaf is signed by an attestation key that the app made (purpose ATTEST_KEY)",
+        ExtendedChainWithAttestPurpose Unverifiable "an attested key that may sign, and sign attestations, signed a further leaf",
+        ProvisioningInfoInLeaf Unverifiable "the leaf has provisioning info",
+        ProvisioningInfoAboveChip Unverifiable "the certificate above the chip's has provisioning info",
+        MlDsaSignedLeaf Unverifiable "the leaf says that it is signed with ML-DSA",
+        MlDsaSignedIntermediate Unverifiable "the certificate of the chip says that it is signed with ML-DSA",
+        LeafIsAuthority Unverifiable "the leaf says that it is a CA",
         ExtendedChain Unverifiable "an attested key signed a further leaf with a forged key description",
         FakeGoogleRoot Unverifiable "the root has the name of Google's, and another key",
         FakeTestRoot Unverifiable "the root has the name of the trusted one, and another key",
         LeafSelfSigned Unverifiable "the leaf is signed by the key that it attests",
         IntermediateNotCa Unverifiable "an intermediate says that it is no CA",
+        RemoteChipNotCa Unverifiable "a remotely provisioned chip's certificate of 2016 says that it is no CA",
+        FactoryChipNotCa Unverifiable "a factory chip's certificate of this decade says that it is no CA",
+        FactoryBatchNotCa Unverifiable "a factory batch's certificate of 2016 says that it is no CA",
+        FactoryNotYetValid Unverifiable "a factory chip's certificate is not valid yet",
+        UnknownIntermediateExpired Unverifiable "a chain of unknown provisioning has expired",
+        NullParametersAboveLeaf Unverifiable "a signature above the leaf has parameters of NULL with ECDSA",
+        DefaultsWrittenAboveLeaf Unverifiable "extensions above the leaf say that they are not critical",
+        IssuerInOtherStringType Unverifiable "the leaf's issuer has the chip's name in another string type",
+        IssuerInOtherCase Unverifiable "the leaf's issuer has the chip's name in another case",
+        IssuerLacksAttribute Unverifiable "the leaf's issuer lacks an attribute of the chip's name",
         ExpiredRemoteCertificate Unverifiable "the remotely provisioned certificate has expired",
         NotYetValid Unverifiable "the certificate of the chip is not valid yet",
         PaddedSerial Unverifiable "a serial number has a byte more than it needs, to miss its entry in a status list",
@@ -115,7 +153,14 @@ impl AndroidForgery<'_> {
             A::KeyMintSoftware => Some((SecurityLevel::TrustedEnvironment, SecurityLevel::Software)),
             A::AttestationSoftware => Some((SecurityLevel::Software, SecurityLevel::TrustedEnvironment)),
             A::LevelMismatch => Some((SecurityLevel::TrustedEnvironment, SecurityLevel::StrongBox)),
-            A::StrongBoxOverTee => Some((SecurityLevel::StrongBox, SecurityLevel::StrongBox)),
+            A::StrongBoxAttestationOfTeeKey => {
+                Some((SecurityLevel::StrongBox, SecurityLevel::TrustedEnvironment))
+            }
+            A::StrongBoxBatchTee
+            | A::StrongBoxTitleRemote
+            | A::StrongBoxSecondOrganization
+            | A::StrongBoxUnknownProvisioning
+            | A::StrongBoxOverTee => Some((SecurityLevel::StrongBox, SecurityLevel::StrongBox)),
             _ => None,
         };
         if let Some(levels) = levels {
@@ -179,6 +224,7 @@ impl AndroidForgery<'_> {
         software.set(tag::APPLICATION_ID, asn1::octet_string(&bytes));
         match self.attack {
             A::NoApplicationId => drop(software.remove(tag::APPLICATION_ID)),
+            A::AllApplicationsInSoftwareList => software.set(tag::ALL_APPLICATIONS, asn1::null()),
             A::AllApplications => description.hardware_enforced.set(tag::ALL_APPLICATIONS, asn1::null()),
             _ => {}
         }
@@ -201,6 +247,18 @@ impl AndroidForgery<'_> {
             }
             A::AttestKeyPurpose => hardware.set(tag::PURPOSE, integers(&[7])),
             A::SignAndAttestKeyPurpose => hardware.set(tag::PURPOSE, integers(&[2, 7])),
+            A::EncryptAndSignPurpose => hardware.set(tag::PURPOSE, integers(&[0, 2])),
+            A::NoPurpose => drop(hardware.remove(tag::PURPOSE)),
+            A::PurposeInSoftwareListOnly => {
+                hardware.remove(tag::PURPOSE);
+                software.set(tag::PURPOSE, integers(&[2]));
+            }
+            A::DigestInSoftwareListOnly => {
+                hardware.remove(tag::DIGEST);
+                software.set(tag::DIGEST, integers(&[4]));
+            }
+            A::CurveMissing => drop(hardware.remove(tag::EC_CURVE)),
+            A::UnknownTag => hardware.set(4095, asn1::integer(1)),
             A::AgreeKeyPurpose => hardware.set(tag::PURPOSE, integers(&[6])),
             A::DigestNone => hardware.set(tag::DIGEST, integers(&[0])),
             A::OldPatchLevel => hardware.set(tag::OS_PATCH_LEVEL, asn1::integer(201_901)),
@@ -218,7 +276,7 @@ impl AndroidForgery<'_> {
             A::MlDsaKey => {
                 hardware.remove(tag::EC_CURVE);
                 hardware.set(tag::ALGORITHM, asn1::integer(4));
-                hardware.set(tag::ML_DSA_VARIANT, asn1::integer(0));
+                hardware.set(tag::ML_DSA_VARIANT, asn1::integer(1));
                 (description.attestation_version, description.key_mint_version) = (500, 500);
             }
             _ => {}
@@ -234,6 +292,12 @@ impl AndroidForgery<'_> {
             A::EmptyChallenge => challenge.clear(),
             A::ChallengePrefix => challenge.push(0),
             A::ChallengeTruncated => drop(challenge.pop()),
+            A::VersionText => hardware.set(tag::OS_VERSION, asn1::octet_string(b"16")),
+            A::PatchLevelText => hardware.set(tag::OS_PATCH_LEVEL, asn1::octet_string(b"202609")),
+            A::CreationTimeText => {
+                description.software_enforced.set(tag::CREATION_DATE_TIME, asn1::octet_string(b"now"));
+            }
+            A::NegativeOrigin => hardware.set(tag::ORIGIN, asn1::tlv(&[0x02], &[0x80])),
             A::TagsOutOfOrder => hardware.reverse(),
             A::DuplicateTag => hardware.push_as_is(tag::BOOT_PATCH_LEVEL, asn1::integer(20_990_101)),
             A::NonMinimalInteger => hardware.set(tag::ORIGIN, asn1::tlv(&[0x02], &[0, 0])),
@@ -269,7 +333,11 @@ impl AndroidForgery<'_> {
             A::NoExtension => links[0].certificate.remove_extension(KEY_DESCRIPTION),
             A::TwoExtensionsInLeaf => links[0].certificate.extensions.push(extension()),
             A::SecondKeyDescriptionInIntermediate => links[1].certificate.extensions.push(extension()),
-            A::KeyDescriptionAboveLeaf | A::ExtendedChain => self.extend(links),
+            A::KeyDescriptionInUpperIntermediate => links[2].certificate.extensions.push(extension()),
+            A::KeyDescriptionAboveLeaf
+            | A::AttestKeyChain
+            | A::ExtendedChainWithAttestPurpose
+            | A::ExtendedChain => self.extend(links),
             A::FakeTestRoot | A::FakeGoogleRoot => {
                 let impostor = GoogleAuthority::from_seed(&phone.seed().child("impostor"));
                 *links = impostor.chain(&phone.chip(), info, description.encode(), now);
@@ -279,11 +347,11 @@ impl AndroidForgery<'_> {
             }
             A::LeafSelfSigned => links[0].key = IssuerKey::P256(self.key.clone()),
             A::IntermediateNotCa => links[2].certificate.set_ca(false),
-            A::ExpiredRemoteCertificate => {
+            A::ExpiredRemoteCertificate | A::UnknownIntermediateExpired => {
                 (links[1].certificate.not_before, links[1].certificate.not_after) =
                     (now.minus(20 * DAY), now.minus(6 * DAY));
             }
-            A::NotYetValid => links[1].certificate.not_before = now.plus(DAY),
+            A::NotYetValid | A::FactoryNotYetValid => links[1].certificate.not_before = now.plus(DAY),
             A::PaddedSerial => links[1].certificate.serial.insert(0, 0),
             A::SwappedIntermediates | A::SwappedIntermediateSameName => {
                 let mut chip = phone.chip();
@@ -295,6 +363,61 @@ impl AndroidForgery<'_> {
                 others[0] = links[0].clone();
                 *links = others;
             }
+            _ => self.names_and_encoding(links),
+        }
+        let unknown =
+            [A::UnknownIntermediate, A::UnknownIntermediateExpired, A::StrongBoxUnknownProvisioning];
+        if unknown.contains(&self.attack) {
+            links[3].certificate.subject = google_name("Droid CA9");
+            links[2].certificate.issuer = google_name("Droid CA9");
+        }
+    }
+
+    fn names_and_encoding(&self, links: &mut [Link]) {
+        use AndroidAttack as A;
+        let chip = self.phone.chip();
+        match self.attack {
+            A::ProvisioningInfoInLeaf => links[0].certificate.extensions.push(chip.provisioning_info()),
+            A::ProvisioningInfoAboveChip => links[2].certificate.extensions.push(chip.provisioning_info()),
+            A::MlDsaSignedLeaf => links[0].hash = SignatureHash::MlDsaInName,
+            A::MlDsaSignedIntermediate => links[1].hash = SignatureHash::MlDsaInName,
+            A::LeafIsAuthority => {
+                links[0].certificate.extensions.push(Extension::basic_constraints(true, None));
+            }
+            A::RemoteChipNotCa => {
+                links[1].certificate.set_ca(false);
+                links[1].certificate.not_before = START_OF_2016;
+            }
+            A::FactoryChipNotCa => links[1].certificate.set_ca(false),
+            A::FactoryBatchNotCa => {
+                links[2].certificate.set_ca(false);
+                links[2].certificate.not_before = START_OF_2016;
+            }
+            A::NullParametersAboveLeaf => links[1].hash = SignatureHash::Sha256WithNull,
+            A::DefaultsWrittenAboveLeaf => links[1].certificate.writes_defaults = true,
+            A::IssuerInOtherStringType => links[0].certificate.issuer = name_of_chip(&chip, asn1::utf8),
+            A::IssuerInOtherCase => {
+                let upper_case = |text: &str| asn1::printable(&text.to_uppercase());
+                links[0].certificate.issuer = name_of_chip(&chip, upper_case);
+            }
+            A::IssuerLacksAttribute => {
+                links[0].certificate.issuer = name(&[(COMMON_NAME, asn1::printable(&chip.number_text()))]);
+            }
+            A::StrongBoxBatchTee => {
+                let title = factory_name(SecurityLevel::StrongBox.title(), &chip.number_text());
+                links[0].certificate.issuer = title.clone();
+                links[1].certificate.subject = title;
+            }
+            A::StrongBoxTitleRemote | A::StrongBoxSecondOrganization => {
+                let second = if self.attack == A::StrongBoxTitleRemote { TITLE } else { ORGANIZATION_NAME };
+                let both = name(&[
+                    (COMMON_NAME, asn1::printable(&chip.number_text())),
+                    (ORGANIZATION_NAME, asn1::printable("TEE")),
+                    (second, asn1::printable("StrongBox")),
+                ]);
+                links[0].certificate.issuer = both.clone();
+                links[1].certificate.subject = both;
+            }
             _ => {}
         }
     }
@@ -303,9 +426,22 @@ impl AndroidForgery<'_> {
     fn extend(&self, links: &mut Vec<Link>) {
         let signing = self.phone.seed().p256_key("a key that signs certificates");
         let forged = links[0].clone();
-        let description = self.phone.key_description(b"challenge of another enrolment", self.now).encode();
+        let mut description = self.phone.key_description(b"challenge of another enrolment", self.now);
+        let purposes: &[u64] = match self.attack {
+            AndroidAttack::AttestKeyChain => &[7],
+            AndroidAttack::ExtendedChainWithAttestPurpose => &[2, 7],
+            _ => &[2],
+        };
+        let purposes = asn1::set_of(purposes.iter().map(|purpose| asn1::integer(*purpose)));
+        description.hardware_enforced.set(tag::PURPOSE, purposes);
+        let description = description.encode();
         let info = p256_public_key_info(&signing.verifying_key().to_sec1_bytes());
         *links = self.phone.authority().chain(&self.phone.chip(), info, description, self.now);
+        if self.attack == AndroidAttack::AttestKeyChain {
+            // Secure hardware certifies such keys as authorities.
+            links[0].certificate.extensions[1] = Extension::key_usage(0x04);
+            links[0].certificate.extensions.push(Extension::basic_constraints(true, None));
+        }
         let mut forged = Link { key: IssuerKey::P256(signing), hash: SignatureHash::Sha256, ..forged };
         forged.certificate.issuer = links[0].certificate.subject.clone();
         if self.attack == AndroidAttack::KeyDescriptionAboveLeaf {
@@ -332,6 +468,39 @@ impl AndroidForgery<'_> {
             _ => {}
         }
     }
+}
+
+impl AndroidAttack {
+    /// How a phone that lies in this way came by its keys, where only one way has it.
+    pub(crate) const fn provisioning(self) -> Option<Provisioning> {
+        match self {
+            Self::ExpiredRemoteCertificate
+            | Self::UnknownIntermediate
+            | Self::UnknownIntermediateExpired
+            | Self::StrongBoxUnknownProvisioning
+            | Self::StrongBoxTitleRemote
+            | Self::StrongBoxSecondOrganization
+            | Self::ProvisioningInfoAboveChip
+            | Self::RemoteChipNotCa
+            | Self::LeafIsAuthority
+            | Self::IssuerInOtherStringType
+            | Self::IssuerInOtherCase
+            | Self::IssuerLacksAttribute => Some(Provisioning::Remote),
+            Self::StrongBoxBatchTee
+            | Self::FactoryChipNotCa
+            | Self::FactoryBatchNotCa
+            | Self::FactoryNotYetValid => Some(Provisioning::Factory),
+            _ => None,
+        }
+    }
+}
+
+/// The subject of a remotely provisioned chip, its values written in another way.
+fn name_of_chip(chip: &AttestingChip, write: impl Fn(&str) -> Vec<u8>) -> Vec<u8> {
+    name(&[
+        (COMMON_NAME, write(&chip.number_text())),
+        (ORGANIZATION_NAME, write(chip.security_level.title())),
+    ])
 }
 
 /// The subject of Google's root of 2025.
@@ -365,7 +534,6 @@ fn rsa_public_key_info(seed: &Seed) -> Vec<u8> {
 
 /// 1952 bytes in the place of an ML-DSA-65 key.
 fn ml_dsa_public_key_info(seed: &Seed) -> Vec<u8> {
-    const ML_DSA_65: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.18");
     let key = random_bytes(seed, 1952);
     asn1::sequence([asn1::sequence([asn1::oid(ML_DSA_65)]), asn1::bit_string(0, &key)])
 }

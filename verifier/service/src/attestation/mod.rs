@@ -1,5 +1,8 @@
 //! Enrolment and renewal: from an envelope to an answer, in the order of protocol section 5.
 
+#[cfg(test)]
+mod development_key_tests;
+mod observed;
 mod record_budget;
 #[cfg(test)]
 mod tests;
@@ -7,8 +10,9 @@ mod tests;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use countersign_core::enrolment::{Cure, DecodedEnrolment, EnrolmentAnswer, Evidence};
+use countersign_core::enrolment::{Cure, DecodedEnrolment, Enrolment, EnrolmentAnswer, Evidence};
 use countersign_core::time::Timestamp;
+use countersign_core::token::keys::PublicKey;
 use countersign_core::token::result::{InstanceId, Tier};
 use countersign_verifier::chain::ChainError;
 use countersign_verifier::crypto::sha256;
@@ -24,10 +28,11 @@ use serde_json::{Value, json};
 
 pub(crate) use record_budget::RecordBudget;
 
+use crate::receipts::NewReceipt;
 use crate::service::Service;
 use crate::store::{
-    Commit, CommitError, Committed, Decision, InstanceChange, InstanceRecord, RecordedCircumstances,
-    Reference, RefusedEvidence, StoreError, Withdrawal,
+    Commit, CommitError, Committed, Decision, DevelopmentKeyRecord, DevelopmentKeyRefusal, InstanceChange,
+    InstanceRecord, RecordedCircumstances, Reference, RefusedEvidence, StoreError, Withdrawal,
 };
 use crate::trust::Trust;
 
@@ -54,6 +59,10 @@ pub(crate) enum Cause {
     Withdrawn,
     /// The policy refuses what the evidence says.
     Policy,
+    /// A development key that does not vouch for this app, or not any more.
+    DevelopmentKey(DevelopmentKeyRefusal),
+    /// An instance that a development key vouched for renews without one.
+    DevelopmentKeyMissing,
     /// Nothing speaks against the device; the status list is older than the policy accepts.
     RevocationListTooOld,
     /// Another request used the challenge.
@@ -76,6 +85,8 @@ impl Cause {
             Self::Banned => "instance_banned",
             Self::Withdrawn => "instance_withdrawn",
             Self::Policy => "policy",
+            Self::DevelopmentKey(refusal) => refusal.reason(),
+            Self::DevelopmentKeyMissing => "development_key_missing",
             Self::RevocationListTooOld => "revocation_list_too_old",
             Self::ChallengeUsed => "challenge_used",
             Self::AnswerExpired => "answer_expired",
@@ -96,7 +107,7 @@ impl Cause {
             | Self::Store(_)
             | Self::Unable => Some(Cure::Retry),
             Self::Withdrawn => Some(Cure::ReEnrol),
-            Self::Banned | Self::Policy => None,
+            Self::Banned | Self::Policy | Self::DevelopmentKey(_) | Self::DevelopmentKeyMissing => None,
         }
     }
 }
@@ -121,6 +132,32 @@ struct Registry<'a> {
     withdrawn: Option<&'a Withdrawal>,
     /// Whether another request used the challenge.
     used_by_another: bool,
+    /// The development key that the evidence names.
+    development_key: Option<&'a DevelopmentKeyRecord>,
+}
+
+impl Registry<'_> {
+    /// A development key vouches as long as it is good, and at each renewal anew: an instance does not outlive it.
+    fn check_development_key(&self, enrolment: &Enrolment, now: Timestamp) -> Result<(), Cause> {
+        let of_developer =
+            |registered: &RegisteredInstance| registered.platform_key == PlatformKey::DevelopmentKey;
+        match (development_key_id(enrolment), self.development_key) {
+            (Some(_), Some(key)) => key.vouches_for(&enrolment.client_id, now).map_err(Cause::DevelopmentKey),
+            (None, _) if self.registered.is_some_and(of_developer) && enrolment.evidence.is_empty() => {
+                Err(Cause::DevelopmentKeyMissing)
+            }
+            // One that nobody registered is refused with the evidence.
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The development key that an envelope names.
+fn development_key_id(enrolment: &Enrolment) -> Option<&str> {
+    enrolment.evidence.iter().find_map(|evidence| match evidence {
+        Evidence::DevelopmentKey { key_id, .. } => Some(key_id.as_str()),
+        _ => None,
+    })
 }
 
 /// What is known of the envelope, for the audit record of a refusal.
@@ -135,6 +172,8 @@ struct Known {
     appraisal: Value,
     /// What the service knows beside envelope and registry.
     signals: Signals,
+    /// The receipt of a new App Attest key.
+    receipt: Option<NewReceipt>,
     /// The evidence, to be kept with the refusal.
     evidence: Option<RefusedEvidence>,
 }
@@ -255,13 +294,17 @@ impl Call<'_> {
             .verify(&challenge, service.challenge_scope(), CHALLENGE_LIFETIME, now)
             .map_err(|error| Cause::Enrolment(EnrolmentError::Challenge(error)))?;
         let request = sha256(self.body);
+        // Before the instance, which is there whenever its challenge is used: both are committed at once.
         let consumed = service.store.consumed(&challenge).await?;
         let used = consumed.is_some();
-        let repeated = consumed.filter(|consumed| consumed.request == request);
         let record = match envelope.instance {
             Some(id) => service.store.instance(&id).await?,
             None => service.store.instance_of_key(&envelope.client_id, &envelope.instance_key).await?,
         };
+        // Of an instance that was erased meanwhile nothing is answered again.
+        let known_as = record.as_ref().map(|record| record.registered.id);
+        let repeated =
+            consumed.filter(|consumed| consumed.request == request && Some(consumed.instance) == known_as);
         let record = match record {
             // What changed in the world since counts before anything is decided for the instance.
             Some(record)
@@ -273,6 +316,10 @@ impl Call<'_> {
             record => record,
         };
         known.signals = service.signals(self.trust, record.as_ref()).await?;
+        let development_key = match development_key_id(envelope) {
+            Some(key_id) => service.store.development_key(key_id).await?,
+            None => None,
+        };
         let banned = record.as_ref().is_some_and(|record| record.banned);
         // Fresh evidence that vouches by itself may lift a withdrawal; an answer given before it is not given again.
         let vouches = !envelope.evidence.is_empty()
@@ -294,9 +341,13 @@ impl Call<'_> {
             banned,
             withdrawn: withdrawn.as_ref(),
             used_by_another: used && repeated.is_none(),
+            development_key: development_key.as_ref(),
         };
         let admission = self.judge(decoded, &registry, judged_at, known)?;
         // 9. One transaction.
+        if repeated.is_none() {
+            service.count_observed(admission.appraisal());
+        }
         let (instance, issued_at) = match (&repeated, &registered) {
             (Some(consumed), _) => (consumed.instance, consumed.committed),
             (None, registered) => {
@@ -324,6 +375,10 @@ impl Call<'_> {
                 }
             }
         };
+        // After the transaction, and before anybody is answered: a repeated request keeps it if this one could not.
+        if let Some(receipt) = known.receipt.take() {
+            service.store.keep_receipt(&receipt.for_instance(instance)).await?;
+        }
         // 10. Issue.
         Ok((service.issue(&admission, instance, issued_at, now)?, admission.tier()))
     }
@@ -337,7 +392,9 @@ impl Call<'_> {
         known: &mut Known,
     ) -> Result<Box<Admission>, Cause> {
         // 4. Envelope signature, 5. session possession (and once more issuer and challenge).
-        let checks = self.service.checks(self.trust);
+        let development_key =
+            |key_id: &str| registry.development_key.filter(|key| key.id == key_id).map(|key| key.public_key);
+        let checks = self.service.checks(self.trust, &development_key);
         let authentic = AuthenticEnrolment::verify(decoded, registry.registered, &checks, judged_at)?;
         known.authentic = true;
         // 6. Ban, and withdrawal.
@@ -353,10 +410,15 @@ impl Call<'_> {
         if registry.used_by_another {
             return Err(Cause::ChallengeUsed);
         }
+        // Whoever vouches must still do so, and by the clock of now, also for a request that was answered before.
+        registry.check_development_key(authentic.enrolment(), self.now)?;
         known.evidence = refused_evidence(&authentic, registry.registered, judged_at);
         // 7. Evidence, offline.
         let verified = authentic.verify_evidence(&checks, judged_at)?;
         known.claims = claims_of(&verified);
+        if self.service.settings.app_attest.is_some() {
+            known.receipt = NewReceipt::of(&verified, judged_at);
+        }
         // 8. Appraise.
         match verified.appraise(&self.trust.policy, known.signals, judged_at) {
             Verdict::Admitted(admission) => Ok(admission),
@@ -391,22 +453,31 @@ impl Service {
     pub(crate) async fn signals(
         &self,
         trust: &Trust,
-        _record: Option<&InstanceRecord>,
+        record: Option<&InstanceRecord>,
     ) -> Result<Signals, StoreError> {
+        let risk_metric = match record {
+            Some(record) => self.store.risk_metric(&record.registered.id).await?,
+            None => None,
+        };
         Ok(Signals {
+            risk_metric,
             revocation_as_of: trust.revocation.as_ref().map(RevocationList::as_of),
             ..Signals::default()
         })
     }
 
     /// What the checks of an envelope need.
-    fn checks<'a>(&'a self, trust: &'a Trust) -> enrolment::Service<'a> {
+    fn checks<'a>(
+        &'a self,
+        trust: &'a Trust,
+        development_keys: &'a dyn Fn(&str) -> Option<PublicKey>,
+    ) -> enrolment::Service<'a> {
         enrolment::Service {
             issuer: self.settings.issuer.as_str(),
             challenge_keys: &self.keys.challenges,
             anchors: &trust.anchors,
             revocation: trust.revocation.as_ref(),
-            development_keys: &|_| None,
+            development_keys,
             policy: &trust.policy,
         }
     }

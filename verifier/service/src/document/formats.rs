@@ -54,6 +54,12 @@ pub(super) const FORMATS: &[Format] = &[
         wanted: "a patch level: year and month such as \"2025-01\", or a day such as \"2025-01-05\"",
         example: "2025-01",
     },
+    Format {
+        name: VERSION,
+        accepts: |text| is_version(text),
+        wanted: "a version such as \"14\" or \"2.10.1\": up to four numbers with dots between them",
+        example: "0",
+    },
 ];
 
 /// Format name: an absolute `http` or `https` URL without user, query and fragment.
@@ -69,6 +75,15 @@ pub const SHA256_HEX: &str = "sha256-hex";
 
 /// Format name: a month, or a day, of a security patch level.
 pub const PATCH_LEVEL: &str = "patch-level";
+
+/// Format name: up to four numbers with dots between them.
+pub const VERSION: &str = "dotted-version";
+
+/// Whether a text is a version as policies write one: one to four numbers of at most nine digits.
+pub fn is_version(text: &str) -> bool {
+    let number = |part: &str| (1..=9).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
+    text.split('.').count() <= 4 && text.split('.').all(number)
+}
 
 /// Reads an absolute `http` or `https` URL without user, query and fragment.
 pub fn web_url(text: &str) -> Option<Url> {
@@ -110,6 +125,16 @@ mod tests {
         assert_eq!(time_span("30d"), Some(Duration::from_secs(30 * 86_400)));
         for wrong in ["", "m", "10", "+5m", "-5m", "1.5h", "10 m", "10M", "10ms", "99999999999d", "1é"] {
             assert_eq!(time_span(wrong), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_version_is_numbers_with_dots() {
+        for right in ["14", "17.4", "2.10.0.1", "123456789"] {
+            assert!(is_version(right), "{right}");
+        }
+        for wrong in ["", ".", "1.", ".1", "1.2.3.4.5", "v1", "1.2-beta", "1234567890", "1,2", " 1", "-1"] {
+            assert!(!is_version(wrong), "{wrong}");
         }
     }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use countersign_verifier::evidence::Platform;
-use countersign_verifier::policy::{Constraint, Enforcement, Enforcements};
+use countersign_verifier::policy::{Constraint, Enforcement, Enforcements, OptOut};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -27,23 +27,31 @@ pub enum EnforcementName {
 }
 
 impl ConstraintTable {
-    /// The constraints that the table enforces less than `require`.
-    pub(super) fn weakened(&self) -> impl Iterator<Item = Constraint> {
-        let weakened = self.0.iter().filter(|(_, name)| **name != EnforcementName::Require);
-        weakened.filter_map(|(label, _)| Constraint::from_label(label))
+    /// The constraints that the table enforces less than their default, and that a list of `danger` guards.
+    pub(super) fn weakened(&self) -> impl Iterator<Item = (Constraint, OptOut)> {
+        self.0.iter().filter_map(|(label, name)| {
+            let constraint = Constraint::from_label(label)?;
+            let weaker = name.to_enforcement() < constraint.default_enforcement();
+            Some((constraint, constraint.opt_out().filter(|_| weaker)?))
+        })
     }
 
     /// Writes the table's enforcements for one platform, or for all.
     pub(super) fn write(&self, enforcements: &mut Enforcements, platform: Option<Platform>) {
         for (label, name) in &self.0 {
-            let enforcement = match name {
-                EnforcementName::Require => Enforcement::Require,
-                EnforcementName::Warn => Enforcement::Warn,
-                EnforcementName::Ignore => Enforcement::Ignore,
-            };
             if let Some(constraint) = Constraint::from_label(label) {
-                enforcements.set(constraint, platform, enforcement);
+                enforcements.set(constraint, platform, name.to_enforcement());
             }
+        }
+    }
+}
+
+impl EnforcementName {
+    const fn to_enforcement(self) -> Enforcement {
+        match self {
+            Self::Require => Enforcement::Require,
+            Self::Warn => Enforcement::Warn,
+            Self::Ignore => Enforcement::Ignore,
         }
     }
 }

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use countersign_verifier::anchors::{AnchorError, TrustAnchors};
 use countersign_verifier::evidence::app_attest::AppAttestEnvironment;
-use countersign_verifier::policy::{Constraint, Danger};
+use countersign_verifier::policy::Danger;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::constraint_names::{WeakDevice, WeakKey};
 use super::values::Sha256Hex;
 use crate::document::Problems;
 
@@ -26,18 +27,6 @@ pub enum Environment {
     Development,
 }
 
-/// A constraint on the device itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum DeviceConstraint {
-    /// The vendor's system was booted.
-    BootState,
-    /// The boot loader is locked.
-    DeviceLocked,
-    /// Attestation and key are in hardware.
-    SecurityLevel,
-}
-
 /// Opt-outs. Each of them lets something in that should stay outside.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -52,7 +41,10 @@ pub struct DangerSection {
     pub self_signed_boot_keys: Vec<Sha256Hex>,
     /// Constraints on the device itself that may be enforced less than `require`: rooted, unlocked or emulated
     /// devices can then say whatever they like.
-    pub weak_devices: Vec<DeviceConstraint>,
+    pub weak_devices: Vec<WeakDevice>,
+    /// Constraints on the attested key and its certificates that may be enforced less than by default: somebody else
+    /// can then hold the key, or vouch for it.
+    pub weak_keys: Vec<WeakKey>,
 }
 
 impl DangerSection {
@@ -86,18 +78,8 @@ impl DangerSection {
             android_key_roots: read(&self.android_key_roots),
             app_attest_environments: self.app_attest_environments.iter().map(environment).collect(),
             self_signed_boot_keys: self.self_signed_boot_keys.iter().map(|key| key.0.to_vec()).collect(),
-            weak_devices: self.weak_devices.iter().map(|constraint| constraint.to_constraint()).collect(),
-        }
-    }
-}
-
-impl DeviceConstraint {
-    /// The constraint of this name.
-    pub(super) const fn to_constraint(self) -> Constraint {
-        match self {
-            Self::BootState => Constraint::BootState,
-            Self::DeviceLocked => Constraint::DeviceLocked,
-            Self::SecurityLevel => Constraint::SecurityLevel,
+            weak_devices: self.weak_devices.iter().map(|name| name.0).collect(),
+            weak_keys: self.weak_keys.iter().map(|name| name.0).collect(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use countersign_core::environment::Signal;
 use countersign_verifier::policy::{Constraint, Enforcement};
 
 use crate::document;
@@ -26,7 +27,7 @@ fn the_table_of_constraints_is_the_programs_own() {
             Enforcement::Warn => "warn",
             Enforcement::Ignore => "ignore",
         };
-        let changed = match (constraint.is_negotiable(), constraint.guards_the_device()) {
+        let changed = match (constraint.is_negotiable(), constraint.opt_out().is_some()) {
             (false, _) => "no",
             (true, true) => "with `danger`",
             (true, false) => "yes",
@@ -37,6 +38,13 @@ fn the_table_of_constraints_is_the_programs_own() {
     let cells = |line: &str| line.split('|').take(4).map(str::to_owned).collect::<Vec<_>>().join("|") + "|";
     let documented: Vec<String> = POLICY.lines().filter(|line| line.starts_with("| `")).map(cells).collect();
     assert_eq!(documented, expected);
+}
+
+#[test]
+fn every_signal_is_documented() {
+    for signal in Signal::ALL {
+        assert!(POLICY.contains(&format!("`{}`", signal.name())), "{}", signal.name());
+    }
 }
 
 #[test]
@@ -54,7 +62,7 @@ fn every_documented_policy_is_one() {
 #[test]
 fn the_documented_settings_are_settings() {
     let directory = tempfile::tempdir().unwrap();
-    for file in ["policy.toml", "status.json"] {
+    for file in ["policy.toml", "status.json", "AuthKey_KEY7654321.p8"] {
         fs::write(directory.path().join(file), "").unwrap();
     }
     let examples = examples(OPERATIONS, "settings");

@@ -13,6 +13,12 @@ use crate::settings::InvalidText;
 #[schemars(with = "String", extend("format" = formats::PATCH_LEVEL))]
 pub struct MinimumPatch(pub(super) PatchLevel);
 
+/// A version, written as up to four numbers with dots between them.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String", extend("format" = formats::VERSION))]
+pub struct Version(String);
+
 /// 32 bytes, written as 64 hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
@@ -24,6 +30,35 @@ impl TryFrom<String> for MinimumPatch {
 
     fn try_from(text: String) -> Result<Self, InvalidText> {
         text.parse().map(Self).map_err(|_| InvalidText)
+    }
+}
+
+impl Version {
+    /// As it was written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// As Android's attestations write it, 80100 for 8.1; None if Android has no such version.
+    pub(super) fn to_android(&self) -> Option<u64> {
+        let numbers: Vec<u64> = self.0.split('.').map(str::parse).collect::<Result<_, _>>().ok()?;
+        let fits = (1..=3).contains(&numbers.len()) && numbers.iter().all(|number| *number < 100);
+        let number = |index| numbers.get(index).copied().unwrap_or(0);
+        (fits && number(0) > 0).then(|| number(0) * 10_000 + number(1) * 100 + number(2))
+    }
+}
+
+impl TryFrom<String> for Version {
+    type Error = InvalidText;
+
+    fn try_from(text: String) -> Result<Self, InvalidText> {
+        if formats::is_version(&text) { Ok(Self(text)) } else { Err(InvalidText) }
+    }
+}
+
+impl From<Version> for String {
+    fn from(version: Version) -> Self {
+        version.0
     }
 }
 

@@ -213,3 +213,44 @@ async fn metadata_name_the_resource_and_whose_tokens_it_takes() {
     let unknown = Client::new().get(format!("http://{address}{path}/other")).send().await.unwrap();
     assert_eq!(unknown.status(), 404);
 }
+
+#[tokio::test]
+async fn a_banned_user_is_refused_within_ten_seconds() {
+    use crate::store::Actor;
+    use countersign_edge::DenyListSource;
+    use countersign_verifier::check::deny_list::SubjectDigest;
+
+    let (world, session, first) = world_and_call("nginx", "").await;
+    assert_eq!(ask_as_nginx(&world, &first).await.status(), 200);
+    let service = world.service();
+    let by = Actor { name: "ops", now: world.now() };
+    service.store.ban_subject(crate::virtual_world::LOGIN, "alice", "", &by).await.unwrap();
+    // What the edge takes at its next look, which is at most ten seconds away.
+    assert!(crate::edge::DENY_LIST_INTERVAL <= std::time::Duration::from_secs(10));
+    assert!(DenyListSource::of("https://attest.example").interval <= std::time::Duration::from_secs(10));
+    service.edge.as_ref().unwrap().edge().replace_deny_list(service.deny_list().await.unwrap());
+    let again = self::call(&world, &session, first.token.clone(), "DPoP", 2);
+    assert_eq!(ask_as_nginx(&world, &again).await.status(), 401);
+    let digest = SubjectDigest::of(crate::virtual_world::LOGIN, "alice");
+    service.store.unban_subject(&digest, &by).await.unwrap();
+    service.edge.as_ref().unwrap().edge().replace_deny_list(service.deny_list().await.unwrap());
+    let again = self::call(&world, &session, first.token, "DPoP", 3);
+    assert_eq!(ask_as_nginx(&world, &again).await.status(), 200);
+}
+
+#[tokio::test]
+async fn the_edge_of_this_process_hears_of_a_change_at_once() {
+    let (world, _, _) = world_and_call("nginx", "").await;
+    let edge = std::sync::Arc::clone(world.service().edge.as_ref().unwrap());
+    let number = || edge.edge().deny_list().map(|list| list.sequence);
+    let before = number();
+    world.service().store.raise_ban_sequence(world.now()).await.unwrap();
+    world.service().bans_changed.notify_one();
+    // Far less than the interval; the task needs a few turns.
+    let heard = async {
+        while number() == before {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(5), heard).await.unwrap();
+}

@@ -95,7 +95,11 @@ fn public_code(cause: &Cause) -> PublicCode {
         },
         Cause::ChallengeUsed | Cause::AnswerExpired => PublicCode::ChallengeNotUsable,
         Cause::CounterNotAbove => PublicCode::EvidenceNotVerified,
-        Cause::Banned | Cause::Withdrawn | Cause::Policy => PublicCode::Refused,
+        Cause::Banned
+        | Cause::Withdrawn
+        | Cause::Policy
+        | Cause::DevelopmentKey(_)
+        | Cause::DevelopmentKeyMissing => PublicCode::Refused,
         Cause::RevocationListTooOld | Cause::Store(_) | Cause::Unable => PublicCode::Unavailable,
     }
 }

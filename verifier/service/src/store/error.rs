@@ -29,6 +29,36 @@ pub enum StoreError {
     },
 }
 
+/// Why an administrator's change was not made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ChangeError {
+    /// The name belongs to another, or did before it was revoked.
+    Taken,
+    /// There are as many already as there may be.
+    Full,
+    /// The database cannot be used.
+    Store(StoreError),
+}
+
+impl fmt::Display for ChangeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Taken => f.write_str("this name is taken, or was before; names are not used twice"),
+            Self::Full => f.write_str("there are as many as there may be; take some back first"),
+            Self::Store(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ChangeError {}
+
+impl From<StoreError> for ChangeError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
 impl StoreError {
     /// A stable name for logs and metrics.
     pub const fn reason(&self) -> &'static str {

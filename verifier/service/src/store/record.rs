@@ -19,6 +19,8 @@ pub struct InstanceRecord {
     pub registered: RegisteredInstance,
     /// Whether an operator banned it.
     pub banned: bool,
+    /// Since when and why it is banned, where that was written down.
+    pub ban: Option<Ban>,
     /// Since when and why it gets no results, if a re-appraisal found so.
     pub withdrawn: Option<Withdrawal>,
     /// Under which policy, roots and status list it was judged last; empty if never.
@@ -31,6 +33,15 @@ pub struct InstanceRecord {
     pub created: Timestamp,
     /// When it last enrolled or renewed.
     pub updated: Timestamp,
+}
+
+/// Since when and why an instance is banned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ban {
+    /// Since when.
+    pub since: Timestamp,
+    /// Why; empty if nobody said.
+    pub reason: String,
 }
 
 /// That the evidence of an instance is not good enough any more, or cannot be verified any more.
@@ -153,6 +164,13 @@ impl InstanceRecord {
                 history: json(row, "history")?,
             },
             banned: row.try_get("banned").ok()?,
+            ban: match row.try_get::<Option<i64>, _>("ban_time").ok()? {
+                Some(_) => Some(Ban {
+                    since: time("ban_time")?,
+                    reason: row.try_get::<Option<String>, _>("ban_reason").ok()?.unwrap_or_default(),
+                }),
+                None => None,
+            },
             withdrawn: match row.try_get::<Option<i64>, _>("withdrawn_at").ok()? {
                 Some(_) => Some(Withdrawal {
                     since: time("withdrawn_at")?,

@@ -4,6 +4,7 @@ use countersign_core::challenge::Challenge;
 use countersign_core::time::Timestamp;
 use countersign_core::token::keys::PublicKey;
 use countersign_core::token::result::InstanceId;
+use countersign_verifier::check::deny_list::SubjectDigest;
 use countersign_verifier::enrolment::{Admission, PlatformKey};
 use countersign_verifier::evidence::RecordedEvidence;
 use serde_json::json;
@@ -50,6 +51,17 @@ pub enum InstanceChange {
         /// admission must be above what is stored by now.
         previous_counter: Option<u32>,
     },
+}
+
+/// What the deny list says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bans {
+    /// Grows with every change; never falls.
+    pub sequence: u64,
+    /// Banned instances, and erased ones whose last result may still be good.
+    pub instances: Vec<InstanceId>,
+    /// Banned users.
+    pub subjects: Vec<SubjectDigest>,
 }
 
 /// What a commit came to.
@@ -154,29 +166,6 @@ impl Store {
         self.insert_decision(&mut connection, decision, decision.instance).await
     }
 
-    /// Bans an instance or lifts its ban; whether it exists. The number of the deny list rises with each change.
-    ///
-    /// # Errors
-    /// The database cannot be written.
-    pub async fn set_banned(
-        &self,
-        id: &InstanceId,
-        banned: bool,
-        now: Timestamp,
-    ) -> Result<bool, StoreError> {
-        let failed = |error: sqlx::Error| self.failed(&error);
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
-        let done = sqlx::query("UPDATE instance SET banned = ? WHERE id = ?")
-            .bind(banned)
-            .bind(id.as_bytes().as_slice())
-            .execute(&mut *transaction)
-            .await
-            .map_err(failed)?;
-        self.raise(&mut transaction, now).await?;
-        transaction.commit().await.map_err(failed)?;
-        Ok(done.rows_affected() == 1)
-    }
-
     /// Raises the number of the deny list to the present, so that it is above every number given out before this
     /// database was restored from a backup. To be called at each start.
     ///
@@ -187,12 +176,12 @@ impl Store {
         self.raise(&mut connection, now).await
     }
 
-    /// The number of the deny list, and all instances on it, as they were at one moment: those that are banned, and
-    /// those that were withdrawn so lately that a result of theirs may still be good.
+    /// What the deny list says, as it was at one moment: the instances that are banned, those that were withdrawn or
+    /// erased so lately that a result of theirs may still be good, and the users that are banned.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub async fn bans(&self, now: Timestamp) -> Result<(u64, Vec<InstanceId>), StoreError> {
+    pub async fn bans(&self, now: Timestamp) -> Result<Bans, StoreError> {
         let failed = |error: sqlx::Error| self.failed(&error);
         let mut transaction = self.reader.begin().await.map_err(failed)?;
         let sequence =
@@ -200,28 +189,27 @@ impl Store {
                 .fetch_optional(&mut *transaction)
                 .await
                 .map_err(failed)?;
-        let rows = sqlx::query_scalar::<_, Vec<u8>>(
-            "SELECT id FROM instance WHERE banned = 1 UNION SELECT id FROM instance WHERE withdrawn_at > ?",
+        let instances = sqlx::query_scalar::<_, Vec<u8>>(
+            "SELECT id FROM instance WHERE banned = 1 UNION SELECT id FROM instance WHERE withdrawn_at > ? \
+             UNION SELECT id FROM erased_instance WHERE denied_until > ?",
         )
         .bind(seconds(now.minus(WITHDRAWN_ON_DENY_LIST)))
+        .bind(seconds(now))
         .fetch_all(&mut *transaction)
         .await
         .map_err(failed)?;
+        let subjects = sqlx::query_scalar::<_, Vec<u8>>("SELECT digest FROM subject_ban")
+            .fetch_all(&mut *transaction)
+            .await
+            .map_err(failed)?;
         let id = |bytes: Vec<u8>| bytes.try_into().map(InstanceId::from_bytes).map_err(|_| self.damaged());
-        let instances = rows.into_iter().map(id).collect::<Result<_, _>>()?;
-        let sequence = sequence.map_or(Ok(0), |text| text.parse().map_err(|_| self.damaged()))?;
-        Ok((sequence, instances))
-    }
-
-    /// The decision that a reference names, for whoever explains it to a person.
-    ///
-    /// # Errors
-    /// The database cannot be read.
-    pub async fn decision(&self, reference: &str) -> Result<Option<Decision>, StoreError> {
-        let query =
-            sqlx::query("SELECT * FROM decision WHERE reference = ? ORDER BY time DESC").bind(reference);
-        let row = query.fetch_optional(&self.reader).await.map_err(|error| self.failed(&error))?;
-        row.map(|row| Decision::from_row(&row).ok_or_else(|| self.damaged())).transpose()
+        let digest =
+            |bytes: Vec<u8>| bytes.try_into().map(SubjectDigest::from_bytes).map_err(|_| self.damaged());
+        Ok(Bans {
+            sequence: sequence.map_or(Ok(0), |text| text.parse().map_err(|_| self.damaged()))?,
+            instances: instances.into_iter().map(id).collect::<Result<_, _>>()?,
+            subjects: subjects.into_iter().map(digest).collect::<Result<_, _>>()?,
+        })
     }
 
     /// The next number of the deny list is one more, and at least the time in seconds: a backup knows nothing of the

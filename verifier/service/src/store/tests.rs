@@ -15,6 +15,17 @@ use crate::trust::Trust;
 use crate::virtual_world::{self, CLIENT, ISSUER, START as NOW, iphone, session};
 
 impl Store {
+    /// Bans an instance or lifts its ban, whoever does it and why.
+    pub(crate) async fn set_banned(
+        &self,
+        id: &InstanceId,
+        banned: bool,
+        now: Timestamp,
+    ) -> Result<bool, ChangeError> {
+        let by = Actor { name: "test", now };
+        if banned { self.ban_instance(id, "", &by).await } else { self.unban_instance(id, &by).await }
+    }
+
     /// Deletes an instance.
     pub(crate) async fn forget(&self, id: &InstanceId) {
         let query = sqlx::query("DELETE FROM instance WHERE id = ?").bind(id.as_bytes().as_slice());
@@ -211,7 +222,8 @@ async fn a_ban_outlives_a_new_enrolment_of_the_key() {
     assert_eq!(bench.renew(3, &mut phone.clone(), &before).await, Err(CommitError::Banned));
     assert_eq!(bench.enrol(2, 2, &mut phone).await, Err(CommitError::Banned));
     assert_eq!(bench.registered(1).await, before);
-    assert_eq!(bench.store.bans(NOW).await, Ok((NOW.as_unix_seconds(), vec![id_of(1)])));
+    let bans = bench.store.bans(NOW).await.unwrap();
+    assert_eq!((bans.sequence, bans.instances), (NOW.as_unix_seconds(), vec![id_of(1)]));
     assert_eq!(bench.store.set_banned(&id_of(9), true, NOW).await, Ok(false));
 }
 
@@ -219,7 +231,7 @@ async fn a_ban_outlives_a_new_enrolment_of_the_key() {
 async fn a_restored_backup_does_not_take_the_deny_list_back() {
     let bench = Bench::new().await;
     bench.enrol(1, 1, &mut iphone()).await.unwrap();
-    let sequence = async |store: &Store| store.bans(NOW).await.unwrap().0;
+    let sequence = async |store: &Store| store.bans(NOW).await.unwrap().sequence;
     // More changes than seconds pass, and the number rises with each of them all the same.
     let mut given_out = 0;
     for banned in [true, false, true] {
@@ -355,4 +367,143 @@ async fn a_full_disk_is_named_and_loses_nothing() {
     assert!(bench.store.instance(&id_of(1)).await.unwrap().is_some());
     assert_eq!(bench.store.instance(&id_of(2)).await, Ok(None));
     assert_eq!(bench.store.consumed(&bench.challenge(2)).await, Ok(None));
+}
+
+/// How many rows a table has.
+async fn rows(store: &Store, count: &'static str) -> i64 {
+    sqlx::query_scalar(count).fetch_one(&store.writer).await.unwrap()
+}
+
+#[tokio::test]
+async fn what_is_not_used_for_long_is_erased_and_bans_stay() {
+    let bench = Bench::new().await;
+    bench.enrol(1, 1, &mut iphone()).await.unwrap();
+    bench.enrol(2, 2, &mut iphone().of_somebody_else()).await.unwrap();
+    bench.store.set_banned(&id_of(2), true, NOW).await.unwrap();
+    assert_eq!(bench.store.erase_unused(NOW).await, Ok(0), "used at this very second");
+    assert_eq!(bench.store.erase_unused(NOW.plus(1)).await, Ok(1));
+    assert_eq!(bench.store.instance(&id_of(1)).await, Ok(None));
+    assert!(bench.store.instance(&id_of(2)).await.unwrap().unwrap().banned);
+    let linked = "SELECT count(*) FROM decision WHERE instance IS NOT NULL OR claims <> 'null'";
+    assert_eq!(rows(&bench.store, linked).await, 1, "of the banned one");
+    let denied = "SELECT count(*) FROM erased_instance";
+    assert_eq!(rows(&bench.store, denied).await, 0, "its results expired long ago");
+}
+
+#[tokio::test]
+async fn more_than_one_part_of_unused_instances_is_erased() {
+    let bench = Bench::new().await;
+    bench.enrol(1, 1, &mut iphone()).await.unwrap();
+    let copies = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 450) \
+                  INSERT INTO instance (id, client_id, instance_key, platform_key, protection, vouched_by, \
+                  evidence_time, evidence_tier, app_version, created, updated) SELECT randomblob(16), 'copy' || i, \
+                  instance_key, 'android-key', protection, vouched_by, evidence_time, evidence_tier, app_version, \
+                  created, updated FROM instance, n";
+    sqlx::query(copies).execute(&bench.store.writer).await.unwrap();
+    assert_eq!(bench.store.erase_unused(NOW.plus(1)).await, Ok(451));
+}
+
+#[tokio::test]
+async fn an_erased_instance_is_denied_until_its_last_result_has_expired() {
+    let bench = Bench::new().await;
+    bench.enrol(1, 1, &mut iphone()).await.unwrap();
+    let by = Actor { name: "ops", now: NOW };
+    let before = bench.store.bans(NOW).await.unwrap().sequence;
+    assert_eq!(bench.store.erase_instance(&id_of(9), &by).await, Ok(false));
+    assert_eq!(bench.store.bans(NOW).await.unwrap().sequence, before, "nothing happened");
+    assert_eq!(bench.store.erase_instance(&id_of(1), &by).await, Ok(true));
+    let denied = async |after| bench.store.bans(NOW.plus(after)).await.unwrap();
+    assert!(denied(0).await.sequence > before);
+    assert_eq!(denied(ERASED_DENIED_FOR - 1).await.instances, [id_of(1)]);
+    assert!(denied(ERASED_DENIED_FOR).await.instances.is_empty());
+    bench.store.prune(NOW.plus(ERASED_DENIED_FOR + 1), NOW).await.unwrap();
+    assert_eq!(rows(&bench.store, "SELECT count(*) FROM erased_instance").await, 0);
+}
+
+#[tokio::test]
+async fn the_act_is_written_with_the_change_or_not_at_all() {
+    let bench = Bench::new().await;
+    bench.enrol(1, 1, &mut iphone()).await.unwrap();
+    let by = Actor { name: "ops", now: NOW };
+    let acts = async || bench.store.acts(None, 100).await.unwrap().len();
+    assert_eq!(bench.store.ban_instance(&id_of(9), "nobody", &by).await, Ok(false));
+    assert_eq!(bench.store.unban_instance(&id_of(9), &by).await, Ok(false));
+    assert_eq!(bench.store.revoke_admin_key("nobody", &by).await, Ok(false));
+    assert_eq!(bench.store.revoke_development_key("nobody", &by).await, Ok(false));
+    assert_eq!(acts().await, 0);
+    assert_eq!(bench.store.add_admin_key("a", &[1; 32], None, &by).await, Ok(()));
+    assert_eq!(bench.store.add_admin_key("a", &[2; 32], None, &by).await, Err(ChangeError::Taken));
+    assert_eq!(bench.store.add_admin_key("b", &[1; 32], None, &by).await, Err(ChangeError::Taken));
+    assert_eq!(acts().await, 1);
+    // Where the trail cannot be written, nothing is changed.
+    sqlx::query("DROP TABLE administrative_act").execute(&bench.store.writer).await.unwrap();
+    assert!(bench.store.ban_instance(&id_of(1), "x", &by).await.is_err());
+    assert!(bench.store.erase_instance(&id_of(1), &by).await.is_err());
+    assert!(bench.store.ban_subject("i", "s", "x", &by).await.is_err());
+    let record = bench.store.instance(&id_of(1)).await.unwrap().unwrap();
+    assert!(!record.banned);
+    assert!(bench.store.bans(NOW).await.unwrap().subjects.is_empty());
+}
+
+#[tokio::test]
+async fn as_many_keys_and_bans_as_there_may_be() {
+    let bench = Bench::new().await;
+    let by = Actor { name: "ops", now: NOW };
+    let fill = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50000) \
+                INSERT INTO subject_ban SELECT randomblob(32), 'i', 's' || i, '', 0 FROM n";
+    sqlx::query(fill).execute(&bench.store.writer).await.unwrap();
+    assert_eq!(bench.store.ban_subject("i", "one more", "", &by).await, Err(ChangeError::Full));
+    for number in 0..MAX_ADMIN_KEYS {
+        let mut digest = [0; 32];
+        digest[..8].copy_from_slice(&number.to_be_bytes());
+        bench.store.add_admin_key(&format!("key-{number}"), &digest, None, &by).await.unwrap();
+    }
+    assert_eq!(bench.store.add_admin_key("one-more", &[9; 32], None, &by).await, Err(ChangeError::Full));
+}
+
+#[tokio::test]
+async fn the_longest_deny_list_that_there_can_be_is_taken_by_edges() {
+    use countersign_verifier::check::deny_list::{DenyList, MAX_DENY_LIST, SubjectDigest};
+
+    let number = |number: i64| u64::try_from(number).unwrap();
+    let id = |number: u64| InstanceId::from_bytes((u128::from(number) << 64).to_be_bytes());
+    let digest = |number: u64| SubjectDigest::of("i", &number.to_string());
+    let list = DenyList {
+        issuer: ISSUER.to_owned(),
+        sequence: u64::MAX,
+        issued_at: NOW,
+        expires_at: NOW.plus(600),
+        instances: (0..number(MAX_INSTANCE_BANS + MAX_ERASED)).map(id).collect(),
+        key_ids: Default::default(),
+        subjects: (0..number(MAX_SUBJECT_BANS)).map(digest).collect(),
+    };
+    let bytes = list.to_unsigned("01234567").with_signature(&[0; 64]);
+    assert!(bytes.len() <= MAX_DENY_LIST, "{}", bytes.len());
+}
+
+#[tokio::test]
+async fn nobody_is_banned_or_erased_whom_the_deny_list_has_no_room_for() {
+    let bench = Bench::new().await;
+    bench.enrol(1, 1, &mut iphone()).await.unwrap();
+    let by = Actor { name: "ops", now: NOW };
+    let fill = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30000) \
+                INSERT INTO erased_instance SELECT randomblob(16), ? FROM n";
+    sqlx::query(fill).bind(seconds(NOW.plus(1))).execute(&bench.store.writer).await.unwrap();
+    assert_eq!(bench.store.erase_instance(&id_of(1), &by).await, Err(ChangeError::Full));
+    assert!(bench.store.instance(&id_of(1)).await.unwrap().is_some(), "nothing was erased");
+    let later = Actor { now: NOW.plus(1), ..by };
+    assert_eq!(bench.store.erase_instance(&id_of(1), &later).await, Ok(true));
+}
+
+#[tokio::test]
+async fn a_second_ban_of_a_user_replaces_the_reason_also_when_the_list_is_full() {
+    let bench = Bench::new().await;
+    let by = Actor { name: "ops", now: NOW };
+    bench.store.ban_subject("i", "s", "first", &by).await.unwrap();
+    let fill = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 49999) \
+                INSERT INTO subject_ban SELECT randomblob(32), 'i', 't' || i, '', 0 FROM n";
+    sqlx::query(fill).execute(&bench.store.writer).await.unwrap();
+    bench.store.ban_subject("i", "s", "second", &by).await.unwrap();
+    let bans = bench.store.bans(NOW).await.unwrap();
+    assert_eq!(bans.subjects.len(), 50_000);
 }

@@ -3,10 +3,11 @@
 use der::{Tag, TagNumber};
 use serde::Serialize;
 
-use super::enumerations::{BootState, Digest, EcCurve, KeyAlgorithm, KeyOrigin, KeyPurpose};
+use super::enumerations::{BootState, Digest, EcCurve, KeyAlgorithm, KeyOrigin, KeyPurpose, MlDsaVariant};
 use super::patch_level::PatchLevel;
 use crate::asn1::{Members, NotDer, unsigned};
 use crate::evidence::EvidenceError;
+use crate::leniency::{Leniencies, Leniency};
 
 /// Why a KeyDescription is not one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +31,7 @@ impl From<SchemaError> for EvidenceError {
     }
 }
 
-/// The members of one authorization list that matter here. Those that identify a device (710 to 717, 723) are
+/// The members of one authorization list that matter here. Those that identify a device (710 to 716, 723) are
 /// skipped without a look.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct AuthorizationList {
@@ -49,6 +50,9 @@ pub struct AuthorizationList {
     /// 10: its curve.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ec_curve: Option<EcCurve>,
+    /// 11: its parameter set, if it is an ML-DSA key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ml_dsa_variant: Option<MlDsaVariant>,
     /// 503: usable without the user being authenticated.
     #[serde(skip_serializing_if = "is_false")]
     pub no_auth_required: bool,
@@ -73,6 +77,9 @@ pub struct AuthorizationList {
     /// 709: the app that owns the key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub application_id: Option<ApplicationId>,
+    /// 717: the model of the device, which only apps of its owner may ask for; at most 64 bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
     /// 718: patch level of the vendor's partition. Phones write many wrong ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vendor_patch_level: Option<PatchLevel>,
@@ -120,15 +127,15 @@ pub struct Package {
 }
 
 /// Tags of the schema that carry nothing we look at.
-const KNOWN: [u32; 33] = [
-    4, 6, 7, 8, 11, 200, 203, 303, 305, 400, 401, 402, 405, 502, 504, 505, 506, 507, 508, 509, 601, 703, 710,
-    711, 712, 713, 714, 715, 716, 717, 720, 723, 724,
+const KNOWN: [u32; 31] = [
+    4, 6, 7, 8, 200, 203, 303, 305, 400, 401, 402, 405, 502, 504, 505, 506, 507, 508, 509, 601, 703, 710,
+    711, 712, 713, 714, 715, 716, 720, 723, 724,
 ];
 
 impl AuthorizationList {
-    /// Reads the members of a list. Tags ascend strictly, so none stands twice. The order inside a SET is not
-    /// looked at: devices write sets in the order of the request, and nothing hangs on it.
-    pub(super) fn decode(mut members: Members<'_>) -> Result<Self, SchemaError> {
+    /// Reads the members of a list. Tags ascend strictly, so none stands twice. The order inside a SET may be that of
+    /// the request ([`Leniency::UnsortedSet`]): nothing hangs on it.
+    pub(super) fn decode(mut members: Members<'_>, leniencies: &mut Leniencies) -> Result<Self, SchemaError> {
         let mut list = Self::default();
         let mut previous = None;
         while !members.is_finished() {
@@ -140,31 +147,36 @@ impl AuthorizationList {
                 return Err(SchemaError::Unordered);
             }
             previous = Some(number);
-            list.read(number, Members::of(content)?)?;
+            list.read(number, Members::of(content)?, leniencies)?;
         }
         Ok(list)
     }
 
-    fn read(&mut self, tag: u32, mut value: Members<'_>) -> Result<(), NotDer> {
+    fn read(&mut self, tag: u32, mut value: Members<'_>, leniencies: &mut Leniencies) -> Result<(), NotDer> {
         match tag {
-            1 => self.purposes = set_of(&mut value, KeyPurpose::from_number)?,
+            1 => self.purposes = set_of(&mut value, KeyPurpose::from_number, leniencies)?,
             2 => self.algorithm = Some(KeyAlgorithm::from_number(value.unsigned()?)),
             3 => self.key_size = Some(value.unsigned()?),
-            5 => self.digests = set_of(&mut value, Digest::from_number)?,
+            5 => self.digests = set_of(&mut value, Digest::from_number, leniencies)?,
             10 => self.ec_curve = Some(EcCurve::from_number(value.unsigned()?)),
+            11 => self.ml_dsa_variant = Some(MlDsaVariant::from_number(value.unsigned()?)),
             503 => self.no_auth_required = value.content(Tag::Null)?.is_empty(),
             600 => {
                 value.any()?;
                 self.all_applications = true;
             }
-            701 => self.creation_time = number(&mut value)?.map(seconds),
+            701 => self.creation_time = Some(seconds(value.unsigned()?, leniencies)),
             702 => self.origin = Some(KeyOrigin::from_number(value.unsigned()?)),
             704 => self.root_of_trust = Some(RootOfTrust::decode(value.sequence()?)?),
-            705 => self.os_version = number(&mut value)?,
-            706 => self.os_patch_level = number(&mut value)?.and_then(PatchLevel::from_number),
-            709 => self.application_id = Some(ApplicationId::decode(value.content(Tag::OctetString)?)?),
-            718 => self.vendor_patch_level = number(&mut value)?.and_then(PatchLevel::from_number),
-            719 => self.boot_patch_level = number(&mut value)?.and_then(PatchLevel::from_number),
+            705 => self.os_version = Some(value.unsigned()?),
+            706 => self.os_patch_level = patch_level(Some(value.unsigned()?), leniencies),
+            709 => {
+                let application = ApplicationId::decode(value.content(Tag::OctetString)?, leniencies)?;
+                self.application_id = Some(application);
+            }
+            717 => self.model = name(value.content(Tag::OctetString)?),
+            718 => self.vendor_patch_level = partition_patch_level(&mut value, leniencies)?,
+            719 => self.boot_patch_level = partition_patch_level(&mut value, leniencies)?,
             _ => {
                 value.any()?;
                 if !KNOWN.contains(&tag) {
@@ -188,11 +200,12 @@ impl RootOfTrust {
 }
 
 impl ApplicationId {
-    fn decode(bytes: &[u8]) -> Result<Self, NotDer> {
+    fn decode(bytes: &[u8], leniencies: &mut Leniencies) -> Result<Self, NotDer> {
         let mut members = Members::of_sequence(bytes)?;
         let mut infos = Members::of(members.content(Tag::Set)?)?;
         let mut digests = Members::of(members.content(Tag::Set)?)?;
         members.finish()?;
+        leniencies.note_if(!infos.are_sorted()? || !digests.are_sorted()?, Leniency::UnsortedSet);
         let mut application = Self { packages: Vec::new(), signature_digests: Vec::new() };
         while !infos.is_finished() {
             let mut info = infos.sequence()?;
@@ -209,8 +222,13 @@ impl ApplicationId {
 }
 
 /// A SET OF INTEGER.
-fn set_of<T>(value: &mut Members<'_>, from_number: fn(u64) -> T) -> Result<Vec<T>, NotDer> {
+fn set_of<T>(
+    value: &mut Members<'_>,
+    from_number: fn(u64) -> T,
+    leniencies: &mut Leniencies,
+) -> Result<Vec<T>, NotDer> {
     let mut members = Members::of(value.content(Tag::Set)?)?;
+    leniencies.note_if(!members.are_sorted()?, Leniency::UnsortedSet);
     let mut values = Vec::new();
     while !members.is_finished() {
         values.push(from_number(members.unsigned()?));
@@ -218,23 +236,44 @@ fn set_of<T>(value: &mut Members<'_>, from_number: fn(u64) -> T) -> Result<Vec<T
     Ok(values)
 }
 
-/// A number that devices are known to get wrong: whatever is not one is unknown, not an error.
-fn number(value: &mut Members<'_>) -> Result<Option<u64>, NotDer> {
-    match value.any()? {
-        (Tag::Integer, content) => Ok(unsigned(content).ok()),
-        _ => Ok(None),
-    }
+/// The patch level of a partition: YYYYMMDD by the schema, YYYYMM on many phones, and on some no number at all.
+fn partition_patch_level(
+    value: &mut Members<'_>,
+    leniencies: &mut Leniencies,
+) -> Result<Option<PatchLevel>, NotDer> {
+    let number = match value.any()? {
+        (Tag::Integer, content) => unsigned(content).ok(),
+        _ => None,
+    };
+    let level = patch_level(number, leniencies);
+    leniencies.note_if(level.is_some_and(|level| !level.names_a_day()), Leniency::PatchLevelWithoutDay);
+    Ok(level)
 }
 
-/// creationDateTime in seconds. Leniency *creation time in microseconds*: the schema says milliseconds, some
-/// devices write microseconds; the two are 30000 years apart.
-const fn seconds(creation_date_time: u64) -> u64 {
+/// [`Leniency::PatchLevelNotADate`]: whatever is no date is unknown, and no minimum is met by it.
+fn patch_level(number: Option<u64>, leniencies: &mut Leniencies) -> Option<PatchLevel> {
+    let level = number.and_then(PatchLevel::from_number);
+    leniencies.note_if(level.is_none(), Leniency::PatchLevelNotADate);
+    level
+}
+
+/// creationDateTime in seconds. [`Leniency::CreationTimeInMicroseconds`]: the schema says milliseconds, some devices
+/// write microseconds; the two are 30000 years apart.
+fn seconds(creation_date_time: u64, leniencies: &mut Leniencies) -> u64 {
     const YEAR_5138_IN_MILLISECONDS: u64 = 100_000_000_000_000;
     if creation_date_time < YEAR_5138_IN_MILLISECONDS {
-        creation_date_time / 1000
-    } else {
-        creation_date_time / 1_000_000
+        return creation_date_time / 1000;
     }
+    leniencies.note(Leniency::CreationTimeInMicroseconds);
+    creation_date_time / 1_000_000
+}
+
+/// A name for people and for comparison; None if it is not one.
+fn name(bytes: &[u8]) -> Option<String> {
+    const LONGEST: usize = 64;
+    let text = core::str::from_utf8(bytes).ok()?;
+    let plausible = !text.is_empty() && text.len() <= LONGEST && !text.chars().any(char::is_control);
+    plausible.then(|| text.to_owned())
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // the signature that serde asks for
@@ -247,7 +286,14 @@ mod tests {
     use super::*;
 
     fn list(bytes: &[u8]) -> Result<AuthorizationList, SchemaError> {
-        AuthorizationList::decode(Members::of(bytes).unwrap())
+        AuthorizationList::decode(Members::of(bytes).unwrap(), &mut Leniencies::default())
+    }
+
+    /// The leniencies that a list needs.
+    fn needed(bytes: &[u8]) -> Vec<Leniency> {
+        let mut leniencies = Leniencies::default();
+        AuthorizationList::decode(Members::of(bytes).unwrap(), &mut leniencies).unwrap();
+        leniencies.iter().collect()
     }
 
     /// `[number] EXPLICIT value`.
@@ -313,18 +359,83 @@ mod tests {
         assert_eq!(list(&[0x30, 0]), Err(SchemaError::Malformed));
     }
 
+    fn integer(value: u64) -> Vec<u8> {
+        let bytes = [&[0][..], &value.to_be_bytes()].concat();
+        let leading = bytes.windows(2).take_while(|pair| pair[0] == 0 && pair[1] < 0x80).count();
+        [&[2, (bytes.len() - leading) as u8], &bytes[leading..]].concat()
+    }
+
     #[test]
-    fn wrong_patch_levels_are_unknown_and_not_an_error() {
-        for value in [&[2, 1, 0][..], &[4, 0], &[2, 1, 0xff]] {
-            assert_eq!(list(&tagged(718, value)).map(|list| list.vendor_patch_level), Ok(None), "{value:?}");
+    fn a_partitions_patch_level_that_is_no_date_is_unknown_and_no_error() {
+        let zero_day = integer(20_190_700);
+        for value in [&[2, 1, 0][..], &[4, 0], &[2, 1, 0xff], &zero_day] {
+            for tag in [718, 719] {
+                let list = list(&tagged(tag, value)).unwrap();
+                assert_eq!((list.vendor_patch_level, list.boot_patch_level), (None, None), "{value:?}");
+                assert_eq!(needed(&tagged(tag, value)), [Leniency::PatchLevelNotADate], "{value:?}");
+            }
         }
     }
 
     #[test]
+    fn only_a_partitions_patch_level_may_be_something_else_than_a_number() {
+        for tag in [701, 705, 706] {
+            for value in [&[4, 0][..], &[2, 1, 0xff], &[5, 0]] {
+                assert_eq!(list(&tagged(tag, value)), Err(SchemaError::Malformed), "{tag}: {value:?}");
+            }
+        }
+        assert_eq!(needed(&tagged(706, &[2, 1, 0])), [Leniency::PatchLevelNotADate]);
+    }
+
+    #[test]
+    fn a_partitions_patch_level_without_a_day_is_a_month() {
+        let month = tagged(718, &integer(201_808));
+        let level = list(&month).unwrap().vendor_patch_level;
+        assert_eq!(level.map(|level| level.to_string()), Some("2018-08".to_owned()));
+        assert_eq!(needed(&month), [Leniency::PatchLevelWithoutDay]);
+        assert_eq!(needed(&tagged(718, &integer(20_180_805))), []);
+        assert_eq!(needed(&tagged(706, &integer(201_808))), []);
+    }
+
+    #[test]
     fn creation_time_is_read_in_both_of_its_units() {
-        assert_eq!(
-            (seconds(1_572_669_193_000), seconds(1_572_669_193_000_000)),
-            (1_572_669_193, 1_572_669_193)
-        );
+        let (milliseconds, microseconds) =
+            (tagged(701, &integer(1_572_669_193_167)), tagged(701, &integer(1_572_669_193_167_227)));
+        for bytes in [&milliseconds, &microseconds] {
+            assert_eq!(list(bytes).unwrap().creation_time, Some(1_572_669_193));
+        }
+        assert_eq!(needed(&milliseconds), []);
+        assert_eq!(needed(&microseconds), [Leniency::CreationTimeInMicroseconds]);
+    }
+
+    #[test]
+    fn a_set_may_be_out_of_order_and_a_list_may_not() {
+        let unsorted = tagged(1, &[0x31, 6, 2, 1, 3, 2, 1, 2]);
+        assert_eq!(list(&unsorted).unwrap().purposes, [KeyPurpose::Verify, KeyPurpose::Sign]);
+        assert_eq!(needed(&unsorted), [Leniency::UnsortedSet]);
+        assert_eq!(needed(&tagged(1, &[0x31, 6, 2, 1, 2, 2, 1, 3])), []);
+        let lists = [tagged(5, &[0x31, 3, 2, 1, 4]), unsorted].concat();
+        assert_eq!(list(&lists), Err(SchemaError::Unordered));
+    }
+
+    #[test]
+    fn an_ml_dsa_key_names_its_parameters() {
+        let bytes = [tagged(2, &[2, 1, 4]), tagged(11, &[2, 1, 1])].concat();
+        let list = list(&bytes).unwrap();
+        assert_eq!(list.algorithm, Some(KeyAlgorithm::MlDsa));
+        assert_eq!(list.ml_dsa_variant, Some(MlDsaVariant::MlDsa65));
+        assert!(list.unknown_tags.is_empty());
+    }
+
+    #[test]
+    fn a_model_is_a_short_text() {
+        let model = |bytes: &[u8]| {
+            let value = [&[4, bytes.len() as u8], bytes].concat();
+            list(&tagged(717, &value)).unwrap().model
+        };
+        assert_eq!(model(b"Pixel 9"), Some("Pixel 9".to_owned()));
+        for no_name in [&b""[..], b"\xff", b"a\nb", &[b'a'; 65]] {
+            assert_eq!(model(no_name), None, "{no_name:?}");
+        }
     }
 }

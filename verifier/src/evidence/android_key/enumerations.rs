@@ -137,6 +137,18 @@ enumeration! {
 }
 
 enumeration! {
+    /// The parameter set of an ML-DSA key.
+    MlDsaVariant {
+        /// ML-DSA-44.
+        MlDsa44 = 0 "ml-dsa-44",
+        /// ML-DSA-65.
+        MlDsa65 = 1 "ml-dsa-65",
+        /// ML-DSA-87.
+        MlDsa87 = 2 "ml-dsa-87",
+    }
+}
+
+enumeration! {
     /// A hash that the key may be used with.
     Digest {
         /// None: whatever the caller hashed.

@@ -5,6 +5,7 @@ use der::Tag;
 use super::authorization_list::{AuthorizationList, SchemaError};
 use super::enumerations::SecurityLevel;
 use crate::asn1::Members;
+use crate::leniency::Leniencies;
 
 /// The extension's value. Versions above the newest known are read by the same schema: members were only ever
 /// added to the authorization lists.
@@ -19,7 +20,7 @@ pub(super) struct KeyDescription<'a> {
 }
 
 impl<'a> KeyDescription<'a> {
-    pub(super) fn decode(bytes: &'a [u8]) -> Result<Self, SchemaError> {
+    pub(super) fn decode(bytes: &'a [u8], leniencies: &mut Leniencies) -> Result<Self, SchemaError> {
         let mut members = Members::of_sequence(bytes)?;
         let attestation_version = members.unsigned()?;
         let attestation_security_level = SecurityLevel::from_number(members.enumerated()?);
@@ -27,8 +28,8 @@ impl<'a> KeyDescription<'a> {
         let keymint_security_level = SecurityLevel::from_number(members.enumerated()?);
         let challenge = members.content(Tag::OctetString)?;
         members.content(Tag::OctetString)?; // uniqueId identifies the device and is not kept
-        let software_enforced = AuthorizationList::decode(members.sequence()?)?;
-        let hardware_enforced = AuthorizationList::decode(members.sequence()?)?;
+        let software_enforced = AuthorizationList::decode(members.sequence()?, leniencies)?;
+        let hardware_enforced = AuthorizationList::decode(members.sequence()?, leniencies)?;
         members.finish()?;
         Ok(Self {
             attestation_version,
@@ -50,9 +51,13 @@ mod tests {
     const MINIMAL: [u8; 23] =
         [0x30, 21, 2, 1, 3, 10, 1, 1, 2, 1, 4, 10, 1, 1, 4, 1, b'c', 4, 0, 0x30, 0, 0x30, 0];
 
+    fn decode(bytes: &[u8]) -> Result<KeyDescription<'_>, SchemaError> {
+        KeyDescription::decode(bytes, &mut Leniencies::default())
+    }
+
     #[test]
     fn the_smallest_description_is_read() {
-        let description = KeyDescription::decode(&MINIMAL).unwrap();
+        let description = decode(&MINIMAL).unwrap();
         assert_eq!((description.attestation_version, description.keymint_version), (3, 4));
         assert_eq!(description.attestation_security_level, SecurityLevel::TrustedEnvironment);
         assert_eq!(description.challenge, b"c");
@@ -61,16 +66,9 @@ mod tests {
 
     #[test]
     fn a_byte_more_or_less_is_refused() {
-        assert_eq!(
-            KeyDescription::decode(&[&MINIMAL[..], &[0]].concat()).map(drop),
-            Err(SchemaError::Malformed)
-        );
+        assert_eq!(decode(&[&MINIMAL[..], &[0]].concat()).map(drop), Err(SchemaError::Malformed));
         for end in 0..MINIMAL.len() {
-            assert_eq!(
-                KeyDescription::decode(&MINIMAL[..end]).map(drop),
-                Err(SchemaError::Malformed),
-                "{end}"
-            );
+            assert_eq!(decode(&MINIMAL[..end]).map(drop), Err(SchemaError::Malformed), "{end}");
         }
     }
 
@@ -78,6 +76,6 @@ mod tests {
     fn an_integer_where_an_enumeration_belongs_is_refused() {
         let mut bytes = MINIMAL;
         bytes[5] = 2;
-        assert_eq!(KeyDescription::decode(&bytes).map(drop), Err(SchemaError::Malformed));
+        assert_eq!(decode(&bytes).map(drop), Err(SchemaError::Malformed));
     }
 }

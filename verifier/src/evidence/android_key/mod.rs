@@ -15,16 +15,18 @@ use subtle::ConstantTimeEq;
 
 use super::{AttestedKey, Claims, EvidenceError, EvidenceKind, VerifiedEvidence};
 use crate::anchors::TrustAnchors;
-use crate::chain::{Authorities, Dates, Path, Rules};
+use crate::chain::{Authorities, ChainError, Dates, Leaf, Path, Rules};
+use crate::crypto::sha256;
+use crate::leniency::Leniencies;
 use crate::revocation::{RevocationList, serial_hex};
 
 pub use self::authorization_list::{ApplicationId, AuthorizationList, Package, RootOfTrust};
 pub use self::enumerations::{
-    BootState, Digest, EcCurve, KeyAlgorithm, KeyOrigin, KeyPurpose, SecurityLevel,
+    BootState, Digest, EcCurve, KeyAlgorithm, KeyOrigin, KeyPurpose, MlDsaVariant, SecurityLevel,
 };
 use self::key_description::KeyDescription;
 pub use self::patch_level::PatchLevel;
-pub use self::provisioning::Provisioning;
+pub use self::provisioning::{Provisioning, ProvisioningInfo};
 pub use self::unverified::UnverifiedKeyDescription;
 
 /// KeyDescription.
@@ -32,14 +34,14 @@ const KEY_DESCRIPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.
 
 /// Chains whose keys were burnt in at the factory: expiry means nothing, as nothing could be renewed.
 const FACTORY: Rules = Rules {
-    leaf_dates: Dates::Unchecked,
+    leaf: Leaf::MadeOnDevice,
     issuer_dates: Dates::NotBefore,
     authorities: Authorities::FactoryProvisioned,
 };
 
 /// Remotely provisioned chains, and whatever is not known to be from the factory: no leniency.
 const REMOTE: Rules =
-    Rules { leaf_dates: Dates::Unchecked, issuer_dates: Dates::Both, authorities: Authorities::Strict };
+    Rules { leaf: Leaf::MadeOnDevice, issuer_dates: Dates::Both, authorities: Authorities::Strict };
 
 /// What an Android key attestation says. Identifiers of the device (serial number, IMEI, unique id) are never kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -58,11 +60,15 @@ pub struct AndroidKeyClaims {
     pub hardware_enforced: AuthorizationList,
     /// How the attestation key came onto the device.
     pub provisioning: Provisioning,
-    /// Whether a certificate above the leaf says that the attestation key belongs to a StrongBox.
-    pub strongbox_in_chain: bool,
-    /// How many certificates the provisioning server issued to the device in 30 days, if the chain says so.
+    /// What the provisioning server said of the device, if the chain has it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub certificates_issued: Option<u64>,
+    pub provisioning_info: Option<ProvisioningInfo>,
+    /// Whether the chain says that the attestation key belongs to a StrongBox.
+    pub strongbox_in_chain: bool,
+    /// SHA-256 of the SubjectPublicKeyInfo of the attestation key, which signed the leaf. Factory keys are shared by
+    /// 100,000 phones and more, remotely provisioned ones belong to one app on one device for some days.
+    #[serde(serialize_with = "super::hex")]
+    pub attestation_key: [u8; 32],
     /// The anchor that the chain ended in.
     pub anchor: String,
     /// Serial numbers of the chain in hex, leaf first, as status lists name them.
@@ -72,6 +78,9 @@ pub struct AndroidKeyClaims {
     /// The time as of which that list was.
     #[serde(serialize_with = "super::optional_unix_seconds", skip_serializing_if = "Option::is_none")]
     pub revocation_as_of: Option<Timestamp>,
+    /// Departures from the standards that were tolerated.
+    #[serde(skip_serializing_if = "Leniencies::is_empty")]
+    pub leniencies: Leniencies,
 }
 
 /// Verifies a chain (DER, leaf first, with or without its root) for a key that was made with `challenge`.
@@ -92,10 +101,14 @@ pub fn verify(
         return Err(EvidenceError::EmptyChallenge);
     }
 
-    // 1. and 2. The chain ends in a known root key; issuers, signatures and dates hold.
+    // 1. and 2. The chain ends in a known root key; issuers, signatures and dates hold. What stands where is looked at
+    // first: it costs nothing, and names an extended chain for what it is.
     let path = Path::find(chain, anchors.android_key())?;
+    let extension = key_description(&path)?;
+    let provisioning_info = ProvisioningInfo::of(&path)?;
     let provisioning = Provisioning::of(&path)?;
-    path.verify(if provisioning == Provisioning::Factory { FACTORY } else { REMOTE }, now)?;
+    let rules = if provisioning == Provisioning::Factory { FACTORY } else { REMOTE };
+    let mut leniencies = path.verify(rules, now)?;
 
     // 3. No certificate of it is revoked or suspended.
     if let Some(list) = revocation {
@@ -106,15 +119,11 @@ pub fn verify(
         }
     }
 
-    // 4. and 5. Exactly one KeyDescription, in the leaf. One above it means that an attested key was used to
-    // issue a certificate: what such a leaf says was written by whoever holds that key.
-    let above = path.certificates.iter().enumerate().skip(1);
-    if let Some((index, _)) = above.into_iter().find(|(_, c)| c.extension(&KEY_DESCRIPTION).is_some()) {
-        return Err(EvidenceError::MisplacedKeyDescription { index });
-    }
-    let leaf = path.certificates.first().ok_or(EvidenceError::MissingKeyDescription)?;
-    let extension = leaf.extension(&KEY_DESCRIPTION).ok_or(EvidenceError::MissingKeyDescription)?;
-    let description = KeyDescription::decode(extension)?;
+    // 4. and 5. The one KeyDescription, in the leaf.
+    let description = KeyDescription::decode(extension, &mut leniencies)?;
+    let [leaf, above_leaf, ..] = path.certificates.as_slice() else {
+        return Err(ChainError::Length.into());
+    };
 
     // 6. The challenge is ours.
     if !bool::from(description.challenge.ct_eq(challenge)) {
@@ -130,12 +139,14 @@ pub fn verify(
         software_enforced: description.software_enforced,
         hardware_enforced: description.hardware_enforced,
         provisioning,
-        strongbox_in_chain: provisioning::names_a_strongbox(&path)?,
-        certificates_issued: provisioning::certificates_issued(&path),
+        provisioning_info,
+        strongbox_in_chain: provisioning.names_a_strongbox(&path)?,
+        attestation_key: sha256(above_leaf.public_key),
         anchor: path.anchor.name().to_owned(),
         serials: path.certificates.iter().map(|certificate| serial_hex(certificate.serial)).collect(),
         revocation_checked: revocation.is_some(),
         revocation_as_of: revocation.map(RevocationList::as_of),
+        leniencies,
     };
     Ok(VerifiedEvidence {
         kind: EvidenceKind::AndroidKey,
@@ -145,6 +156,27 @@ pub fn verify(
         counter: None,
         claims: Claims::AndroidKey(Box::new(claims)),
     })
+}
+
+/// The value of the leaf's KeyDescription, which must be the only one. One above the leaf means that an attested key
+/// was used to issue a certificate: what such a leaf says was written by whoever holds that key, unless it is a key
+/// for nothing else (purpose ATTEST_KEY), which secure hardware uses by itself. Neither is accepted.
+fn key_description<'c>(path: &Path<'c, '_>) -> Result<&'c [u8], EvidenceError> {
+    let mut found = path.certificates.iter().enumerate().filter_map(|(index, certificate)| {
+        certificate.extension(&KEY_DESCRIPTION).map(|extension| (index, extension))
+    });
+    let first = found.next().ok_or(EvidenceError::MissingKeyDescription)?;
+    match found.next().map_or(first, |second| second) {
+        (0, extension) => Ok(extension),
+        (index, extension) => {
+            let description = KeyDescription::decode(extension, &mut Leniencies::default());
+            let purposes = description.map(|description| description.hardware_enforced.purposes);
+            Err(match purposes.as_deref() {
+                Ok([KeyPurpose::Attest]) => EvidenceError::AttestKeyChain { index },
+                _ => EvidenceError::MisplacedKeyDescription { index },
+            })
+        }
+    }
 }
 
 /// The weaker of both levels; a StrongBox only if the chain says so too, because a broken TEE can claim anything.

@@ -3,6 +3,7 @@
 use core::fmt;
 use core::str::FromStr;
 
+use countersign_core::time::Timestamp;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -36,6 +37,11 @@ impl PatchLevel {
         plausible.then_some(Self { year, month, day })
     }
 
+    /// Whether it names a day.
+    pub const fn names_a_day(self) -> bool {
+        self.day.is_some()
+    }
+
     /// Whether this is `minimum` or later. A day counts only where both name one.
     pub fn is_at_least(self, minimum: Self) -> bool {
         match (self.year, self.month).cmp(&(minimum.year, minimum.month)) {
@@ -45,6 +51,21 @@ impl PatchLevel {
             },
             order => order.is_gt(),
         }
+    }
+
+    /// Whole days from the day that it names, or the first of its month, to `now`; zero if that is still to come.
+    pub fn age_in_days(self, now: Timestamp) -> u64 {
+        (now.as_unix_seconds() / 86_400).saturating_sub(self.days_since_epoch())
+    }
+
+    /// Counted in years that begin with March, so that the leap day is a year's last. No year is before 2008.
+    fn days_since_epoch(self) -> u64 {
+        let (year, month) = (u64::from(self.year), u64::from(self.month));
+        let day = u64::from(self.day.unwrap_or(1));
+        let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+        let days: u64 = year * 365 + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day;
+        // The first of January 1970, counted the same way.
+        days - 719_469
     }
 }
 
@@ -100,6 +121,18 @@ mod tests {
         for number in [0, 1, 202_400, 202_413, 20_240_800, 20_240_832, 20_241_305, 999_999, u64::MAX] {
             assert_eq!(PatchLevel::from_number(number), None, "{number}");
         }
+    }
+
+    #[test]
+    fn an_age_counts_from_the_named_day_or_the_first_of_the_month() {
+        let age = |text: &str, now: u64| {
+            text.parse::<PatchLevel>().unwrap().age_in_days(Timestamp::from_unix_seconds(now))
+        };
+        // 2024-03-01T00:00:00Z, the day after a leap day.
+        let march = 1_709_251_200;
+        assert_eq!((age("2024-03", march), age("2024-02-29", march), age("2024-02", march)), (0, 1, 29));
+        assert_eq!((age("2023-03-01", march), age("2024-03-02", march)), (366, 0));
+        assert_eq!((age("2024-02-29", march - 1), age("2008-01-01", march)), (0, 5904));
     }
 
     #[test]

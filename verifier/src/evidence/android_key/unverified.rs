@@ -9,6 +9,7 @@ use super::enumerations::SecurityLevel;
 use super::key_description::KeyDescription;
 use crate::certificate::Certificate;
 use crate::evidence::{AttestedKey, EvidenceError};
+use crate::leniency::Leniencies;
 
 /// The KeyDescription of a certificate as it reads, not authentic.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -40,7 +41,7 @@ impl UnverifiedKeyDescription {
     pub fn read(certificate: &[u8]) -> Result<Option<Self>, EvidenceError> {
         let certificate = Certificate::decode(certificate).map_err(|_| EvidenceError::MalformedKey)?;
         let Some(extension) = certificate.extension(&KEY_DESCRIPTION) else { return Ok(None) };
-        let description = KeyDescription::decode(extension)?;
+        let description = KeyDescription::decode(extension, &mut Leniencies::default())?;
         Ok(Some(Self {
             key: AttestedKey::from_spki(certificate.public_key)?,
             attestation_version: description.attestation_version,

@@ -69,6 +69,7 @@ const DENY_LIST_CLAIMS: &[Claim] = &[
     claim(-66040, "sequence", Shape::Unsigned),
     claim(-66041, "instances", Shape::Array),
     claim(-66042, "keys", Shape::Array),
+    optional(-66043, "subjects", Shape::Array),
 ];
 
 /// Explains a COSE_Sign1 by its `typ`.
@@ -228,10 +229,12 @@ fn deny_list(bytes: &[u8], message: &Sign1<'_>, keys: Option<&KeySet>) -> Result
     instances.sort_unstable();
     let mut key_ids: Vec<_> = list.key_ids.iter().map(|key_id| text_or_hex(key_id)).collect();
     key_ids.sort_unstable();
+    let mut subjects: Vec<_> = list.subjects.iter().map(|subject| base64url(subject.as_bytes())).collect();
+    subjects.sort_unstable();
     let texts = |texts: Vec<String>| Value::List(texts.into_iter().map(Value::Text).collect());
     Ok(Explanation {
         kind: "deny-list",
-        what: "A deny list: instances and keys that edges refuse before their results expire.",
+        what: "A deny list: instances, keys and users that edges refuse before their results expire.",
         validity: Some(Validity { from: None, until: list.expires_at }),
         checks: vec![
             signature(message, keys),
@@ -248,6 +251,7 @@ fn deny_list(bytes: &[u8], message: &Sign1<'_>, keys: Option<&KeySet>) -> Result
                     ("sequence", list.sequence.into()),
                     ("instances", texts(instances)),
                     ("keys", texts(key_ids)),
+                    ("subjects", texts(subjects)),
                 ]),
             ),
         ],

@@ -4,6 +4,7 @@ use countersign_core::encoding::base64url;
 use countersign_verifier::certificate_file;
 use countersign_verifier::certificate_summary::CertificateSummary;
 use countersign_verifier::evidence::android_key::UnverifiedKeyDescription;
+use countersign_verifier::evidence::app_attest::receipt::UnverifiedReceipt;
 use countersign_verifier::evidence::app_attest::{
     UnverifiedAssertion, UnverifiedAttestation, ValidationCategory,
 };
@@ -51,19 +52,7 @@ pub(super) fn explain_app_attest(bytes: &[u8]) -> Result<Explanation, Fault> {
 /// Explains PEM or DER certificates, and DER that is something else.
 pub(super) fn explain_der(bytes: &[u8]) -> Result<Explanation, Fault> {
     if bytes.get(..24).unwrap_or_default().windows(SIGNED_DATA.len()).any(|window| window == SIGNED_DATA) {
-        return Ok(Explanation {
-            kind: "cms-signed-data",
-            what: "CMS signed data (RFC 5652): an App Attest receipt, perhaps.",
-            parts: vec![(
-                "content".to_owned(),
-                members([("length", format!("{} bytes", bytes.len()).into())]),
-            )],
-            checks: vec![Check::not_verified(
-                "signature",
-                "receipts are for Apple's server; nothing here reads them",
-            )],
-            ..Explanation::default()
-        });
+        return explain_receipt(bytes);
     }
     let seems = "certificates";
     let certificates = certificate_file::certificates(bytes).map_err(|error| Fault {
@@ -107,6 +96,37 @@ pub(super) fn explain_der(bytes: &[u8]) -> Result<Explanation, Fault> {
             Check::not_verified("chain", cure),
             Check::not_verified("revocation", "see Google's status list by the serial numbers"),
         ],
+        ..Explanation::default()
+    })
+}
+
+fn explain_receipt(bytes: &[u8]) -> Result<Explanation, Fault> {
+    let receipt = UnverifiedReceipt::read(bytes).map_err(|error| Fault {
+        seems: "an App Attest receipt",
+        reason: error.reason(),
+        at: error.explanation(),
+    })?;
+    let says = members([
+        ("type", name(&receipt.receipt_type)),
+        ("app_id", receipt.app_id.into()),
+        ("environment", receipt.environment.map(|environment| name(&environment)).into()),
+        ("key", key(&receipt.key)),
+        ("client_hash", Value::hex(&receipt.client_hash)),
+        ("token", format!("{} bytes, for Apple alone", receipt.token_length).into()),
+        ("created", Some(receipt.creation_time).into()),
+        ("risk_metric", receipt.risk_metric.map(Value::from).into()),
+        ("exchangeable_from", receipt.not_before.into()),
+        ("expires", Some(receipt.expiration_time).into()),
+        ("certificates", chain(&receipt.certificates)),
+    ]);
+    Ok(Explanation {
+        kind: "app-attest-receipt",
+        what: "An App Attest receipt: Apple's word on a key, to be exchanged for one with a risk metric.",
+        parts: vec![("says".to_owned(), says)],
+        checks: vec![Check::not_verified(
+            "signature",
+            "`countersign appraise --kind app-attest` verifies it within its attestation object",
+        )],
         ..Explanation::default()
     })
 }

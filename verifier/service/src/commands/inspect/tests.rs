@@ -7,7 +7,7 @@ use countersign_core::token::jose::ClientAttestation;
 use countersign_core::token::keys::Thumbprint;
 use countersign_core::token::result::{InstanceId, Protection, ResultClaims, Tier, VouchedBy};
 use countersign_core::token::trust_vector::{TrustClaim, TrustVector};
-use countersign_verifier::check::deny_list::DenyList;
+use countersign_verifier::check::deny_list::{DenyList, SubjectDigest};
 use countersign_verifier::issue::jwks;
 use countersign_virtual_device::google_authority::status_list_json;
 use countersign_virtual_device::{
@@ -101,6 +101,7 @@ fn deny_list() -> Vec<u8> {
         expires_at: START.plus(600),
         instances: [InstanceId::from_bytes([7; 16])].into(),
         key_ids: [b"k0".to_vec()].into(),
+        subjects: [SubjectDigest::of("https://login.example", "user")].into(),
     };
     let unsigned = list.to_unsigned("k1");
     unsigned.with_signature(&service_key().sign(&unsigned.to_be_signed()))
@@ -156,6 +157,11 @@ fn assertion() -> Vec<u8> {
     phone.assert(&[7; 32])
 }
 
+fn receipt() -> Vec<u8> {
+    let VirtualPhone::Iphone(phone) = iphone() else { unreachable!("it was made as an iPhone") };
+    phone.exchanged_receipt(3, START)
+}
+
 /// One of every kind, with the name under which it should be recognised.
 fn one_of_each() -> Vec<(&'static str, Vec<u8>)> {
     vec![
@@ -170,6 +176,7 @@ fn one_of_each() -> Vec<(&'static str, Vec<u8>)> {
         ("challenge", foreign_challenge().as_bytes().to_vec()),
         ("app-attest", attestation()),
         ("app-attest-assertion", assertion()),
+        ("app-attest-receipt", receipt()),
         ("android-key", chain()),
         ("jwks", key_set_json(&service_key()).into_bytes()),
         ("status-list", status_list_json(&[("a1", "REVOKED")]).into_bytes()),
@@ -297,6 +304,16 @@ fn the_evidence_in_an_envelope_is_told() {
 }
 
 #[test]
+fn a_receipt_is_told_without_its_token() {
+    let report = read_json(&explain(&receipt(), None).unwrap(), START);
+    assert_eq!(report["says"]["type"], "receipt");
+    assert_eq!(report["says"]["app_id"], "ABCDE12345.com.example.app");
+    assert_eq!(report["says"]["risk_metric"], 3);
+    assert_eq!(report["says"]["token"], "88 bytes, for Apple alone");
+    assert_eq!(report["says"]["certificates"].as_array().unwrap().len(), 3);
+}
+
+#[test]
 fn a_dpop_proof_is_verified_with_the_key_in_its_header() {
     let proof = dpop_proof();
     let honest = explain(proof.as_bytes(), None).unwrap();
@@ -323,7 +340,9 @@ fn a_private_key_is_never_shown() {
 #[test]
 fn malformed_input_is_told_with_reason_and_place() {
     let result = result();
-    let faults: [(Vec<u8>, &str, &str); 15] = [
+    let receipt = receipt();
+    let faults: [(Vec<u8>, &str, &str); 16] = [
+        (receipt[..receipt.len() - 2].to_vec(), "receipt_malformed_envelope", "CMS"),
         (result[..result.len() - 1].to_vec(), "cbor_truncated", "byte "),
         ([&result[..], &[0]].concat(), "cbor_trailing_bytes", &format!("byte {}", result.len())),
         ([&[0xd2], &result[..]].concat(), "cbor_tag", "byte 0"),

@@ -8,7 +8,7 @@ use countersign_core::attester::{
 };
 use countersign_core::enrolment::Problem;
 use countersign_core::request::Origin;
-use countersign_virtual_device::{Seed, VirtualDevice};
+use countersign_virtual_device::{DevelopmentKey, Seed, VirtualDevice};
 use reqwest::Client;
 
 use super::printed::Fields;
@@ -92,13 +92,25 @@ fn device(arguments: &Headers, settings: Settings) -> Result<VirtualDevice, Fail
     // The phone is made of the seed, what it draws at random is not: the same proof would be a replay.
     let randomness = Seed::from_bytes(random()?);
     let phone = arguments.phone.make()?;
-    let Some(path) = &arguments.state else { return Ok(VirtualDevice::new(phone, settings, &randomness)?) };
-    match files::existing(path)? {
-        None => Ok(VirtualDevice::new(phone, settings, &randomness)?),
-        Some(saved) => VirtualDevice::restore(phone, settings, &randomness, &saved).map_err(|error| {
-            let (path, reason) = (path.display(), error.reason());
-            format!("{path} does not fit this phone ({reason}); name another file, or remove it").into()
-        }),
+    let saved = match &arguments.state {
+        Some(path) => files::existing(path)?.map(|saved| (path, saved)),
+        None => None,
+    };
+    let device = match saved {
+        None => VirtualDevice::new(phone, settings, &randomness)?,
+        Some((path, saved)) => {
+            VirtualDevice::restore(phone, settings, &randomness, &saved).map_err(|error| {
+                let (path, reason) = (path.display(), error.reason());
+                format!("{path} does not fit this phone ({reason}); name another file, or remove it")
+            })?
+        }
+    };
+    match &arguments.development_key {
+        Some(id) => {
+            let key = DevelopmentKey::from_seed(&arguments.phone.seed.open()?, id.as_str());
+            Ok(device.with_development_key(key)?)
+        }
+        None => Ok(device),
     }
 }
 

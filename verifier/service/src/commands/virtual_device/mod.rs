@@ -16,7 +16,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use countersign_core::challenge::Challenge;
-use countersign_virtual_device::{AppleAuthority, GoogleAuthority};
+use countersign_core::token::keys::Jwk;
+use countersign_virtual_device::{AppleAuthority, DevelopmentKey, GoogleAuthority};
 
 use crate::cli::{Exit, answer, complain};
 use attack::Attack;
@@ -34,6 +35,13 @@ pub enum Command {
         /// Where to write them.
         #[arg(long, value_name = "DIR", default_value = ".")]
         out: PathBuf,
+    },
+    /// Print the public half of a developer's key as a JWK, to be registered with `countersign development-keys add`;
+    /// `headers --development-key` vouches with the other half.
+    DevelopmentKey {
+        /// The seed that the key follows from.
+        #[command(flatten)]
+        seed: SeedSource,
     },
     /// Enrol with a service, or renew, and print the header fields of one request:
     /// `countersign virtual-device headers … | curl --header @- https://api.example/…`
@@ -60,6 +68,9 @@ pub struct Headers {
     /// app is installed anew each time.
     #[arg(long, value_name = "FILE", conflicts_with = "attack")]
     state: Option<PathBuf>,
+    /// Run as a development build on a simulator: this registered key vouches, and not the phone.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["attack", "platform"])]
+    development_key: Option<String>,
     /// Lie, in this way; `countersign virtual-device attacks` lists all.
     #[arg(long, value_name = "KIND:NAME", value_parser = Attack::from_name)]
     attack: Option<Attack>,
@@ -114,6 +125,7 @@ impl<E: fmt::Display> From<E> for Failed {
 pub fn run(command: &Command) -> Exit {
     let done = match command {
         Command::Roots { seed, out } => write_roots(seed, out),
+        Command::DevelopmentKey { seed } => print_development_key(seed),
         Command::Headers(arguments) => print_headers(arguments),
         Command::Attacks => {
             answer(attack::list());
@@ -140,6 +152,12 @@ fn write_roots(seed: &SeedSource, out: &Path) -> Result<(), Failed> {
         fs::write(&path, pem).map_err(|error| format!("{} cannot be written: {error}", path.display()))?;
     }
     answer("[danger]\napp_attest_roots = [\"apple.pem\"]\nandroid_key_roots = [\"google.pem\"]");
+    Ok(())
+}
+
+fn print_development_key(seed: &SeedSource) -> Result<(), Failed> {
+    let Jwk { kty, crv, x, y } = DevelopmentKey::from_seed(&seed.open()?, "").public_key().to_jwk();
+    answer(serde_json::json!({ "kty": kty, "crv": crv, "x": x, "y": y }).to_string());
     Ok(())
 }
 
