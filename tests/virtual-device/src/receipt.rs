@@ -178,6 +178,7 @@ impl AppleAuthority {
                 Extension::key_usage(0x80),
                 Extension::new(RECEIPT_SIGNING, asn1::null()),
             ],
+            writes_defaults: false,
         };
         let intermediate = Certificate {
             serial: asn1::unsigned(&intermediate_key.identifier()[..16]),
@@ -192,6 +193,7 @@ impl AppleAuthority {
                 Extension::subject_key_identifier(intermediate_key.identifier()),
                 Extension::key_usage(0x06),
             ],
+            writes_defaults: false,
         };
         vec![
             Link { certificate: signer, key: intermediate_key, hash: SignatureHash::Sha256 },

@@ -183,7 +183,8 @@ impl Constraint {
             | Self::KeyCurve
             | Self::KeyDigest
             | Self::ApplicationBound
-            | Self::RevocationChecked => Some(OptOut::WeakKeys),
+            | Self::RevocationChecked
+            | Self::RevocationFresh => Some(OptOut::WeakKeys),
             _ => None,
         }
     }

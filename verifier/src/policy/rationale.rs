@@ -30,7 +30,11 @@ impl Constraint {
             | Self::ApplicationBound
             | Self::KnownTags
             | Self::RemoteProvisioning
+            | Self::CertificatesIssued
+            | Self::AttestationKeySharing
+            | Self::Leniencies
             | Self::RevocationChecked
+            | Self::RevocationFresh
             | Self::PatchLevelContinuity
             | Self::BootKeyContinuity => ANDROID,
             Self::Client
@@ -101,6 +105,18 @@ impl Constraint {
             }
             Self::RevocationChecked => {
                 "Leaked attestation keys are on the status list; unless it is looked at, they vouch for anything."
+            }
+            Self::RevocationFresh => {
+                "Keys are revoked because they leaked: an old list lets in whoever bought one since."
+            }
+            Self::CertificatesIssued => {
+                "A device that fetches far more certificates than phones need makes them for others."
+            }
+            Self::AttestationKeySharing => {
+                "An attestation key that many instances share was taken off its phone and is traded."
+            }
+            Self::Leniencies => {
+                "What departs from the standards is known of genuine phones, and is one more thing to forge by."
             }
             Self::AppVersion => "Old versions of the app keep the holes that newer ones have mended.",
             Self::OsVersion => "Old systems miss protections that this app may rely on, and get fixes last.",

@@ -36,7 +36,9 @@ mod tests {
         };
         let policy =
             AppraisalPolicy::new("strict/1").with_app(app).with_danger(usual.policy.danger().clone());
-        Trust { revocation: usual.revocation, ..Trust::new(policy).unwrap() }
+        let mut strict = Trust::new(policy).unwrap();
+        strict.revocation = usual.revocation;
+        strict
     }
 
     #[tokio::test]

@@ -13,7 +13,7 @@ use super::ber::{Elements, NotBer};
 use crate::anchors::Anchor;
 use crate::asn1::{Members, NotDer};
 use crate::certificate::Certificate;
-use crate::chain::{Authorities, Dates, Path, Rules};
+use crate::chain::{Authorities, Dates, Leaf, Path, Rules};
 use crate::crypto::{sha256, verify_certificate};
 
 const SIGNED_DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.7.2");
@@ -37,7 +37,7 @@ const MAX_ATTRIBUTES: usize = 8;
 
 /// All dates count: a receipt is verified when it arrives. A signer lives for about a year.
 const RULES: Rules =
-    Rules { leaf_dates: Dates::Both, issuer_dates: Dates::Both, authorities: Authorities::Strict };
+    Rules { leaf: Leaf::Issued, issuer_dates: Dates::Both, authorities: Authorities::Strict };
 
 const INTEGER: u8 = 0x02;
 const OCTET_STRING: u8 = 0x04;
