@@ -51,6 +51,8 @@ pub struct Metrics {
     store_errors: Family<1>,
     receipt_exchanges: Family<1>,
     reappraisals: Family<1>,
+    status_list_refreshes: Family<1>,
+    status_list_as_of: AtomicU64,
     mass_withdrawals: AtomicU64,
     withdrawn_instances: AtomicU64,
     refusals_not_recorded: AtomicU64,
@@ -109,6 +111,16 @@ impl Metrics {
     /// An instance stands otherwise after a re-appraisal: `withdrawn`, `restored`, `lowered` or `raised`.
     pub fn reappraisal(&self, verdict: &str) {
         self.reappraisals.add([verdict]);
+    }
+
+    /// The status list was fetched: `ok`, or why not.
+    pub fn status_list_refresh(&self, outcome: &'static str) {
+        self.status_list_refreshes.add([outcome]);
+    }
+
+    /// The status list in force is as of this time, in seconds since the epoch.
+    pub fn status_list_as_of(&self, seconds: u64) {
+        self.status_list_as_of.store(seconds, Ordering::Relaxed);
     }
 
     /// A re-appraisal withdrew a large part of all instances.
@@ -184,6 +196,20 @@ impl Metrics {
             "countersign_reappraisals_total",
             "Instances that stand otherwise since policy, roots or status list changed.",
             ["verdict"],
+        );
+        self.status_list_refreshes.write(
+            &mut text,
+            "countersign_status_list_refreshes_total",
+            "Fetches of the status list.",
+            ["outcome"],
+        );
+        let as_of = self.status_list_as_of.load(Ordering::Relaxed);
+        put(
+            &mut text,
+            format_args!(
+                "# HELP countersign_status_list_as_of_seconds Time of the status list in force, since the epoch; 0: none.\n\
+                 # TYPE countersign_status_list_as_of_seconds gauge\ncountersign_status_list_as_of_seconds {as_of}\n"
+            ),
         );
         let mass_withdrawals = self.mass_withdrawals.load(Ordering::Relaxed);
         put(

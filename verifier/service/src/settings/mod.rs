@@ -136,6 +136,9 @@ pub struct KeySettings {
 pub struct TrustSettings {
     /// Android's attestation status list (JSON), kept fresh by the operator. It is as old as the file.
     pub revocation: Option<PathBuf>,
+    /// Where the service fetches that list itself, as often as its publisher says; Google's is
+    /// `https://android.googleapis.com/attestation/status`. With a file too, the newer one counts.
+    pub revocation_url: Option<WebUrl>,
     /// The list of verified boot keys of systems that policies may accept. Default: none is known.
     pub boot_keys: Option<PathBuf>,
     /// Above how many withdrawals by one change the operator is warned.
@@ -248,6 +251,9 @@ impl Document for Settings {
         }
         if let Some(list) = &self.trust.revocation {
             existing_file(list, "/trust/revocation", problems);
+        }
+        if let Some(url) = &self.trust.revocation_url {
+            private_url(url, "/trust/revocation_url", problems);
         }
         if let Some(app_attest) = &self.app_attest {
             existing_file(&app_attest.key_file, "/app_attest/key_file", problems);
