@@ -32,6 +32,7 @@ pub fn run(data: &[u8]) {
         instances_of_certificate: Some(choice.into()),
         risk_metric: Some(choice.into()),
         cohort_key: Some([choice; 32]),
+        revocation_as_of: Some(NOW),
     };
     let appraise = || -> Appraisal { POLICY.appraise(CLIENT, &set, &circumstances, now) };
     let appraisal = appraise();
@@ -103,6 +104,7 @@ fn android(choice: u8, key_description: &[u8]) -> Option<VerifiedEvidence> {
         } else {
             SecurityLevel::StrongBox
         },
+        certificates_issued: choice.into(),
     };
     let point = world::android().instance_key().to_p256_sec1()?;
     let links = world::google().chain(&chip, p256_public_key_info(&point), key_description.to_vec(), NOW);
