@@ -27,6 +27,8 @@ pub(crate) fn instance(record: &InstanceRecord) -> Value {
         "protection": registered.protection,
         "vouched_by": registered.vouched_by,
         "tier": registered.tier,
+        "trust_vector": registered.trust_vector,
+        "labels": registered.labels,
         "evidence_time": seconds(registered.evidence_time),
         "app_version": record.app_version,
         "created": seconds(record.created),

@@ -1,7 +1,8 @@
 //! The description of a policy on a terminal.
 
-use super::super::layout::{WIDTH, counted, framed, printable, rule, wrapped};
+use super::super::layout::{WIDTH, counted, framed, rule, wrapped};
 use super::description::{AppDescription, CohortDescription, Description, Difference, Minimum};
+use crate::commands::inspect::printable;
 
 pub(super) fn text(description: &Description) -> String {
     let danger = match description.danger.len() {
