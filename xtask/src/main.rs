@@ -6,9 +6,11 @@ use std::{env, process::ExitCode};
 
 mod bench;
 mod ci;
+mod corpus;
 mod dependencies;
 mod groups;
 mod lines;
+mod peers;
 mod setup;
 mod tally;
 mod test;
@@ -27,6 +29,11 @@ cargo xtask COMMAND
   ci                    format, dependencies, clippy, docs, and all tests with nothing skipped
     --without GROUP       do not insist on this group (may be repeated)
   bench [ARGS]...       the benchmarks, as ratios of one run; ARGS go to `cargo bench`
+  corpus                write the corpus of forged evidence anew, into tests/corpus
+  peers [PEER]...       run other published verifiers over the corpus and print how often they and we agree
+    --cases FILE          write what each of them says of each case to FILE, outside of the repository
+    --bench               measure them beside ours, all on one core
+                          peers: appattest, node-app-attest, pyattest, jvm
 
 In a hurry: `cargo xtask test`. Before a pull request: `cargo xtask ci`.
 The genuine test vectors are looked for in ../shared/vectors, or where COUNTERSIGN_VECTORS says.
@@ -59,6 +66,8 @@ fn main() -> ExitCode {
         "test" => test::run(rest),
         "ci" => ci::run(rest),
         "bench" => bench::run(rest),
+        "corpus" => corpus::run(rest),
+        "peers" => peers::run(rest),
         unknown => Err(Stop::Usage(format!("there is no command `{unknown}`"))),
     };
     match outcome {
