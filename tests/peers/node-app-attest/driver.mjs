@@ -53,7 +53,7 @@ for (const [family, manifest] of Object.entries(families)) {
   for (const input of manifest.cases) {
     const name = `${family}/${input.id}`;
     const call = () => verify[family](manifest, input);
-    if (seconds === undefined && input.verify_at === Number(time)) {
+    if (seconds === undefined && (time === "all" || input.verify_at === Number(time))) {
       let answer = "accept";
       try {
         call();
