@@ -11,6 +11,7 @@ pub mod cbor;
 pub mod challenge;
 pub mod encoding;
 pub mod enrolment;
+pub mod environment;
 pub mod request;
 pub mod time;
 pub mod token;

@@ -12,6 +12,7 @@ use countersign_core::token::jose::{ClientAttestation, Jws};
 use countersign_core::token::keys::{Algorithm, PublicKey, PureRust, Thumbprint};
 use countersign_core::token::proof::{DecodedProof, ProofClaims};
 use countersign_core::token::result::{DecodedResult, InstanceId, Protection, ResultClaims, Tier, VouchedBy};
+use countersign_core::token::trust_vector::{TrustClaim, TrustVector};
 
 const KID: &str = "service-1";
 
@@ -26,6 +27,13 @@ fn public(seed: u8) -> PublicKey {
 fn p256() -> PublicKey {
     let key = p256::ecdsa::SigningKey::from_slice(&[1; 32]).unwrap();
     PublicKey::from_p256_sec1(key.verifying_key().to_sec1_point(false).as_bytes()).unwrap()
+}
+
+fn trust_vector() -> TrustVector {
+    let mut vector = TrustVector::default();
+    vector.worsen(TrustClaim::Hardware, 2);
+    vector.worsen(TrustClaim::Configuration, 32);
+    vector
 }
 
 fn result_claims() -> ResultClaims {
@@ -44,6 +52,7 @@ fn result_claims() -> ResultClaims {
         app_version: Some("1.2.3".to_owned()),
         policy: "shop/7".to_owned(),
         labels: vec!["beta".to_owned()],
+        trust_vector: trust_vector(),
     }
 }
 
@@ -165,6 +174,7 @@ fn a_result_reads_the_same_elsewhere() {
         (key(-66501), text("1.2.3")),
         (key(-66502), text("shop/7")),
         (key(-66503), Value::Array(vec![text("beta")])),
+        (key(-66504), Value::Map(BTreeMap::from([(key(1), key(32)), (key(4), key(2))]))),
     ]);
     assert_eq!(claims(&result()), expected);
 }
@@ -278,6 +288,9 @@ fn a_claim_of_another_type_or_value_is_refused() {
         (-66501, Value::Array(vec![])),
         (-66503, Value::Text("beta".to_owned())),
         (-66503, Value::Array(vec![key(1)])),
+        (-66504, Value::Array(vec![])),
+        (-66504, Value::Map(BTreeMap::from([(key(8), key(2))]))),
+        (-66504, Value::Map(BTreeMap::from([(key(0), key(128))]))),
     ];
     for (label, value) in wrong {
         let decoded = changed_result(|c| drop(c.insert(key(label), value.clone())));
@@ -414,4 +427,5 @@ fn a_client_attestation_serves_a_resource_only_with_the_results_claims() {
     assert_eq!(member["instance"], claims.instance.to_base64url());
     assert_eq!(member["instance_jkt"], claims.instance_jkt.to_base64url());
     assert_eq!(member["labels"], serde_json::json!(["beta"]));
+    assert_eq!(member["trust_vector"], serde_json::json!({"configuration": 32, "hardware": 2}));
 }

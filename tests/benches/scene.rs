@@ -9,7 +9,9 @@ use countersign_core::request::Origin;
 use countersign_core::time::Timestamp;
 use countersign_core::token::keys::{PublicKey, Thumbprint};
 use countersign_core::token::result::{InstanceId, Protection, ResultClaims, Tier, VouchedBy};
+use countersign_core::token::trust_vector::TrustVector;
 use countersign_verifier::check::decision::{Randomness, RandomnessUnavailable};
+use countersign_verifier::check::deny_list::{DenyList, SubjectDigest};
 use countersign_verifier::check::route::OAuthClient;
 use countersign_verifier::check::trust::service_keys;
 use countersign_verifier::check::{Content, Decision, Edge, Field, Fields, Limits, Request, Resource, Route};
@@ -79,6 +81,16 @@ impl Scene {
                 instance_requests: u32::MAX,
             },
         );
+        // Bans of others: what every request is compared with.
+        edge.replace_deny_list(DenyList {
+            issuer: SERVICE.to_owned(),
+            sequence: 1,
+            issued_at: NOW,
+            expires_at: NOW.plus(600),
+            instances: (0..100).map(|number| InstanceId::from_bytes([number; 16])).collect(),
+            key_ids: [b"stolen".to_vec()].into(),
+            subjects: (0..100).map(|number| SubjectDigest::from_bytes([number; 32])).collect(),
+        });
         edge.service(SERVICE).unwrap().replace(service_keys(&key_set(&service)));
         edge.authorization_server(SERVER).unwrap().replace(key_set(&server));
         let result = result(&service, device.public_key());
@@ -141,6 +153,7 @@ fn result(service: &SessionKey, confirmation: PublicKey) -> String {
         app_version: Some("4.12.0".to_owned()),
         policy: "default/12".to_owned(),
         labels: Vec::new(),
+        trust_vector: TrustVector::default(),
     };
     let message = claims.to_unsigned("key-1");
     base64url(&message.with_signature(&service.sign(&message.to_be_signed())))

@@ -14,7 +14,7 @@ use countersign_verifier::evidence::android_key::{self, PatchLevel};
 use countersign_verifier::evidence::app_attest;
 use countersign_verifier::evidence::{EvidenceError, VerifiedEvidence};
 use countersign_verifier::policy::{
-    AndroidApp, AppPolicy, AppleApp, AppraisalPolicy, Constraint, Enforcement,
+    AndroidApp, AppPolicy, AppleApp, AppraisalPolicy, Circumstances, Constraint, Enforcement,
 };
 use countersign_verifier::revocation::RevocationList;
 use serde_json::Value;
@@ -97,7 +97,7 @@ fn judged(
         Ok(evidence) => evidence,
         Err(error) => return ("invalid", vec![error.reason()]),
     };
-    let appraisal = policy.appraise(CLIENT, &evidence, now);
+    let appraisal = policy.appraise(CLIENT, &evidence.into(), &Circumstances::default(), now);
     if !appraisal.is_refused() {
         return ("accept", Vec::new());
     }

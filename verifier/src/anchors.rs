@@ -7,6 +7,9 @@ use crate::crypto::{CertificateKey, sha256};
 const APP_ATTEST_ROOTS: [(&str, &[u8]); 1] =
     [("apple-app-attestation-root-ca", include_bytes!("../data/apple-app-attestation-root-ca.der"))];
 
+const APP_ATTEST_RECEIPT_ROOTS: [(&str, &[u8]); 1] =
+    [("apple-root-ca-g3", include_bytes!("../data/apple-root-ca-g3.der"))];
+
 const ANDROID_ROOTS: [(&str, &[u8]); 2] = [
     (
         "google-hardware-attestation-root-rsa",
@@ -84,25 +87,33 @@ impl AnchorError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustAnchors {
     app_attest: Vec<Anchor>,
+    app_attest_receipt: Vec<Anchor>,
     android_key: Vec<Anchor>,
 }
 
 impl TrustAnchors {
-    /// The roots of Apple App Attest and of Android hardware attestation.
+    /// The roots of Apple App Attest, of its receipts, and of Android hardware attestation.
     pub fn embedded() -> Self {
         // Whether the embedded files can be read does not depend on any input; a test reads them.
         let read = |roots: &[(&str, &[u8])]| {
             roots.iter().filter_map(|(name, der)| anchor(der, Some(name)).ok()).collect()
         };
-        Self { app_attest: read(&APP_ATTEST_ROOTS), android_key: read(&ANDROID_ROOTS) }
+        Self {
+            app_attest: read(&APP_ATTEST_ROOTS),
+            app_attest_receipt: read(&APP_ATTEST_RECEIPT_ROOTS),
+            android_key: read(&ANDROID_ROOTS),
+        }
     }
 
-    /// Adds the certificates of a file (PEM or DER) to the roots of App Attest: for virtual devices.
+    /// Adds the certificates of a file (PEM or DER) to the roots of App Attest and of its receipts: for virtual
+    /// devices, whose one root stands above both.
     ///
     /// # Errors
     /// [`AnchorError`]; then nothing was added.
     pub fn danger_add_app_attest_roots(&mut self, file: &[u8]) -> Result<(), AnchorError> {
-        self.app_attest.extend(anchors(file)?);
+        let roots = anchors(file)?;
+        self.app_attest.extend(roots.iter().cloned());
+        self.app_attest_receipt.extend(roots);
         Ok(())
     }
 
@@ -118,6 +129,11 @@ impl TrustAnchors {
     /// The roots of App Attest.
     pub fn app_attest(&self) -> &[Anchor] {
         &self.app_attest
+    }
+
+    /// The roots of App Attest's receipts.
+    pub fn app_attest_receipt(&self) -> &[Anchor] {
+        &self.app_attest_receipt
     }
 
     /// The roots of Android key attestation.
@@ -171,6 +187,10 @@ mod tests {
                 "1ae751fd29896d0f1f13fe226c063f445d40d8938acc6245c251ecc0679330bd",
             ),
             (
+                "63343abfb89a6a03ebb57e9b3f5fa7be7c4f5c756f3017b3a8c488c3653e9179",
+                "9b219d0fbff36a5fb32090571906bceea68617c833a3f61b81e962a8e64db8af",
+            ),
+            (
                 "cedb1cb6dc896ae5ec797348bce9286753c2b38ee71ce0fbe34a9a1248800dfc",
                 "feb2ea7551ee316ed4bb443c8293b884dbfdea40b603ee3e4f4a897e4580fbae",
             ),
@@ -180,8 +200,9 @@ mod tests {
             ),
         ];
         let anchors = TrustAnchors::embedded();
-        let files = APP_ATTEST_ROOTS.iter().chain(&ANDROID_ROOTS);
-        let keys = anchors.app_attest().iter().chain(anchors.android_key());
+        let files = APP_ATTEST_ROOTS.iter().chain(&APP_ATTEST_RECEIPT_ROOTS).chain(&ANDROID_ROOTS);
+        let apple = anchors.app_attest().iter().chain(anchors.app_attest_receipt());
+        let keys = apple.chain(anchors.android_key());
         let found: Vec<_> = files
             .zip(keys)
             .map(|((_, file), anchor)| (hex(&sha256(file)), hex(&sha256(anchor.public_key()))))

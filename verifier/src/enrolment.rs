@@ -7,16 +7,19 @@ use countersign_core::binding::Purpose;
 use countersign_core::cbor::CborError;
 use countersign_core::challenge::{ChallengeError, MacKeyRing, Scope};
 use countersign_core::enrolment::{Cure, DecodedEnrolment, Enrolment, Evidence};
+use countersign_core::environment::Environment;
 use countersign_core::time::Timestamp;
 use countersign_core::token::keys::PublicKey;
 use countersign_core::token::result::{InstanceId, Protection, Tier, VouchedBy};
+use countersign_core::token::trust_vector::{TrustClaim, TrustVector};
 
 use crate::anchors::TrustAnchors;
 use crate::crypto::AwsLc;
 use crate::evidence::{
-    Claims, EvidenceError, EvidenceKind, VerifiedEvidence, android_key, app_attest, development_key,
+    Claims, EvidenceError, EvidenceKind, EvidenceSet, Platform, VerifiedEvidence, android_key, app_attest,
+    development_key,
 };
-use crate::policy::{self, AppMode, Appraisal, AppraisalPolicy};
+use crate::policy::{self, AppMode, Appraisal, AppraisalPolicy, Circumstances, History};
 use crate::revocation::RevocationList;
 
 /// Life of a challenge, in seconds.
@@ -118,6 +121,17 @@ pub enum PlatformKey {
     DevelopmentKey,
 }
 
+impl PlatformKey {
+    /// Whose device the instance is on.
+    pub const fn platform(&self) -> Platform {
+        match self {
+            Self::AppAttest { .. } => Platform::Apple,
+            Self::AndroidKey => Platform::Android,
+            Self::DevelopmentKey => Platform::Development,
+        }
+    }
+}
+
 /// What the registry holds of an instance, as far as its renewal is decided by it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegisteredInstance {
@@ -137,6 +151,12 @@ pub struct RegisteredInstance {
     pub evidence_time: Timestamp,
     /// The tier of the appraisal of that evidence.
     pub tier: Tier,
+    /// What that appraisal found.
+    pub trust_vector: TrustVector,
+    /// The labels that it let edges know.
+    pub labels: Vec<String>,
+    /// What was seen of the instance before.
+    pub history: History,
 }
 
 /// What the service holds that the checks need.
@@ -165,7 +185,7 @@ pub struct AuthenticEnrolment<'a> {
 pub struct VerifiedEnrolment<'a> {
     enrolment: Enrolment,
     registered: Option<&'a RegisteredInstance>,
-    evidence: Option<VerifiedEvidence>,
+    evidence: Option<EvidenceSet>,
 }
 
 /// What the policy says of an envelope.
@@ -187,10 +207,25 @@ pub struct Admission {
     vouched_by: VouchedBy,
     evidence_time: Timestamp,
     evidence_tier: Tier,
+    evidence_vector: TrustVector,
+    evidence_labels: Vec<String>,
     tier: Tier,
+    trust_vector: TrustVector,
+    labels: Vec<String>,
+    history: History,
     app_version: String,
     policy: String,
-    appraisal: Option<Appraisal>,
+    result_lifetime: Option<u64>,
+    appraisal: Appraisal,
+}
+
+/// What the service knows of an instance that neither envelope nor registry say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Signals {
+    /// As [`Circumstances::instances_of_certificate`].
+    pub instances_of_certificate: Option<u32>,
+    /// As [`Circumstances::risk_metric`].
+    pub risk_metric: Option<u64>,
 }
 
 impl<'a> AuthenticEnrolment<'a> {
@@ -258,7 +293,7 @@ impl<'a> AuthenticEnrolment<'a> {
         let evidence = match enrolment.evidence.as_slice() {
             [] if registered.is_some() => None,
             [] => return Err(EnrolmentError::NoEvidence),
-            [evidence] => Some(verify_evidence(evidence, &enrolment, registered, service, now)?),
+            [evidence] => Some(verify_evidence(evidence, &enrolment, registered, service, now)?.into()),
             [..] => return Err(EnrolmentError::UnexpectedEvidence),
         };
         Ok(VerifiedEnrolment { enrolment, registered, evidence })
@@ -308,38 +343,72 @@ fn verify_evidence(
 
 impl VerifiedEnrolment<'_> {
     /// The evidence, where some came.
-    pub const fn evidence(&self) -> Option<&VerifiedEvidence> {
+    pub const fn evidence(&self) -> Option<&EvidenceSet> {
         self.evidence.as_ref()
     }
 
-    /// Appraises the evidence; without any, the last appraisal counts on, or less, once evidence is due.
-    pub fn appraise(self, policy: &AppraisalPolicy, now: Timestamp) -> Verdict {
+    /// Appraises the evidence and what the device reports of itself; without evidence the last appraisal counts on, or
+    /// less, once evidence is due.
+    pub fn appraise(self, policy: &AppraisalPolicy, signals: Signals, now: Timestamp) -> Verdict {
         let Self { enrolment, registered, evidence } = self;
-        let (appraisal, evidence_time, evidence_tier) = match (&evidence, registered) {
-            (Some(evidence), _) => {
-                let appraisal = policy.appraise(&enrolment.client_id, evidence, now);
-                let tier = match appraisal.tier() {
-                    policy::Tier::Affirming => Tier::Affirming,
-                    policy::Tier::Warning => Tier::Warning,
-                    policy::Tier::Contraindicated => return Verdict::Refused(Box::new(appraisal)),
-                };
-                // An assertion says less than the attestation of its key: it cannot raise what that was worth.
-                let tier = match (evidence.kind(), registered) {
-                    (EvidenceKind::AppAttestAssertion, Some(registered)) => tier.min(registered.tier),
-                    _ => tier,
-                };
-                (Some(appraisal), evidence.evidence_time(), tier)
-            }
-            (None, Some(registered)) => (None, registered.evidence_time, registered.tier),
-            // Made only by `verify_evidence`, which demands evidence of whoever is not registered.
-            (None, None) => (None, Timestamp::EPOCH, Tier::Warning),
+        let circumstances = Circumstances {
+            environment: Environment(enrolment.environment),
+            app_version: &enrolment.app_version,
+            history: registered.map(|registered| &registered.history),
+            instances_of_certificate: signals.instances_of_certificate,
+            risk_metric: signals.risk_metric,
+            cohort_key: Some(*enrolment.instance_key.thumbprint().as_bytes()),
         };
-        let platform_key = platform_key(evidence.as_ref(), registered);
+        let appraisal = match (&evidence, registered) {
+            (Some(evidence), _) => policy.appraise(&enrolment.client_id, evidence, &circumstances, now),
+            (None, registered) => {
+                let platform = registered.map_or(Platform::Development, |one| one.platform_key.platform());
+                policy.appraise_report(&enrolment.client_id, platform, &circumstances, now)
+            }
+        };
+        let mut tier = match appraisal.tier() {
+            policy::Tier::Affirming => Tier::Affirming,
+            policy::Tier::Warning => Tier::Warning,
+            policy::Tier::Contraindicated => return Verdict::Refused(Box::new(appraisal)),
+        };
+        let mut trust_vector = *appraisal.trust_vector();
+        let mut labels = appraisal.labels().to_vec();
+        let is_full = evidence.as_ref().is_some_and(|evidence| {
+            // An assertion says less than the attestation of its key: it cannot raise what that was worth.
+            evidence.primary().kind() != EvidenceKind::AppAttestAssertion
+        });
+        let (mut evidence_tier, mut evidence_vector, mut evidence_labels) =
+            (tier, trust_vector, labels.clone());
+        if let (false, Some(registered)) = (is_full, registered) {
+            tier = tier.min(registered.tier);
+            trust_vector = trust_vector.worsened_by(&registered.trust_vector);
+            labels.extend(
+                registered.labels.iter().filter(|label| !appraisal.labels().contains(label)).cloned(),
+            );
+            // What the device reports today says nothing of its evidence: it counts for this result alone.
+            (evidence_tier, evidence_vector) = (registered.tier, registered.trust_vector);
+            evidence_labels.clone_from(&registered.labels);
+        }
+        let evidence_time = match (&evidence, registered) {
+            (Some(evidence), _) => evidence.evidence_time(),
+            (None, Some(registered)) => registered.evidence_time,
+            // Made only by `verify_evidence`, which demands evidence of whoever is not registered.
+            (None, None) => Timestamp::EPOCH,
+        };
+        let before = registered.map(|registered| registered.history.clone()).unwrap_or_default();
+        let history = evidence.as_ref().map_or(before.clone(), |evidence| before.after(evidence));
+        let evidence = evidence.as_ref().map(EvidenceSet::primary);
+        let platform_key = platform_key(evidence, registered);
         let is_due = match platform_key {
             PlatformKey::AppAttest { .. } => evidence.is_none(),
             _ => now.seconds_since(evidence_time) > ANDROID_EVIDENCE_LIFETIME,
         };
-        let (protection, vouched_by) = match (registered, &evidence) {
+        if is_due {
+            tier = Tier::Warning;
+            // 36: what matters to security is not known.
+            trust_vector.worsen(TrustClaim::Configuration, 36);
+        }
+        let (protection, vouched_by) = match (registered, evidence) {
             (Some(registered), _) => (registered.protection, registered.vouched_by),
             (None, Some(evidence)) => match evidence.claims() {
                 Claims::AndroidKey(_) => (evidence.protection(), VouchedBy::Platform),
@@ -348,6 +417,7 @@ impl VerifiedEnrolment<'_> {
             },
             (None, None) => (Protection::Software, VouchedBy::Developer),
         };
+        let result_lifetime = policy.app(&enrolment.client_id).and_then(|app| app.result_lifetime);
         Verdict::Admitted(Box::new(Admission {
             client_id: enrolment.client_id,
             instance_key: enrolment.instance_key,
@@ -357,7 +427,13 @@ impl VerifiedEnrolment<'_> {
             vouched_by,
             evidence_time,
             evidence_tier,
-            tier: if is_due { Tier::Warning } else { evidence_tier },
+            evidence_vector,
+            evidence_labels,
+            tier,
+            trust_vector,
+            labels,
+            history,
+            result_lifetime,
             app_version: enrolment.app_version,
             policy: policy.id().to_owned(),
             appraisal,
@@ -449,8 +525,38 @@ impl Admission {
         &self.policy
     }
 
-    /// The appraisal of fresh evidence, where some came.
-    pub const fn appraisal(&self) -> Option<&Appraisal> {
-        self.appraisal.as_ref()
+    /// What the appraisal of the last evidence found; to be stored.
+    pub const fn evidence_vector(&self) -> &TrustVector {
+        &self.evidence_vector
+    }
+
+    /// The labels of the last evidence; to be stored.
+    pub fn evidence_labels(&self) -> &[String] {
+        &self.evidence_labels
+    }
+
+    /// What the results to be issued say of the instance.
+    pub const fn trust_vector(&self) -> &TrustVector {
+        &self.trust_vector
+    }
+
+    /// The labels that edges are told.
+    pub fn labels(&self) -> &[String] {
+        &self.labels
+    }
+
+    /// What was seen of the instance until now; to be stored.
+    pub const fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Life of the app's results in seconds, where the policy gives it one of its own.
+    pub const fn result_lifetime(&self) -> Option<u64> {
+        self.result_lifetime
+    }
+
+    /// The appraisal of what this envelope brought: evidence, or the device's report alone.
+    pub const fn appraisal(&self) -> &Appraisal {
+        &self.appraisal
     }
 }

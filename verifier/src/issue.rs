@@ -81,11 +81,13 @@ impl Issuer<'_> {
         instance: InstanceId,
         now: Timestamp,
     ) -> Result<AttestationResult, SigningFailed> {
+        let own = admission.result_lifetime().unwrap_or(MAX_LIFETIME);
+        let lifetime = self.lifetimes.result.min(own);
         let claims = ResultClaims {
             issuer: self.issuer.to_owned(),
             client_id: admission.client_id().to_owned(),
             issued_at: now,
-            expires_at: now.plus(self.lifetimes.result.clamp(1, MAX_LIFETIME)),
+            expires_at: now.plus(lifetime.clamp(1, MAX_LIFETIME)),
             confirmation: *admission.session_key(),
             tier: admission.tier(),
             instance,
@@ -95,7 +97,8 @@ impl Issuer<'_> {
             evidence_time: admission.evidence_time(),
             app_version: Some(admission.app_version().to_owned()).filter(|version| !version.is_empty()),
             policy: admission.policy().to_owned(),
-            labels: Vec::new(),
+            labels: admission.labels().to_vec(),
+            trust_vector: *admission.trust_vector(),
         };
         let message = claims.to_unsigned(self.result_signer.key_id());
         let signature = self.result_signer.sign(&message.to_be_signed())?;

@@ -15,6 +15,7 @@ pub mod chain;
 pub mod check;
 pub mod credential;
 pub mod crypto;
+pub mod ear;
 pub mod enrolment;
 pub mod evidence;
 pub mod issue;

@@ -63,7 +63,13 @@ impl RevocationList {
         if json.len() > MAX_LIST_LENGTH {
             return Err(RevocationListError::TooLong);
         }
-        let list: StatusList = serde_json::from_slice(json)
+        // Members that are ignored are not decoded, so that they are text is checked before.
+        let text = std::str::from_utf8(json).map_err(|error| {
+            let before = json.get(..error.valid_up_to()).unwrap_or_default();
+            let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+            RevocationListError::Malformed { line }
+        })?;
+        let list: StatusList = serde_json::from_str(text)
             .map_err(|error| RevocationListError::Malformed { line: error.line() })?;
         Ok(Self { entries: list.entries.0 })
     }
@@ -174,6 +180,12 @@ mod tests {
     fn an_entry_counts_after_its_certificate_has_expired() {
         let list = list(r#""1":{"status":"REVOKED","expires":"2020-11-13"}"#).unwrap();
         assert_eq!(list.status(&[1]), Some(CertificateStatus::Revoked));
+    }
+
+    #[test]
+    fn a_list_that_is_no_text_is_refused_even_where_nobody_looks() {
+        let json = b"{\"entries\":{},\n\"comment\":\"\xff\"}";
+        assert_eq!(RevocationList::parse(json), Err(RevocationListError::Malformed { line: 2 }));
     }
 
     #[test]

@@ -7,7 +7,8 @@ use countersign_verifier::anchors::TrustAnchors;
 use countersign_verifier::evidence::app_attest::ValidationCategory;
 use countersign_verifier::evidence::{Platform, VerifiedEvidence, android_key, app_attest, development_key};
 use countersign_verifier::policy::{
-    AndroidApp, AppMode, AppPolicy, AppleApp, AppraisalPolicy, Constraint, Danger, Enforcement, Tier,
+    AndroidApp, AppMode, AppPolicy, AppleApp, AppraisalPolicy, Circumstances, Constraint, Danger,
+    Enforcement, Tier,
 };
 use countersign_verifier::revocation::RevocationList;
 use countersign_virtual_device::google_authority::status_list_json;
@@ -69,18 +70,19 @@ fn policy_for_unlocked(change: impl FnOnce(&mut AppPolicy)) -> AppraisalPolicy {
 }
 
 fn tier(policy: &AppraisalPolicy, evidence: &VerifiedEvidence) -> Tier {
-    policy.appraise("app", evidence, NOW).tier()
+    policy.appraise("app", &evidence.clone().into(), &Circumstances::default(), NOW).tier()
 }
 
 /// The labels of what speaks against the evidence.
 fn objections(policy: &AppraisalPolicy, evidence: &VerifiedEvidence) -> Vec<&'static str> {
-    let appraisal = policy.appraise("app", evidence, NOW);
+    let appraisal = policy.appraise("app", &evidence.clone().into(), &Circumstances::default(), NOW);
     appraisal.objections().map(|outcome| outcome.constraint.label()).collect()
 }
 
 #[test]
 fn an_unknown_client_is_refused_whatever_it_sends() {
-    let appraisal = policy(|_| ()).appraise("App", &verified(android()), NOW);
+    let appraisal =
+        policy(|_| ()).appraise("App", &verified(android()).into(), &Circumstances::default(), NOW);
     assert_eq!(appraisal.tier(), Tier::Contraindicated);
     assert_eq!(appraisal.outcomes()[0].constraint, Constraint::Client);
 }
@@ -89,8 +91,12 @@ fn an_unknown_client_is_refused_whatever_it_sends() {
 fn another_apps_evidence_is_refused_under_a_known_client() {
     let other = AppPolicy { client_id: "other".to_owned(), ..AppPolicy::new("other") };
     let policy = policy(|_| ()).with_app(other);
-    assert!(policy.appraise("other", &verified(android()), NOW).is_refused());
-    assert!(policy.appraise("other", &verified_iphone(4), NOW).is_refused());
+    assert!(
+        policy.appraise("other", &verified(android()).into(), &Circumstances::default(), NOW).is_refused()
+    );
+    assert!(
+        policy.appraise("other", &verified_iphone(4).into(), &Circumstances::default(), NOW).is_refused()
+    );
 }
 
 #[test]
@@ -111,7 +117,7 @@ fn an_ignored_outcome_is_still_recorded() {
     let unlocked = verified(android().attack(AndroidAttack::Unlocked));
     let policy =
         policy_for_unlocked(|app| app.enforcements.set(Constraint::DeviceLocked, None, Enforcement::Ignore));
-    let appraisal = policy.appraise("app", &unlocked, NOW);
+    let appraisal = policy.appraise("app", &unlocked.into(), &Circumstances::default(), NOW);
     let outcome = appraisal.outcomes().iter().find(|o| o.constraint == Constraint::DeviceLocked).unwrap();
     assert!(!outcome.satisfied && !outcome.counts_against());
 }

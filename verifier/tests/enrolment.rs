@@ -12,7 +12,7 @@ use countersign_verifier::anchors::TrustAnchors;
 use countersign_verifier::crypto::AwsLc;
 use countersign_verifier::enrolment::{
     ANDROID_EVIDENCE_LIFETIME, Admission, AuthenticEnrolment, CHALLENGE_LIFETIME, EnrolmentError,
-    PlatformKey, RegisteredInstance, Service, Verdict,
+    PlatformKey, RegisteredInstance, Service, Signals, Verdict,
 };
 use countersign_verifier::issue::{Issuer, Lifetimes, Signer, SigningFailed};
 use countersign_verifier::policy::{
@@ -106,7 +106,7 @@ impl World {
         let verified = AuthenticEnrolment::verify(decoded, registered, &service, now)
             .and_then(|authentic| authentic.verify_evidence(&service, now))
             .map_err(Refused::Error)?;
-        match verified.appraise(&self.policy, now) {
+        match verified.appraise(&self.policy, Signals::default(), now) {
             Verdict::Admitted(admission) => Ok(*admission),
             Verdict::Refused(_) => Err(Refused::Policy),
         }
@@ -127,6 +127,9 @@ fn registered(admission: &Admission) -> RegisteredInstance {
         vouched_by: admission.vouched_by(),
         evidence_time: admission.evidence_time(),
         tier: admission.evidence_tier(),
+        trust_vector: *admission.evidence_vector(),
+        labels: admission.evidence_labels().to_vec(),
+        history: admission.history().clone(),
     }
 }
 

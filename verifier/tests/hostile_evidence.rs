@@ -5,7 +5,9 @@ use countersign_core::time::Timestamp;
 use countersign_verifier::anchors::TrustAnchors;
 use countersign_verifier::chain::ChainError;
 use countersign_verifier::evidence::{EvidenceError, VerifiedEvidence, android_key, app_attest};
-use countersign_verifier::policy::{AndroidApp, AppPolicy, AppleApp, AppraisalPolicy, Danger, Tier};
+use countersign_verifier::policy::{
+    AndroidApp, AppPolicy, AppleApp, AppraisalPolicy, Circumstances, Danger, Tier,
+};
 use countersign_verifier::revocation::RevocationList;
 use countersign_virtual_device::certificate::serial_hex;
 use countersign_virtual_device::google_authority::status_list_json;
@@ -52,7 +54,7 @@ fn policy() -> AppraisalPolicy {
 /// The class of a verdict.
 fn class(verified: &Result<VerifiedEvidence, EvidenceError>) -> Option<Expected> {
     let Ok(evidence) = verified else { return Some(Expected::Unverifiable) };
-    let appraisal = policy().appraise("app", evidence, NOW);
+    let appraisal = policy().appraise("app", &evidence.clone().into(), &Circumstances::default(), NOW);
     appraisal.is_refused().then_some(Expected::Contraindicated)
 }
 
@@ -80,7 +82,10 @@ fn honest_iphones_of_every_kind_are_affirmed() {
         iphone().ios_27(AppExtensions { bundle_version: "7".to_owned(), category: 2, flag: true }),
     ] {
         let evidence = attest_iphone(&phone).unwrap();
-        assert_eq!(policy().appraise("app", &evidence, NOW).tier(), Tier::Affirming);
+        assert_eq!(
+            policy().appraise("app", &evidence.clone().into(), &Circumstances::default(), NOW).tier(),
+            Tier::Affirming
+        );
     }
 }
 
@@ -94,7 +99,10 @@ fn honest_androids_of_every_kind_are_affirmed() {
         android().sharing_user_id_with("com.example.sibling", 3),
     ] {
         let evidence = attest_android(&mut phone).unwrap();
-        assert_eq!(policy().appraise("app", &evidence, NOW).tier(), Tier::Affirming);
+        assert_eq!(
+            policy().appraise("app", &evidence.clone().into(), &Circumstances::default(), NOW).tier(),
+            Tier::Affirming
+        );
         assert_eq!(evidence.attested_key().as_p256(), Some(&phone.instance_key()));
     }
 }
@@ -131,10 +139,15 @@ fn every_assertion_lie_gets_its_verdict() {
 #[test]
 fn development_app_attest_passes_only_where_danger_says_so() {
     let evidence = attest_iphone(&iphone().environment(Environment::Development)).unwrap();
-    assert!(policy().appraise("app", &evidence, NOW).is_refused());
+    assert!(policy().appraise("app", &evidence.clone().into(), &Circumstances::default(), NOW).is_refused());
     let environment = app_attest::AppAttestEnvironment::Development;
     let danger = Danger { app_attest_environments: vec![environment], ..Danger::default() };
-    assert!(!policy().with_danger(danger).appraise("app", &evidence, NOW).is_refused());
+    assert!(
+        !policy()
+            .with_danger(danger)
+            .appraise("app", &evidence.clone().into(), &Circumstances::default(), NOW)
+            .is_refused()
+    );
 }
 
 #[test]
@@ -159,7 +172,10 @@ fn without_a_status_list_the_tier_falls() {
     let chain = android().attest(&CHALLENGE, NOW);
     let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
     let evidence = android_key::verify(&chain, &CHALLENGE, &anchors(), None, NOW).unwrap();
-    assert_eq!(policy().appraise("app", &evidence, NOW).tier(), Tier::Warning);
+    assert_eq!(
+        policy().appraise("app", &evidence.clone().into(), &Circumstances::default(), NOW).tier(),
+        Tier::Warning
+    );
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use crate::{
     Stop, dependencies,
     dependencies::Made,
+    fuzz,
     groups::Group,
     test::{self, Request},
     workspace,
@@ -12,13 +13,14 @@ use crate::{
 
 type Check = fn() -> Result<Made, Stop>;
 
-const CHECKS: [(&str, Check); 7] = [
+const CHECKS: [(&str, Check); 8] = [
     ("format", || cargo("", &["fmt", "--all", "--", "--check"])),
     ("no C in core and bindings", dependencies::no_c_in_core_and_bindings),
     ("nothing for tests is released", dependencies::nothing_for_tests_is_released),
     ("bans, licences, sources", dependencies::allowed),
     ("advisories", dependencies::advisories),
     ("clippy", || cargo("", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])),
+    ("fuzz targets build", fuzz::builds),
     ("docs", || cargo("-Dwarnings", &["doc", "--workspace", "--no-deps", "--locked"])),
 ];
 

@@ -8,8 +8,10 @@ mod bench;
 mod ci;
 mod corpus;
 mod dependencies;
+mod fuzz;
 mod groups;
 mod lines;
+mod mutants;
 mod peers;
 mod setup;
 mod tally;
@@ -34,6 +36,12 @@ cargo xtask COMMAND
     --cases FILE          write what each of them says of each case to FILE, outside of the repository
     --bench               measure them beside ours, all on one core
                           peers: appattest, node-app-attest, pyattest, jvm
+  fuzz [TARGET]...      the fuzz targets one after another, with a table at the end; findings are kept as tests
+    --seconds N           for each target (60)
+  mutants               changes the verifier in small ways and asks whether a test notices each
+    --shard K/N           one of N parts, counted from 0
+    --file FILE           of this file only (may be repeated)
+    --list                names the mutants and runs none
 
 In a hurry: `cargo xtask test`. Before a pull request: `cargo xtask ci`.
 The genuine test vectors are looked for in ../shared/vectors, or where COUNTERSIGN_VECTORS says.
@@ -68,6 +76,8 @@ fn main() -> ExitCode {
         "bench" => bench::run(rest),
         "corpus" => corpus::run(rest),
         "peers" => peers::run(rest),
+        "fuzz" => fuzz::run(rest),
+        "mutants" => mutants::run(rest),
         unknown => Err(Stop::Usage(format!("there is no command `{unknown}`"))),
     };
     match outcome {

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::MAX_JWT_FIELD;
 use super::keys::{Algorithm, Jwk, PublicKey, SIGNATURE_LENGTH};
 use super::result::ResultClaims;
+use super::trust_vector::TrustVector;
 use crate::encoding::{base64url, from_base64url};
 use crate::time::Timestamp;
 
@@ -303,6 +304,7 @@ impl Serialize for CountersignMember<'_> {
             policy: &'a str,
             #[serde(skip_serializing_if = "<[_]>::is_empty")]
             labels: &'a [String],
+            trust_vector: &'a TrustVector,
         }
         let claims = self.0;
         Member {
@@ -315,6 +317,7 @@ impl Serialize for CountersignMember<'_> {
             app_version: claims.app_version.as_deref(),
             policy: &claims.policy,
             labels: &claims.labels,
+            trust_vector: &claims.trust_vector,
         }
         .serialize(serializer)
     }

@@ -5,6 +5,7 @@ pub mod jose;
 pub mod keys;
 pub mod proof;
 pub mod result;
+pub mod trust_vector;
 
 /// Header fields of the compact flavour and of the OAuth draft
 /// (draft-ietf-oauth-attestation-based-client-auth), in lower case.

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::cose::{Header, Sign1, Unsigned, typ};
 use super::keys::{Algorithm, PublicKey, Thumbprint};
+use super::trust_vector::TrustVector;
 use crate::cbor::{self, CborError, Never};
 use crate::time::Timestamp;
 
@@ -27,6 +28,7 @@ mod claim {
     pub(super) const APP_VERSION: i64 = -66501;
     pub(super) const POLICY: i64 = -66502;
     pub(super) const LABELS: i64 = -66503;
+    pub(super) const TRUST_VECTOR: i64 = -66504;
 }
 
 /// Whether a claim key belongs to the block that must be understood.
@@ -149,6 +151,8 @@ pub struct ResultClaims {
     pub policy: String,
     /// Labels that the policy chose to show to edges.
     pub labels: Vec<String>,
+    /// What the appraisal found, in the field's vocabulary; never worse than `tier`.
+    pub trust_vector: TrustVector,
 }
 
 /// A result taken apart: its claims, and the message whose signature is still to be verified.
@@ -172,7 +176,7 @@ impl ResultClaims {
 
     fn encode(&self, e: &mut Encoder<&mut Vec<u8>>) -> Result<(), minicbor::encode::Error<Never>> {
         let optional = u64::from(self.app_version.is_some()) + u64::from(!self.labels.is_empty());
-        e.map(12 + optional)?;
+        e.map(13 + optional)?;
         e.i64(claim::ISS)?.str(&self.issuer)?.i64(claim::SUB)?.str(&self.client_id)?;
         e.i64(claim::EXP)?.u64(self.expires_at.as_unix_seconds())?;
         e.i64(claim::IAT)?.u64(self.issued_at.as_unix_seconds())?;
@@ -194,7 +198,8 @@ impl ResultClaims {
                 e.str(label)?;
             }
         }
-        Ok(())
+        e.i64(claim::TRUST_VECTOR)?;
+        self.trust_vector.encode(e)
     }
 }
 
@@ -228,6 +233,7 @@ fn decode_claims(d: &mut Decoder<'_>) -> Result<ResultClaims, CborError> {
     let (mut confirmation, mut tier, mut instance, mut instance_jkt) = (None, None, None, None);
     let (mut protection, mut vouched_by, mut evidence_time) = (None, None, None);
     let (mut app_version, mut policy, mut labels) = (None, None, Vec::new());
+    let mut trust_vector = TrustVector::default();
     for _ in 0..members {
         match d.i64()? {
             claim::ISS => issuer = Some(d.str()?.to_owned()),
@@ -248,6 +254,7 @@ fn decode_claims(d: &mut Decoder<'_>) -> Result<ResultClaims, CborError> {
                     labels.push(d.str()?.to_owned());
                 }
             }
+            claim::TRUST_VECTOR => trust_vector = TrustVector::decode(d)?,
             unknown if is_critical(unknown) => return Err(CborError::UnknownCritical),
             _ => d.skip()?,
         }
@@ -268,6 +275,7 @@ fn decode_claims(d: &mut Decoder<'_>) -> Result<ResultClaims, CborError> {
         app_version,
         policy: policy.ok_or(missing)?,
         labels,
+        trust_vector,
     })
 }
 

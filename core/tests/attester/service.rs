@@ -14,6 +14,7 @@ use countersign_core::request::sha256;
 use countersign_core::time::Timestamp;
 use countersign_core::token::keys::{PublicKey, PureRust};
 use countersign_core::token::result::{InstanceId, Protection, ResultClaims, Tier, VouchedBy};
+use countersign_core::token::trust_vector::TrustVector;
 
 pub const ISSUER: &str = "https://attest.example";
 pub const CLIENT_ID: &str = "com.example.app";
@@ -193,6 +194,7 @@ impl Service {
             app_version: Some(enrolment.app_version.clone()),
             policy: "test/1".to_owned(),
             labels: vec![],
+            trust_vector: TrustVector::default(),
         };
         let mut answer = EnrolmentAnswer {
             instance_id: instance.to_base64url(),

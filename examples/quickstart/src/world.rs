@@ -12,7 +12,7 @@ use countersign_core::enrolment::ChallengeAnswer;
 use countersign_core::time::Timestamp;
 use countersign_core::token::result::InstanceId;
 use countersign_service::settings::Settings;
-use countersign_service::store::Store;
+use countersign_service::store::{Actor, Store};
 use countersign_service::{RunningService, Service};
 use countersign_verifier::certificate_summary::CertificateSummary;
 use countersign_virtual_device::google_authority::status_list_json;
@@ -189,7 +189,8 @@ impl World {
     /// The registry cannot be used, or knows no such instance.
     pub(crate) async fn ban(&self, instance: &InstanceId) -> Result<(), Trouble> {
         let registry = Store::open(&self.database).await?;
-        let known = registry.set_banned(instance, true, wall_clock()).await;
+        let known =
+            registry.ban_instance(instance, "shown to a visitor", &Actor::command_line(wall_clock())).await;
         registry.close().await;
         self.api.refresh().await;
         if known? { Ok(()) } else { Err("the registry knows no such instance".into()) }

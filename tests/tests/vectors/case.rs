@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use countersign_core::time::Timestamp;
 use countersign_verifier::evidence::{EvidenceError, VerifiedEvidence};
-use countersign_verifier::policy::{AppraisalPolicy, Enforcement, Tier};
+use countersign_verifier::policy::{AppraisalPolicy, Circumstances, Enforcement, Tier};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -37,13 +37,16 @@ impl Case {
     /// The variants, each complete.
     pub(crate) fn variants(&self) -> Vec<Self> {
         let variants = self.members.get("variants").and_then(Value::as_array);
-        let variant = |variant: &Value| {
-            let mut members = self.members.clone();
-            members.extend(variant["change"].as_object().expect("a variant changes something").clone());
-            members.insert("expected".to_owned(), variant["expected"].clone());
-            Self { folder: self.folder.clone(), members, change: Some(variant["change"].clone()) }
-        };
+        let variant = |variant: &Value| self.with(&variant["change"], &variant["expected"]);
         variants.into_iter().flatten().map(variant).collect()
+    }
+
+    /// The case with some members replaced, and the verdict that is then expected.
+    pub(crate) fn with(&self, change: &Value, expected: &Value) -> Self {
+        let mut members = self.members.clone();
+        members.extend(change.as_object().expect("a variant changes something").clone());
+        members.insert("expected".to_owned(), expected.clone());
+        Self { folder: self.folder.clone(), members, change: Some(change.clone()) }
     }
 
     /// Whether the case is of the family in the folder of this name.
@@ -84,11 +87,7 @@ impl Case {
 
     /// The time to judge at; assertions have none, because nothing in them depends on it.
     pub(crate) fn verify_at(&self) -> Timestamp {
-        let seconds = self
-            .member("verify_at")
-            .as_str()
-            .map_or(0, |text| OffsetDateTime::parse(text, &Rfc3339).expect("RFC 3339").unix_timestamp());
-        Timestamp::from_unix_seconds(u64::try_from(seconds).expect("after 1970"))
+        self.member("verify_at").as_str().map_or(Timestamp::EPOCH, rfc3339)
     }
 }
 
@@ -97,6 +96,12 @@ impl fmt::Display for Case {
         write!(f, "{}", self.id())?;
         self.change.as_ref().map_or(Ok(()), |change| write!(f, " with {change}"))
     }
+}
+
+/// A time in RFC 3339, cut to whole seconds.
+pub(crate) fn rfc3339(text: &str) -> Timestamp {
+    let seconds = OffsetDateTime::parse(text, &Rfc3339).expect("RFC 3339").unix_timestamp();
+    Timestamp::from_unix_seconds(u64::try_from(seconds).expect("after 1970"))
 }
 
 /// Bytes from hex.
@@ -125,7 +130,7 @@ impl Verdict {
             Ok(evidence) => evidence,
             Err(error) => return Self::Unverified(error.reason()),
         };
-        let appraisal = policy.appraise(CLIENT, &evidence, now);
+        let appraisal = policy.appraise(CLIENT, &evidence.into(), &Circumstances::default(), now);
         match appraisal.tier() {
             Tier::Contraindicated => {
                 let decisive = appraisal.objections().filter(|o| o.enforcement == Enforcement::Require);

@@ -1,5 +1,6 @@
 //! Every genuine, altered and synthetic case of the vector collection, and every variant of it, through the
-//! public interface of the verifier, with the clock set as the manifest says.
+//! public interface of the verifier, with the clock set as the manifest says; and the published vectors of JOSE, COSE
+//! and of signatures, of which we take a subset, through the code that reads tokens and verifies them.
 //!
 //! The collection is not part of the repository: `COUNTERSIGN_VECTORS` names its folder. Without it the run says
 //! that it was skipped, unless `COUNTERSIGN_REQUIRE` names `vectors`.
@@ -8,13 +9,18 @@
 mod android_key;
 mod app_attest;
 mod case;
+mod cose;
 mod exceptions;
+mod jose;
+mod published;
+mod signatures;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use case::{Case, Verdict};
 use exceptions::Exceptions;
+use published::Tally;
 
 fn main() -> ExitCode {
     let folder = std::env::var_os("COUNTERSIGN_VECTORS")
@@ -35,20 +41,36 @@ fn main() -> ExitCode {
         match case.text("kind") {
             "attestation" => run.judge(&case, &mut exceptions, app_attest::attestation),
             "assertion" => run.judge(&case, &mut exceptions, app_attest::assertion),
-            _ => run.out_of_scope += 1,
+            "receipt" => {
+                run.judge(&case, &mut exceptions, app_attest::receipt);
+                for change in app_attest::receipt_changes(&case) {
+                    let variant = case.with(&change, &"invalid".into());
+                    run.variants += 1;
+                    run.compare(&variant, &mut exceptions, app_attest::receipt);
+                }
+            }
+            kind => panic!("{case}: a case of the unknown kind {kind}"),
         }
     }
     for case in Case::load(&folder.join("android-key-attestation")) {
         run.judge(&case, &mut exceptions, android_key::chain);
     }
+    let mut standards = Tally::default();
+    for judge in [jose::all, cose::all, signatures::all] {
+        standards.add(judge(&folder, &mut exceptions));
+    }
+    run.failures.append(&mut standards.failures);
     run.failures.extend(exceptions.unused());
 
     for failure in &run.failures {
         println!("FAILED {failure}");
     }
-    println!("vectors: {} App Attest receipts not in scope", run.out_of_scope);
     println!("vectors: {} cases, {} variants, {} exceptions", run.cases, run.variants, exceptions.len());
-    let judged = run.cases + run.variants;
+    println!(
+        "vectors: JOSE, COSE and Wycheproof: {} judged as published, {} outside our subset and refused",
+        standards.judged, standards.outside
+    );
+    let judged = run.cases + run.variants + standards.judged + standards.outside;
     println!("vectors: {} passed, {} failed", judged.saturating_sub(run.failures.len()), run.failures.len());
     if run.failures.is_empty() && run.cases > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -57,7 +79,6 @@ fn main() -> ExitCode {
 struct Run {
     cases: usize,
     variants: usize,
-    out_of_scope: usize,
     failures: Vec<String>,
 }
 

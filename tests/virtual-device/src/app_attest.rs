@@ -68,8 +68,8 @@ pub struct AttestationObject {
     pub format: String,
     /// Leaf and intermediate.
     pub x5c: Vec<Vec<u8>>,
-    /// The receipt.
-    pub receipt: Vec<u8>,
+    /// The receipt; absent only in forgeries.
+    pub receipt: Option<Vec<u8>>,
     /// Authenticator data; absent only in forgeries.
     pub authenticator_data: Option<Vec<u8>>,
     /// Members `fmt` that stand before the true one; empty but in forgeries.
@@ -85,11 +85,17 @@ impl AttestationObject {
             for format in self.formats_before.iter().chain([&self.format]) {
                 encoder.str("fmt")?.str(format)?;
             }
-            encoder.str("attStmt")?.map(2)?.str("x5c")?.array(self.x5c.len() as u64)?;
+            encoder
+                .str("attStmt")?
+                .map(1 + u64::from(self.receipt.is_some()))?
+                .str("x5c")?
+                .array(self.x5c.len() as u64)?;
             for certificate in &self.x5c {
                 encoder.bytes(certificate)?;
             }
-            encoder.str("receipt")?.bytes(&self.receipt)?;
+            if let Some(receipt) = &self.receipt {
+                encoder.str("receipt")?.bytes(receipt)?;
+            }
             if let Some(data) = &self.authenticator_data {
                 encoder.str("authData")?.bytes(data)?;
             }

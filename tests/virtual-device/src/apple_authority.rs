@@ -32,6 +32,7 @@ const ROOT_NOT_AFTER: Timestamp = Timestamp::from_unix_seconds(2_373_148_800);
 /// A virtual App Attest authority. Nobody trusts it who does not name its root.
 #[derive(Clone)]
 pub struct AppleAuthority {
+    seed: Seed,
     root_key: IssuerKey,
     intermediate_key: IssuerKey,
     root: Certificate,
@@ -70,7 +71,7 @@ impl AppleAuthority {
                 Extension::key_usage(0x06),
             ],
         };
-        Self { root_key, intermediate_key: IssuerKey::P384(seed.p384_key("intermediate")), root }
+        Self { root_key, intermediate_key: IssuerKey::P384(seed.p384_key("intermediate")), root, seed }
     }
 
     /// The self-signed root, DER: what a policy's `danger` section has to name before anything here is believed.
@@ -86,6 +87,25 @@ impl AppleAuthority {
     /// The key of the root.
     pub const fn root_key(&self) -> &IssuerKey {
         &self.root_key
+    }
+
+    /// The key of the intermediate that certifies signers of receipts.
+    pub(crate) fn receipt_intermediate_key(&self) -> IssuerKey {
+        IssuerKey::P256(self.seed.p256_key("receipt intermediate"))
+    }
+
+    /// The key that signs receipts.
+    pub(crate) fn receipt_key(&self) -> IssuerKey {
+        IssuerKey::P256(self.seed.p256_key("receipt signer"))
+    }
+
+    /// The root's Name, DER.
+    pub(crate) fn root_name(&self) -> Vec<u8> {
+        self.root.subject.clone()
+    }
+
+    pub(crate) const fn seed(&self) -> &Seed {
+        &self.seed
     }
 
     /// Leaf and intermediate as `x5c` has them, before they are signed. The leaf is valid for three days of

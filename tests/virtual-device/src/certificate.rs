@@ -58,7 +58,7 @@ impl IssuerKey {
     }
 
     /// The DER signature over `message`.
-    fn sign(&self, hash: SignatureHash, message: &[u8]) -> Vec<u8> {
+    pub(crate) fn sign(&self, hash: SignatureHash, message: &[u8]) -> Vec<u8> {
         let digest = match hash {
             SignatureHash::Sha256 => Sha256::digest(message).to_vec(),
             SignatureHash::Sha384 => Sha384::digest(message).to_vec(),

@@ -7,6 +7,7 @@ mod android;
 mod assertion;
 mod iphone;
 mod protocol;
+mod receipt;
 
 pub use android::AndroidAttack;
 pub(crate) use android::AndroidForgery;
@@ -14,6 +15,8 @@ pub use assertion::AssertionAttack;
 pub use iphone::IphoneAttack;
 pub(crate) use iphone::IphoneForgery;
 pub use protocol::{EnrolmentAttack, ProofAttack};
+pub use receipt::ReceiptAttack;
+pub(crate) use receipt::ReceiptForgery;
 
 /// What has to become of a piece of evidence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +108,9 @@ mod tests {
         for attack in ProofAttack::ALL {
             assert_eq!(ProofAttack::from_name(&attack.name()), Some(*attack));
         }
+        for attack in ReceiptAttack::ALL {
+            assert_eq!(ReceiptAttack::from_name(&attack.name()), Some(*attack));
+        }
         assert_eq!(AndroidAttack::from_name("none"), None);
     }
 
@@ -112,6 +118,7 @@ mod tests {
     fn no_two_attacks_are_described_alike() {
         let described = |texts: Vec<&str>| texts.iter().collect::<BTreeSet<_>>().len() == texts.len();
         assert!(described(IphoneAttack::ALL.iter().map(|attack| attack.description()).collect()));
+        assert!(described(ReceiptAttack::ALL.iter().map(|attack| attack.description()).collect()));
         assert!(described(AssertionAttack::ALL.iter().map(|attack| attack.description()).collect()));
         assert!(described(EnrolmentAttack::ALL.iter().map(|attack| attack.description()).collect()));
         assert!(described(ProofAttack::ALL.iter().map(|attack| attack.description()).collect()));

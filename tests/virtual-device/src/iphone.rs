@@ -10,9 +10,9 @@ use crate::{
         AttestationObject, AttestedCredential, AuthenticatorData, encode_assertion, encode_extensions, nonce,
     },
     apple_authority::{AppleAuthority, LeafContent},
-    asn1,
     certificate::{p256_public_key_info, sign_chain},
-    hostile::{AssertionAttack, IphoneAttack, IphoneForgery},
+    hostile::{AssertionAttack, IphoneAttack, IphoneForgery, ReceiptAttack},
+    receipt::{ReceiptContent, ReceiptForm},
     saved::PhoneKeys,
     seed::Seed,
 };
@@ -67,6 +67,8 @@ pub struct VirtualIphone {
     extensions: Option<AppExtensions>,
     attack: Option<IphoneAttack>,
     assertion_attack: Option<AssertionAttack>,
+    receipt_attack: Option<ReceiptAttack>,
+    receipt_form: ReceiptForm,
     keys_made: u32,
     app_attest_key: SigningKey,
     counter: u32,
@@ -85,6 +87,8 @@ impl VirtualIphone {
             extensions: None,
             attack: None,
             assertion_attack: None,
+            receipt_attack: None,
+            receipt_form: ReceiptForm::default(),
             keys_made: 0,
             app_attest_key: seed.p256_key("app attest key 0"),
             counter: 0,
@@ -143,6 +147,20 @@ impl VirtualIphone {
         self
     }
 
+    /// From now on receipts lie in this way.
+    #[must_use]
+    pub const fn receipt_attack(mut self, attack: ReceiptAttack) -> Self {
+        self.receipt_attack = Some(attack);
+        self
+    }
+
+    /// The form of receipts.
+    #[must_use]
+    pub const fn receipt_form(mut self, form: ReceiptForm) -> Self {
+        self.receipt_form = form;
+        self
+    }
+
     /// A phone of the same model with the same app: genuine, and somebody else's.
     #[must_use]
     pub fn of_somebody_else(&self) -> Self {
@@ -162,6 +180,7 @@ impl VirtualIphone {
     pub const fn honest(mut self) -> Self {
         self.attack = None;
         self.assertion_attack = None;
+        self.receipt_attack = None;
         self
     }
 
@@ -208,10 +227,11 @@ impl VirtualIphone {
             forgery.links(&leaf, &mut links);
             forgery.signed_data(&mut authenticator_data);
         }
+        let x5c = sign_chain(&links);
         let mut object = AttestationObject {
             format: "apple-appattest".to_owned(),
-            x5c: sign_chain(&links),
-            receipt: receipt(&self.seed),
+            receipt: self.receipt(x5c.first().map_or(&[], Vec::as_slice), client_data_hash, None, now),
+            x5c,
             authenticator_data: Some(authenticator_data),
             formats_before: Vec::new(),
         };
@@ -224,6 +244,39 @@ impl VirtualIphone {
             forgery.bytes(&mut object);
         }
         AppAttestation { object, key_id }
+    }
+
+    /// Plays the exchange of a receipt of the present key: the new one, as Apple sends it.
+    pub fn exchanged_receipt(&self, risk_metric: u64, now: Timestamp) -> Vec<u8> {
+        let client_data_hash = [0; 32];
+        let leaf = LeafContent {
+            subject_public_key_info: p256_public_key_info(&point(&self.app_attest_key)),
+            key_id: self.key_id(),
+            nonce: [0; 32],
+            app_id: &self.app_id,
+            os_version: &self.os_version,
+        };
+        let leaf = self.authority.chain(&leaf, now).remove(0);
+        let certificate = leaf.certificate.sign(&leaf.key, leaf.hash);
+        self.receipt(&certificate, &client_data_hash, Some(risk_metric), now).unwrap_or_default()
+    }
+
+    fn receipt(
+        &self,
+        attested_certificate: &[u8],
+        client_hash: &[u8],
+        risk_metric: Option<u64>,
+        now: Timestamp,
+    ) -> Option<Vec<u8>> {
+        let content = ReceiptContent {
+            app_id: &self.app_id,
+            attested_certificate,
+            client_hash,
+            environment: self.environment,
+            risk_metric,
+            form: self.receipt_form,
+        };
+        self.authority.receipt(&content, now, self.receipt_attack)
     }
 
     /// Plays `generateAssertion` with the present key; its counter rises by one.
@@ -333,13 +386,4 @@ pub(crate) fn point(key: &SigningKey) -> [u8; 65] {
 
 fn public_key(key: &SigningKey) -> PublicKey {
     PublicKey::from_p256_sec1(&point(key)).expect("the point of a signing key lies on the curve")
-}
-
-/// Stands where the receipt stands: a CMS ContentInfo of plain data in the size of a genuine receipt. Receipts
-/// are for Apple's servers, and no verifier of attestations reads them.
-fn receipt(seed: &Seed) -> Vec<u8> {
-    const DATA: const_oid::ObjectIdentifier = const_oid::ObjectIdentifier::new_unwrap("1.2.840.113549.1.7.1");
-    let mut content = vec![0; 3700];
-    crate::seed::SeededRandom::new(seed.child("receipt")).fill(&mut content);
-    asn1::sequence([asn1::oid(DATA), asn1::explicit(0, &asn1::octet_string(&content))])
 }

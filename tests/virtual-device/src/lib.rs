@@ -35,6 +35,7 @@ pub mod hostile;
 pub mod iphone;
 pub mod key_description;
 pub mod phone;
+pub mod receipt;
 pub mod saved;
 pub mod seed;
 pub mod session;
@@ -44,7 +45,9 @@ pub use apple_authority::AppleAuthority;
 pub use device::VirtualDevice;
 pub use enrolment::ServiceCall;
 pub use google_authority::{GoogleAuthority, Provisioning};
-pub use hostile::{AndroidAttack, AssertionAttack, EnrolmentAttack, Expected, IphoneAttack, ProofAttack};
+pub use hostile::{
+    AndroidAttack, AssertionAttack, EnrolmentAttack, Expected, IphoneAttack, ProofAttack, ReceiptAttack,
+};
 pub use iphone::{AppAttestation, AppExtensions, Environment, VirtualIphone};
 pub use key_description::{BootState, SecurityLevel};
 pub use phone::VirtualPhone;

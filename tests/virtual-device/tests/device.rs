@@ -23,6 +23,7 @@ use countersign_core::{
     token::{
         keys::PureRust,
         result::{InstanceId, Protection, ResultClaims, Tier, VouchedBy},
+        trust_vector::TrustVector,
     },
 };
 use countersign_virtual_device::{
@@ -117,6 +118,7 @@ impl Service {
             app_version: None,
             policy: "test".to_owned(),
             labels: Vec::new(),
+            trust_vector: TrustVector::default(),
         };
         let unsigned = claims.to_unsigned("service-1");
         let result = unsigned.with_signature(&service_key().sign(&unsigned.to_be_signed()));

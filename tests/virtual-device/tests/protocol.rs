@@ -13,6 +13,7 @@ use countersign_core::{
         keys::PureRust,
         proof::DecodedProof,
         result::{DecodedResult, InstanceId, Protection, ResultClaims, Tier, VouchedBy},
+        trust_vector::TrustVector,
     },
 };
 use countersign_virtual_device::{
@@ -204,6 +205,7 @@ fn result_claims() -> ResultClaims {
         app_version: None,
         policy: "test".to_owned(),
         labels: Vec::new(),
+        trust_vector: TrustVector::default(),
     }
 }
 

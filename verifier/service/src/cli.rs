@@ -9,7 +9,9 @@ use clap::{Args, Parser, Subcommand};
 
 #[cfg(feature = "virtual-device")]
 use crate::commands::virtual_device;
-use crate::commands::{appraise, explain, inspect, instances, keys, serve, settings};
+use crate::commands::{
+    appraise, development_keys, explain, inspect, instances, keys, serve, settings, subjects,
+};
 
 /// Proves with each request that an API call comes from the genuine app on a genuine phone.
 #[derive(Debug, Parser)]
@@ -31,13 +33,19 @@ pub enum Command {
     Inspect(inspect::Arguments),
     /// Tell why the service decided as it did, by the reference that a device was given.
     Explain(explain::Arguments),
-    /// Look at an enrolled instance, ban it, or lift its ban.
+    /// List enrolled instances, look at one, ban it, lift its ban, or erase it.
     #[command(subcommand)]
     Instances(instances::Command),
+    /// Ban users, whatever device they come with.
+    #[command(subcommand)]
+    Subjects(subjects::Command),
+    /// Register keys of developers' machines, which vouch for development apps.
+    #[command(subcommand)]
+    DevelopmentKeys(development_keys::Command),
     /// Check a settings file, or print the JSON schema of settings.
     #[command(subcommand)]
     Settings(settings::Command),
-    /// Rotate the service's keys, or make new ones where they are lost.
+    /// Rotate the service's keys, make new ones where they are lost, or give administrators theirs.
     #[command(subcommand)]
     Keys(keys::Command),
     /// Play a phone against a running service, to try a request with curl. Not in release builds.
@@ -108,6 +116,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Instances(command) => instances::run(&command),
+        Command::Subjects(command) => subjects::run(&command),
+        Command::DevelopmentKeys(command) => development_keys::run(&command),
         Command::Settings(command) => settings::run(&command),
     };
     exit.into()

@@ -21,7 +21,7 @@ use crate::service::Service;
 use crate::settings::{
     self, BodyBinding, KeyProtection, NonceDemand, ResourceSettings, RouteSettings, Settings,
 };
-use crate::store::StoreError;
+use crate::store::{Bans, StoreError};
 
 /// How often bans are read from the registry (protocol section 9).
 const DENY_LIST_INTERVAL: Duration = Duration::from_secs(10);
@@ -81,6 +81,8 @@ pub(crate) async fn watch_bans(
         }
         tokio::select! {
             () = tokio::time::sleep(DENY_LIST_INTERVAL) => {}
+            // A ban of this process counts at once; the others come from the command line.
+            () = service.bans_changed.notified() => {}
             _ = stopped.changed() => return,
         }
     }
@@ -89,15 +91,16 @@ pub(crate) async fn watch_bans(
 impl Service {
     /// The deny list as the registry has it now.
     pub(crate) async fn deny_list(&self) -> Result<DenyList, StoreError> {
-        let (sequence, banned) = self.store.bans().await?;
         let now = self.clock.now();
+        let Bans { sequence, instances, subjects } = self.store.bans(now).await?;
         Ok(DenyList {
             issuer: self.settings.issuer.as_str().to_owned(),
             sequence,
             issued_at: now,
             expires_at: now.plus(DENY_LIST_LIFETIME),
-            instances: banned.into_iter().collect(),
+            instances: instances.into_iter().collect(),
             key_ids: Default::default(),
+            subjects: subjects.into_iter().collect(),
         })
     }
 }

@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+mod administration;
 mod attestation;
 pub mod cli;
 pub mod clock;
@@ -12,6 +13,7 @@ mod edge;
 mod gateways;
 pub mod keys;
 pub mod policy_file;
+pub mod receipts;
 mod routes;
 pub mod server;
 mod service;

@@ -8,13 +8,15 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use countersign_edge::{EdgeRuntime, SetupError};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
+use crate::administration::KeyFailures;
 use crate::attestation::RecordBudget;
 use crate::clock::Clock;
 use crate::edge;
 use crate::keys::{KeysError, ServiceKeys};
+use crate::receipts::{self, AppleReceiptExchange, AppleSetupError, Endpoints};
 use crate::routes::{self, EdgeListener};
 use crate::server::{self, ListenError, Listener, Running};
 use crate::settings::{LimitSettings, Settings};
@@ -38,6 +40,9 @@ pub struct Service {
     pub(crate) edge: Option<Arc<EdgeRuntime>>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) refusals: RecordBudget,
+    /// Told of every ban that an administrator makes or lifts over HTTP.
+    pub(crate) bans_changed: Notify,
+    pub(crate) key_failures: KeyFailures,
 }
 
 /// Why the service does not start. Displayed as a sentence that says what to do.
@@ -54,6 +59,8 @@ pub enum StartError {
     Trust(TrustError),
     /// The edge.
     Edge(SetupError),
+    /// The key for exchanging receipts.
+    AppAttest(AppleSetupError),
 }
 
 /// A service that answers. Dropping it ends it at once; [`RunningService::shut_down`] is the graceful way.
@@ -73,17 +80,25 @@ impl Service {
     pub async fn start(settings: Settings) -> Result<RunningService, StartError> {
         let files = FileState::of(&settings);
         let trust = Trust::load(&settings)?;
+        let exchange = match &settings.app_attest {
+            Some(app_attest) => Some(AppleReceiptExchange::new(app_attest, Endpoints::default())?),
+            None => None,
+        };
         let mut running = Self::start_with(settings, trust, Clock::system()).await?;
         running.tasks.push(tokio::spawn(reload(
             Arc::clone(&running.service),
             files,
             running.stop.subscribe(),
         )));
+        if let Some(exchange) = exchange {
+            let (service, stopped) = (Arc::clone(&running.service), running.stop.subscribe());
+            running.tasks.push(tokio::spawn(receipts::keep_fresh(service, Arc::new(exchange), stopped)));
+        }
         Ok(running)
     }
 
     /// As [`Service::start`], with trust that does not come from files, and with another clock; for tests and
-    /// demonstrations.
+    /// demonstrations. Apple is not asked about devices.
     ///
     /// # Errors
     /// As [`Service::start`].
@@ -127,6 +142,8 @@ impl Service {
             edge,
             metrics: Arc::default(),
             refusals: RecordBudget::default(),
+            bans_changed: Notify::new(),
+            key_failures: KeyFailures::default(),
         });
 
         // Before the first request: without a list of bans nothing passes.
@@ -196,9 +213,8 @@ impl RunningService {
 
 async fn prune(service: Arc<Service>, mut stopped: watch::Receiver<bool>) {
     loop {
-        let now = service.clock.now();
-        match service.store.prune(now, now.minus(service.settings.lifetime.audit.as_seconds())).await {
-            Ok(rows) => tracing::debug!(rows, "pruned"),
+        match pruned(&service).await {
+            Ok((rows, instances)) => tracing::debug!(rows, instances, "pruned"),
             Err(error) => {
                 service.metrics.store_error(error.reason());
                 tracing::error!(%error, "old records could not be deleted");
@@ -209,6 +225,14 @@ async fn prune(service: Arc<Service>, mut stopped: watch::Receiver<bool>) {
             _ = stopped.changed() => return,
         }
     }
+}
+
+/// How many rows and instances were over and are deleted.
+async fn pruned(service: &Service) -> Result<(u64, u64), StoreError> {
+    let (now, lifetime) = (service.clock.now(), &service.settings.lifetime);
+    let rows = service.store.prune(now, now.minus(lifetime.audit.as_seconds())).await?;
+    let instances = service.store.erase_unused(now.minus(lifetime.instances.as_seconds())).await?;
+    Ok((rows, instances))
 }
 
 /// Reads policy and revocation list again when their files change. A file that cannot be used changes nothing.
@@ -238,6 +262,12 @@ async fn reload(service: Arc<Service>, mut files: FileState, mut stopped: watch:
 impl From<SetupError> for StartError {
     fn from(error: SetupError) -> Self {
         Self::Edge(error)
+    }
+}
+
+impl From<AppleSetupError> for StartError {
+    fn from(error: AppleSetupError) -> Self {
+        Self::AppAttest(error)
     }
 }
 
@@ -273,6 +303,7 @@ impl fmt::Display for StartError {
             Self::Store(error) => error.fmt(f),
             Self::Trust(error) => error.fmt(f),
             Self::Edge(error) => error.fmt(f),
+            Self::AppAttest(error) => error.fmt(f),
         }
     }
 }

@@ -47,7 +47,9 @@ pub struct Metrics {
     appraisals: Family<3>,
     edge_decisions: Family<3>,
     store_errors: Family<1>,
+    receipt_exchanges: Family<1>,
     refusals_not_recorded: AtomicU64,
+    admin_key_failures: Family<1>,
 }
 
 impl Metrics {
@@ -73,9 +75,19 @@ impl Metrics {
         self.refusals_not_recorded.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// A call of the administration came without a good key.
+    pub fn admin_key_failure(&self, reason: &'static str) {
+        self.admin_key_failures.add([reason]);
+    }
+
     /// The store could not be used.
     pub fn store_error(&self, reason: &'static str) {
         self.store_errors.add([reason]);
+    }
+
+    /// A receipt of App Attest was to be exchanged: what came of it.
+    pub fn receipt_exchange(&self, outcome: &'static str) {
+        self.receipt_exchanges.add([outcome]);
     }
 
     /// All metrics in Prometheus' text format, version 0.0.4.
@@ -110,6 +122,18 @@ impl Metrics {
             &mut text,
             "countersign_store_errors_total",
             "Uses of the database that failed.",
+            ["reason"],
+        );
+        self.receipt_exchanges.write(
+            &mut text,
+            "countersign_receipt_exchanges_total",
+            "Receipts of App Attest that were to be exchanged.",
+            ["outcome"],
+        );
+        self.admin_key_failures.write(
+            &mut text,
+            "countersign_admin_key_failures_total",
+            "Calls of the administration without a good key.",
             ["reason"],
         );
         let not_recorded = self.refusals_not_recorded.load(Ordering::Relaxed);

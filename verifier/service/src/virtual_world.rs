@@ -59,6 +59,12 @@ impl World {
         Self::with(&settings, |directory| std::fs::write(directory.join("login.jwks"), jwks).unwrap()).await
     }
 
+    /// An attestation service that keeps receipts.
+    pub(crate) async fn with_receipts() -> Self {
+        let settings = "[app_attest]\nkey_file = 'key.p8'\nkey_id = 'KEY7654321'\nteam_id = 'ABCDE12345'\n";
+        Self::with(settings, |directory| write_device_check_key(&directory.join("key.p8"))).await
+    }
+
     async fn with(listen_and_more: &str, prepare: impl FnOnce(&Path)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("policy.toml"), "").unwrap();
@@ -180,6 +186,19 @@ pub(crate) fn access_token(subject: &str, bound_to: Option<&PublicKey>, now: Tim
 
 fn login_key() -> p256::ecdsa::SigningKey {
     p256::ecdsa::SigningKey::from_slice(&[6; 32]).unwrap()
+}
+
+/// The key of the team, in the form in which Apple gives such keys out.
+pub(crate) fn device_check_key() -> p256::ecdsa::SigningKey {
+    p256::ecdsa::SigningKey::from_slice(&[5; 32]).unwrap()
+}
+
+pub(crate) fn write_device_check_key(path: &Path) {
+    use p256::pkcs8::{EncodePrivateKey, LineEnding};
+    use std::os::unix::fs::PermissionsExt;
+
+    std::fs::write(path, device_check_key().to_pkcs8_pem(LineEnding::LF).unwrap()).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
 }
 
 /// A well-formed challenge of the issuer that nobody gave out.

@@ -157,6 +157,22 @@ fn a_status_list_is_consulted() {
 }
 
 #[test]
+fn an_ear_says_in_the_fields_words_what_was_found() {
+    let desk = Desk::new();
+    let ear = |phone: VirtualAndroid| json(&desk.run_android(&desk.chain(phone), &["--ear"]));
+    let (status, vector) = ("/ear_status", "/submods/device/ear_trustworthiness_vector/executables");
+    let genuine = ear(desk.android());
+    assert_eq!(genuine["eat_profile"], "tag:ietf.org,2026:rats/ear#04");
+    assert_eq!(genuine.pointer(status).unwrap(), "warning");
+    assert_eq!(genuine.pointer(vector).unwrap(), 3);
+    let rooted = ear(desk.android().attack(AndroidAttack::Rooted));
+    assert_eq!(rooted.pointer(status).unwrap(), "contraindicated");
+    assert_eq!(rooted.pointer(vector).unwrap(), 96);
+    let forged = ear(desk.android().attack(AndroidAttack::WrongChallenge));
+    assert_eq!(forged.pointer(vector).unwrap(), 99, "not verified at all");
+}
+
+#[test]
 fn flags_replace_the_policys_identity() {
     let desk = Desk::new();
     let chain = desk.chain(desk.android());

@@ -1,8 +1,8 @@
-//! The deny list: instances and keys that edges refuse before their results expire.
+//! The deny list: instances, keys and users that edges refuse before results and access tokens expire.
 //!
 //! A COSE_Sign1 by the attestation service, `typ` `application/attestation-denylist+cwt`, of the claims `iss` (1),
-//! `exp` (4), `iat` (6), sequence (-66040), instances (-66041: sorted 16-byte strings) and keys (-66042: sorted byte
-//! strings).
+//! `exp` (4), `iat` (6), sequence (-66040), instances (-66041: sorted 16-byte strings), keys (-66042: sorted byte
+//! strings) and, where there are any, subjects (-66043: sorted 32-byte strings).
 
 use std::collections::HashSet;
 
@@ -14,12 +14,14 @@ use countersign_core::token::result::InstanceId;
 use minicbor::{Decoder, Encoder};
 
 use super::trust::ServiceKeys;
+use crate::crypto::sha256_of;
 
 const SEQUENCE: i64 = -66040;
 const INSTANCES: i64 = -66041;
 const KEYS: i64 = -66042;
+const SUBJECTS: i64 = -66043;
 
-/// Longest list, in bytes: about 240,000 instances.
+/// Longest list, in bytes: about 240,000 instances, or 120,000 subjects.
 pub const MAX_DENY_LIST: usize = 4 * 1024 * 1024;
 
 /// Why a deny list is not taken.
@@ -66,6 +68,30 @@ impl From<CborError> for DenyListError {
     }
 }
 
+/// A user as deny lists name him: SHA-256, 32 bytes, of `iss` and `sub` of his access tokens, so that the list, which
+/// anybody may read, names nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SubjectDigest([u8; 32]);
+
+impl SubjectDigest {
+    /// The digest of the user `subject` of the authorization server `issuer`, both byte-exact: each goes behind its
+    /// length in bytes (8 bytes, big-endian), so that no other pair of texts gives the same bytes.
+    pub fn of(issuer: &str, subject: &str) -> Self {
+        let length = |text: &str| (text.len() as u64).to_be_bytes();
+        Self(sha256_of(&[&length(issuer), issuer.as_bytes(), &length(subject), subject.as_bytes()]))
+    }
+
+    /// A digest from its 32 bytes.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its 32 bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
 /// The content of a deny list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DenyList {
@@ -81,6 +107,8 @@ pub struct DenyList {
     pub instances: HashSet<InstanceId>,
     /// `kid`s to refuse.
     pub key_ids: HashSet<Vec<u8>>,
+    /// Users to refuse, whatever device they come with.
+    pub subjects: HashSet<SubjectDigest>,
 }
 
 impl DenyList {
@@ -88,7 +116,7 @@ impl DenyList {
     pub fn to_unsigned(&self, key_id: &str) -> Unsigned {
         let header =
             Header { algorithm: Algorithm::Ed25519, key_id: Some(key_id.as_bytes()), typ: typ::DENY_LIST };
-        let mut payload = Vec::with_capacity(64 + 17 * self.instances.len());
+        let mut payload = Vec::with_capacity(128 + 17 * self.instances.len() + 34 * self.subjects.len());
         let written = self.encode(&mut Encoder::new(&mut payload));
         debug_assert!(written.is_ok());
         Unsigned::new(&header, payload)
@@ -98,7 +126,7 @@ impl DenyList {
         &self,
         e: &mut Encoder<&mut Vec<u8>>,
     ) -> Result<(), minicbor::encode::Error<std::convert::Infallible>> {
-        e.map(6)?.u8(1)?.str(&self.issuer)?;
+        e.map(6 + u64::from(!self.subjects.is_empty()))?.u8(1)?.str(&self.issuer)?;
         e.u8(4)?.u64(self.expires_at.as_unix_seconds())?.u8(6)?.u64(self.issued_at.as_unix_seconds())?;
         e.i64(SEQUENCE)?.u64(self.sequence)?;
         let mut instances: Vec<_> = self.instances.iter().collect();
@@ -112,6 +140,15 @@ impl DenyList {
         e.i64(KEYS)?.array(key_ids.len() as u64)?;
         for key_id in key_ids {
             e.bytes(key_id)?;
+        }
+        // Left out where there are none: edges that do not know the claim take such lists.
+        if !self.subjects.is_empty() {
+            let mut subjects: Vec<_> = self.subjects.iter().collect();
+            subjects.sort_unstable();
+            e.i64(SUBJECTS)?.array(subjects.len() as u64)?;
+            for subject in subjects {
+                e.bytes(subject.as_bytes())?;
+            }
         }
         Ok(())
     }
@@ -163,7 +200,7 @@ impl DenyList {
     fn decode(d: &mut Decoder<'_>) -> Result<Self, CborError> {
         let members = d.map()?.ok_or(CborError::Unexpected)?;
         let (mut issuer, mut expires_at, mut issued_at, mut sequence) = (None, None, None, None);
-        let (mut instances, mut key_ids) = (HashSet::new(), HashSet::new());
+        let (mut instances, mut key_ids, mut subjects) = (HashSet::new(), HashSet::new(), HashSet::new());
         for _ in 0..members {
             match d.i64()? {
                 1 => issuer = Some(d.str()?.to_owned()),
@@ -180,6 +217,11 @@ impl DenyList {
                         key_ids.insert(d.bytes()?.to_vec());
                     }
                 }
+                SUBJECTS => {
+                    for _ in 0..d.array()?.ok_or(CborError::Unexpected)? {
+                        subjects.insert(SubjectDigest::from_bytes(cbor::bytes_array(d)?));
+                    }
+                }
                 _ => return Err(CborError::UnknownCritical),
             }
         }
@@ -190,6 +232,7 @@ impl DenyList {
             expires_at: expires_at.ok_or(CborError::Missing)?,
             instances,
             key_ids,
+            subjects,
         })
     }
 }
@@ -206,4 +249,25 @@ fn open(bytes: &[u8]) -> Result<(Sign1<'_>, &[u8]), CborError> {
     }
     let key_id = header.key_id.ok_or(CborError::Missing)?;
     Ok((message, key_id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_other_issuer_and_subject_have_the_same_digest() {
+        let digest = SubjectDigest::of("https://login.example", "user");
+        for (issuer, subject) in [
+            ("https://login.exampleu", "ser"),
+            ("https://login.exampl", "euser"),
+            ("https://login.example", "User"),
+            ("https://login.example/", "user"),
+            ("user", "https://login.example"),
+            ("https://login.example", ""),
+        ] {
+            assert_ne!(SubjectDigest::of(issuer, subject), digest, "{issuer} {subject}");
+        }
+        assert_eq!(SubjectDigest::of("https://login.example", "user"), digest);
+    }
 }

@@ -50,6 +50,8 @@ pub enum Reason {
     InstanceDenied,
     /// The result's key is on the deny list.
     KeyDenied,
+    /// The access token's user is on the deny list.
+    SubjectDenied,
     /// The deny list is older than its `exp`: bans may be missing, so nothing passes.
     DenyListStale,
     /// The proof is not deterministic CBOR of its shape.
@@ -221,6 +223,7 @@ impl Reason {
             | Self::ResultFromTheFuture
             | Self::InstanceDenied
             | Self::KeyDenied
+            | Self::SubjectDenied
             | Self::ProofEncoding(_)
             | Self::ProofOfAnotherResult
             | Self::ProofTime
@@ -258,6 +261,7 @@ impl Reason {
             Self::ResultExpired => "result_expired",
             Self::ResultFromTheFuture => "result_from_the_future",
             Self::InstanceDenied => "instance_denied",
+            Self::SubjectDenied => "subject_denied",
             Self::KeyDenied => "key_denied",
             Self::DenyListStale => "deny_list_stale",
             Self::ProofEncoding(_) => "proof_encoding",
@@ -316,6 +320,7 @@ impl Reason {
                 | Self::ResultSignature
                 | Self::InstanceDenied
                 | Self::KeyDenied
+                | Self::SubjectDenied
                 | Self::ProofEncoding(_)
                 | Self::ProofOfAnotherResult
                 | Self::ProofSignature

@@ -14,6 +14,7 @@ use countersign_core::token::result::{DecodedResult, ResultClaims};
 
 use super::budget;
 use super::decision::{Lookup, Permit};
+use super::deny_list::SubjectDigest;
 use super::edge::Edge;
 use super::refusal::{Reason, Scheme};
 use super::replay::Replay;
@@ -66,6 +67,8 @@ impl std::fmt::Debug for VerifiedResult {
 /// An access token whose signature has been verified.
 pub(super) struct CachedToken {
     pub(super) token: Arc<AccessToken>,
+    /// Its user, as deny lists name him.
+    pub(super) subject: SubjectDigest,
     /// Edition of the authorization server's keys that verified it.
     pub(super) edition: u64,
 }
@@ -167,9 +170,10 @@ impl Context<'_> {
         // 12. Credential and token binding.
         let access_token = match (credential, ath) {
             (Some((scheme, token)), Some(ath)) => {
-                let access_token = self.access_token(token, ath)?;
-                self.token_binding(&access_token, scheme, ath, claims, clients)?;
-                Some(access_token)
+                let verified = self.access_token(token, ath)?;
+                self.subject_deny_list(&verified.subject, claims)?;
+                self.token_binding(&verified.token, scheme, ath, claims, clients)?;
+                Some(Arc::clone(&verified.token))
             }
             _ => None,
         };
@@ -265,6 +269,18 @@ impl Context<'_> {
         Ok(())
     }
 
+    /// Whether the attestation service that vouches for the device has banned the user. Step 6 has seen to it that
+    /// there is a list where one is required.
+    fn subject_deny_list(&self, subject: &SubjectDigest, result: &ResultClaims) -> Result<(), Reason> {
+        let list = self.edge.deny_list.load();
+        match list.as_deref() {
+            Some(list) if list.issuer == result.issuer && list.subjects.contains(subject) => {
+                Err(Reason::SubjectDenied)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// When the proof's nonce was issued; `None` without one.
     fn nonce(&self, proof: &ProofClaims<'_>) -> Result<Option<Timestamp>, Reason> {
         let Some(bytes) = proof.nonce else {
@@ -326,22 +342,22 @@ impl Context<'_> {
         Ok(())
     }
 
-    fn access_token(&self, token: &str, ath: [u8; 32]) -> Result<Arc<AccessToken>, Stop> {
+    fn access_token(&self, token: &str, ath: [u8; 32]) -> Result<Arc<CachedToken>, Stop> {
         let cached = self.edge.access_tokens.find(&(ath, self.number)).filter(|cached| {
             let server = self.edge.authorization_server(&cached.token.issuer);
             server.is_some_and(|server| server.current().edition == cached.edition)
         });
-        let token = match cached {
-            Some(cached) => Arc::clone(&cached.token),
+        let verified = match cached {
+            Some(cached) => cached,
             None => self.verify_access_token(token, ath)?,
         };
-        if !token.is_current(self.now) {
+        if !verified.token.is_current(self.now) {
             return Err(Reason::AccessTokenTime.into());
         }
-        Ok(token)
+        Ok(verified)
     }
 
-    fn verify_access_token(&self, token: &str, ath: [u8; 32]) -> Result<Arc<AccessToken>, Stop> {
+    fn verify_access_token(&self, token: &str, ath: [u8; 32]) -> Result<Arc<CachedToken>, Stop> {
         let token = UnverifiedAccessToken::decode(token).map_err(Reason::AccessToken)?;
         let accepted = |server: &&IssuerKeys<Jwks>| {
             server.issuer == token.issuer() && self.resource.authorization_servers.contains(&server.issuer)
@@ -361,9 +377,10 @@ impl Context<'_> {
             }
             Err(error) => return Err(Reason::AccessToken(error).into()),
         };
-        let cached = CachedToken { token: Arc::clone(&token), edition: current.edition };
-        self.edge.access_tokens.insert((ath, self.number), Arc::new(cached));
-        Ok(token)
+        let subject = SubjectDigest::of(&token.issuer, &token.subject);
+        let verified = Arc::new(CachedToken { token, subject, edition: current.edition });
+        self.edge.access_tokens.insert((ath, self.number), Arc::clone(&verified));
+        Ok(verified)
     }
 
     fn token_binding(

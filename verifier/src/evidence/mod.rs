@@ -9,6 +9,7 @@ pub mod app_attest;
 pub mod development_key;
 mod error;
 mod key;
+mod set;
 
 use countersign_core::time::Timestamp;
 use countersign_core::token::result::Protection;
@@ -16,6 +17,7 @@ use serde::{Serialize, Serializer};
 
 pub use self::error::EvidenceError;
 pub use self::key::AttestedKey;
+pub use self::set::EvidenceSet;
 
 /// The kind of a piece of evidence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]

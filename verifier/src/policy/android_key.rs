@@ -27,6 +27,7 @@ pub(super) fn findings(
         boot_state(hardware, danger),
         device_locked(hardware),
         os_patch_level(hardware, app),
+        os_version(hardware, app),
         key_origin(hardware),
         key_purpose(hardware),
         key_algorithm(hardware, evidence.attested_key()),
@@ -122,6 +123,20 @@ fn os_patch_level(hardware: &AuthorizationList, app: &AppPolicy) -> Finding {
         (_, None) => (true, "Any patch level is accepted.".to_owned()),
     };
     Finding::new(Constraint::OsPatchLevel, satisfied, explanation)
+}
+
+fn os_version(hardware: &AuthorizationList, app: &AppPolicy) -> Finding {
+    let (satisfied, explanation) = match (hardware.os_version, app.minimum_android_version) {
+        (Some(version), Some(minimum)) => (
+            version >= minimum,
+            format!("The version of Android is {version}, the oldest accepted {minimum}."),
+        ),
+        (None, Some(minimum)) => {
+            (false, format!("The version of Android is unknown, the oldest accepted {minimum}."))
+        }
+        (_, None) => (true, "Any version of Android is accepted.".to_owned()),
+    };
+    Finding::new(Constraint::OsVersion, satisfied, explanation)
 }
 
 fn key_origin(hardware: &AuthorizationList) -> Finding {

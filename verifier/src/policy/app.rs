@@ -1,9 +1,12 @@
 //! An app: its identities on the platforms, and what is asked of its devices.
 
+use countersign_core::environment::Environment;
 use countersign_core::token::result::Protection;
 
-use super::constraint::Enforcements;
+use super::cohort::Cohort;
+use super::constraint::{Constraint, Enforcement, Enforcements};
 use crate::crypto::sha256;
+use crate::evidence::Platform;
 use crate::evidence::android_key::PatchLevel;
 use crate::evidence::app_attest::ValidationCategory;
 
@@ -36,6 +39,28 @@ pub struct AppPolicy {
     pub minimum_os_patch: Option<PatchLevel>,
     /// Accepted sources of the app on Apple's platforms, where the system tells.
     pub validation_categories: Vec<ValidationCategory>,
+    /// Most keys that Apple may have counted on the device in 30 days, as its receipts say; None: any.
+    pub maximum_risk_metric: Option<u64>,
+    /// Oldest version of Android, 160000 for 16; None: any.
+    pub minimum_android_version: Option<u64>,
+    /// Oldest version of iOS or macOS, such as `17.4`; None: any.
+    pub minimum_apple_version: Option<String>,
+    /// Oldest version of the app as people write it, such as `2.10`; None: any.
+    pub minimum_app_version: Option<String>,
+    /// Oldest version code of the app on Android; None: any.
+    pub minimum_version_code: Option<u64>,
+    /// Environment signals that the constraint `environment-refused` looks for.
+    pub refused_signals: Environment,
+    /// Environment signals that the constraint `environment-warned` looks for.
+    pub warned_signals: Environment,
+    /// Nobody is refused for what the constraints find: what would be refused passes at tier warning.
+    pub observe: bool,
+    /// Parts of the app's instances for which some constraints are enforced otherwise.
+    pub cohorts: Vec<Cohort>,
+    /// Constraints whose failure edges are told, as labels in the result.
+    pub exported_labels: Vec<Constraint>,
+    /// Life of the app's results in seconds, where it is shorter than the service's.
+    pub result_lifetime: Option<u64>,
 }
 
 impl AppPolicy {
@@ -50,7 +75,32 @@ impl AppPolicy {
             minimum_protection: Protection::Tee,
             minimum_os_patch: None,
             validation_categories: vec![ValidationCategory::APP_STORE, ValidationCategory::TEST_FLIGHT],
+            maximum_risk_metric: None,
+            minimum_android_version: None,
+            minimum_apple_version: None,
+            minimum_app_version: None,
+            minimum_version_code: None,
+            refused_signals: Environment::default(),
+            warned_signals: Environment::default(),
+            observe: false,
+            cohorts: Vec::new(),
+            exported_labels: Vec::new(),
+            result_lifetime: None,
         }
+    }
+}
+
+impl AppPolicy {
+    /// How a constraint is enforced for an instance: the first of its cohorts that says so, else as for all.
+    pub(super) fn enforcement(
+        &self,
+        constraint: Constraint,
+        platform: Platform,
+        cohort_key: Option<&[u8; 32]>,
+    ) -> Enforcement {
+        let cohorts = self.cohorts.iter().filter(|cohort| cohort_key.is_some_and(|key| cohort.contains(key)));
+        let own = cohorts.filter_map(|cohort| cohort.enforcements.stated(constraint, platform)).next();
+        own.unwrap_or_else(|| self.enforcements.of(constraint, platform))
     }
 }
 

@@ -2,13 +2,14 @@
 
 use countersign_core::time::Timestamp;
 use countersign_core::token::result::Protection;
+use countersign_core::token::trust_vector::TrustVector;
 use serde::{Serialize, Serializer};
 
-use super::Finding;
 use super::app::AppPolicy;
 use super::constraint::{Constraint, Enforcement};
 use super::danger::Danger;
-use crate::evidence::{EvidenceKind, VerifiedEvidence, unix_seconds};
+use super::{Finding, trust_vector};
+use crate::evidence::{EvidenceKind, EvidenceSet, Platform, VerifiedEvidence, unix_seconds};
 
 /// Trustworthiness tier (AR4SI section 2.3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,6 +40,11 @@ impl Tier {
             Self::Contraindicated => "contraindicated",
         }
     }
+
+    /// The tier of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Affirming, Self::Warning, Self::Contraindicated].into_iter().find(|tier| tier.name() == name)
+    }
 }
 
 impl Serialize for Tier {
@@ -67,59 +73,82 @@ impl Outcome {
     }
 }
 
-/// The verdict of a policy on one piece of verified evidence, with everything that led to it. Made only by
-/// [`super::AppraisalPolicy::appraise`].
+/// The verdict of a policy on a device's evidence, with everything that led to it. Made only by
+/// [`super::AppraisalPolicy`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Appraisal {
     policy: String,
     client_id: String,
     tier: Tier,
-    kind: EvidenceKind,
-    protection: Protection,
-    #[serde(serialize_with = "unix_seconds")]
-    evidence_time: Timestamp,
+    /// Where an app is only observed: what the tier would be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    enforced_tier: Option<Tier>,
+    trust_vector: TrustVector,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    kinds: Vec<EvidenceKind>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    protection: Option<Protection>,
+    #[serde(serialize_with = "optional_unix_seconds", skip_serializing_if = "Option::is_none")]
+    evidence_time: Option<Timestamp>,
     #[serde(serialize_with = "unix_seconds")]
     appraised_at: Timestamp,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    labels: Vec<String>,
     outcomes: Vec<Outcome>,
 }
 
+/// What is appraised: an app's device, with or without evidence of its own.
+pub(super) struct Appraised<'a> {
+    pub(super) policy: &'a str,
+    pub(super) danger: &'a Danger,
+    pub(super) app: &'a AppPolicy,
+    pub(super) platform: Platform,
+    pub(super) evidence: Option<&'a EvidenceSet>,
+    pub(super) cohort_key: Option<&'a [u8; 32]>,
+    pub(super) now: Timestamp,
+}
+
 impl Appraisal {
-    pub(super) fn new(
-        policy: &str,
-        danger: &Danger,
-        app: &AppPolicy,
-        evidence: &VerifiedEvidence,
-        now: Timestamp,
-        findings: Vec<Finding>,
-    ) -> Self {
+    pub(super) fn new(appraised: &Appraised<'_>, findings: Vec<Finding>) -> Self {
+        let Appraised { app, platform, evidence, now, .. } = *appraised;
         let outcomes: Vec<_> = findings
             .into_iter()
             .map(|Finding { constraint, satisfied, explanation }| Outcome {
                 constraint,
-                enforcement: danger
-                    .enforcement(constraint, app.enforcements.of(constraint, evidence.platform())),
+                enforcement: appraised
+                    .danger
+                    .enforcement(constraint, app.enforcement(constraint, platform, appraised.cohort_key)),
                 satisfied,
                 explanation,
             })
             .collect();
-        let tier = outcomes
-            .iter()
-            .filter(|outcome| !outcome.satisfied)
-            .map(|outcome| match outcome.enforcement {
-                Enforcement::Require => Tier::Contraindicated,
-                Enforcement::Warn => Tier::Warning,
-                Enforcement::Ignore => Tier::Affirming,
-            })
-            .max()
-            .unwrap_or(Tier::Affirming);
+        let failed = || outcomes.iter().filter(|outcome| !outcome.satisfied);
+        // Where an app is only observed, what would be required warns.
+        let lowered = |outcome: &Outcome| {
+            if app.observe && !outcome.constraint.is_enforced_while_observing() {
+                outcome.enforcement.min(Enforcement::Warn)
+            } else {
+                outcome.enforcement
+            }
+        };
+        let enforced = worst(failed().map(|outcome| outcome.enforcement));
+        let tier = worst(failed().map(lowered));
+        let mut trust_vector = evidence.map(trust_vector::of_evidence).unwrap_or_default();
+        failed()
+            .for_each(|outcome| trust_vector::lay(&mut trust_vector, outcome.constraint, lowered(outcome)));
+        let exported = |outcome: &&Outcome| app.exported_labels.contains(&outcome.constraint);
+        let labels = failed().filter(exported).map(|outcome| outcome.constraint.label().to_owned()).collect();
         Self {
-            policy: policy.to_owned(),
+            policy: appraised.policy.to_owned(),
             client_id: app.client_id.clone(),
-            tier,
-            kind: evidence.kind(),
-            protection: evidence.protection(),
-            evidence_time: evidence.evidence_time(),
+            tier: if app.observe { tier.max(Tier::Warning) } else { tier },
+            enforced_tier: app.observe.then_some(enforced),
+            trust_vector,
+            kinds: evidence.map(|set| set.all().map(VerifiedEvidence::kind).collect()).unwrap_or_default(),
+            protection: evidence.map(|set| set.primary().protection()),
+            evidence_time: evidence.map(EvidenceSet::evidence_time),
             appraised_at: now,
+            labels,
             outcomes,
         }
     }
@@ -144,18 +173,33 @@ impl Appraisal {
         self.tier == Tier::Contraindicated
     }
 
-    /// The kind of the evidence.
-    pub const fn kind(&self) -> EvidenceKind {
-        self.kind
+    /// What the tier would be if the app were not only observed; None if it is not.
+    pub const fn enforced_tier(&self) -> Option<Tier> {
+        self.enforced_tier
+    }
+
+    /// What was found, in the vocabulary of AR4SI: never worse than the tier.
+    pub const fn trust_vector(&self) -> &TrustVector {
+        &self.trust_vector
+    }
+
+    /// The constraints that failed and that the policy lets edges know, by label.
+    pub fn labels(&self) -> &[String] {
+        &self.labels
+    }
+
+    /// The kinds of evidence, the primary one first; none where a renewal brought none.
+    pub fn kinds(&self) -> &[EvidenceKind] {
+        &self.kinds
     }
 
     /// How the attested key is protected.
-    pub const fn protection(&self) -> Protection {
+    pub const fn protection(&self) -> Option<Protection> {
         self.protection
     }
 
     /// The time that the evidence speaks of.
-    pub const fn evidence_time(&self) -> Timestamp {
+    pub const fn evidence_time(&self) -> Option<Timestamp> {
         self.evidence_time
     }
 
@@ -172,5 +216,23 @@ impl Appraisal {
     /// The outcomes that speak against it, the decisive ones among them.
     pub fn objections(&self) -> impl Iterator<Item = &Outcome> {
         self.outcomes.iter().filter(|outcome| outcome.counts_against())
+    }
+}
+
+fn worst(failed: impl Iterator<Item = Enforcement>) -> Tier {
+    failed
+        .map(|enforcement| match enforcement {
+            Enforcement::Require => Tier::Contraindicated,
+            Enforcement::Warn => Tier::Warning,
+            Enforcement::Ignore => Tier::Affirming,
+        })
+        .max()
+        .unwrap_or(Tier::Affirming)
+}
+
+fn optional_unix_seconds<S: Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => unix_seconds(time, serializer),
+        None => serializer.serialize_none(),
     }
 }

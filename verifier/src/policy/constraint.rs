@@ -69,6 +69,12 @@ constraints! {
     Environment "environment" Require,
     /// The app came from an accepted source, where the system tells (iOS 27 on).
     ValidationCategory "validation-category" Require,
+    /// The system tells where the app came from (iOS 27 on).
+    ValidationCategoryPresent "validation-category-present" Ignore,
+    /// The attestation came with a receipt for the same key, signed by Apple.
+    Receipt "receipt" Warn,
+    /// Apple counts no more attested keys on the device than the app's maximum, if it has one.
+    RiskMetric "risk-metric" Warn,
     /// Attestation and key are in hardware of the same level, at least the app's minimum.
     SecurityLevel "security-level" Require,
     /// A claim of StrongBox is backed by the chain.
@@ -97,6 +103,22 @@ constraints! {
     RemoteProvisioning "remote-provisioning" Ignore,
     /// The certificates were looked up in a status list.
     RevocationChecked "revocation-checked" Warn,
+    /// The app is at least the app's minimum version, if it has one.
+    AppVersion "app-version" Require,
+    /// The system is at least the app's minimum version for the platform, if it has one.
+    OsVersion "os-version" Require,
+    /// The system's version is not lower than it was seen for this instance.
+    OsVersionContinuity "os-version-continuity" Require,
+    /// No patch level is lower than it was seen for this instance.
+    PatchLevelContinuity "patch-level-continuity" Require,
+    /// The app's version is not lower than it was seen for this instance.
+    AppVersionContinuity "app-version-continuity" Require,
+    /// The key that signed the system is the one that was seen for this instance.
+    BootKeyContinuity "boot-key-continuity" Require,
+    /// The device reports none of the environment signals that the policy refuses.
+    EnvironmentRefused "environment-refused" Require,
+    /// The device reports none of the environment signals that the policy warns of.
+    EnvironmentWarned "environment-warned" Warn,
     /// Development keys vouch for apps in development only. Not negotiable.
     DevelopmentMode "development-mode" Require,
     /// A platform vouches for the device, not a developer. Not negotiable.
@@ -112,6 +134,11 @@ impl Constraint {
     /// Whether a policy can change its enforcement.
     pub const fn is_negotiable(self) -> bool {
         !matches!(self, Self::Client | Self::AppIdentity | Self::DevelopmentMode | Self::PlatformEvidence)
+    }
+
+    /// Whether it stays required where an app is only observed: nobody is to be let in by it.
+    pub(super) const fn is_enforced_while_observing(self) -> bool {
+        matches!(self, Self::Client | Self::DevelopmentMode)
     }
 
     /// Whether enforcing less than its default lets devices in whose own word is worth nothing: a policy can do so
@@ -147,11 +174,12 @@ impl Enforcements {
 
     /// How a constraint is enforced on a platform.
     pub fn of(&self, constraint: Constraint, platform: Platform) -> Enforcement {
-        self.0
-            .get(&(constraint, Some(platform)))
-            .or_else(|| self.0.get(&(constraint, None)))
-            .copied()
-            .unwrap_or(constraint.default_enforcement())
+        self.stated(constraint, platform).unwrap_or(constraint.default_enforcement())
+    }
+
+    /// How a constraint is enforced on a platform, if anything is said of it.
+    pub(super) fn stated(&self, constraint: Constraint, platform: Platform) -> Option<Enforcement> {
+        self.0.get(&(constraint, Some(platform))).or_else(|| self.0.get(&(constraint, None))).copied()
     }
 }
 
@@ -175,10 +203,14 @@ mod tests {
             .map(|constraint| constraint.label())
             .collect();
         let expected = [
+            "validation-category-present",
+            "receipt",
+            "risk-metric",
             "strongbox-in-chain",
             "known-tags",
             "remote-provisioning",
             "revocation-checked",
+            "environment-warned",
             "platform-evidence",
         ];
         assert_eq!(relaxed, expected);

@@ -7,7 +7,7 @@ use crate::evidence::app_attest::AppAttestEnvironment;
 /// What a policy accepts although it should not. Empty by default; anything in it deserves a reason in writing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Danger {
-    /// Certificate files (PEM or DER) trusted as roots of App Attest: virtual devices.
+    /// Certificate files (PEM or DER) trusted as roots of App Attest and its receipts: virtual devices.
     pub app_attest_roots: Vec<Vec<u8>>,
     /// Certificate files (PEM or DER) trusted as roots of Android key attestation: virtual devices.
     pub android_key_roots: Vec<Vec<u8>>,

@@ -6,20 +6,30 @@
 mod android_key;
 mod app;
 mod app_attest;
+mod app_version;
 mod appraisal;
+mod circumstances;
+mod cohort;
 mod constraint;
 mod danger;
+mod history;
+mod trust_vector;
 
 use std::collections::BTreeMap;
 
 use countersign_core::time::Timestamp;
 
-use crate::evidence::{Claims, VerifiedEvidence};
+use crate::evidence::{Claims, EvidenceSet, Platform};
 
 pub use self::app::{AndroidApp, AppMode, AppPolicy, AppleApp};
 pub use self::appraisal::{Appraisal, Outcome, Tier};
+pub use self::circumstances::Circumstances;
+pub use self::cohort::Cohort;
 pub use self::constraint::{Constraint, Enforcement, Enforcements};
 pub use self::danger::Danger;
+pub use self::history::History;
+
+use self::appraisal::Appraised;
 
 /// What one constraint found: whether it holds, and a sentence that says so.
 struct Finding {
@@ -95,27 +105,66 @@ impl AppraisalPolicy {
         &self.danger
     }
 
-    /// Appraises evidence that was sent under `client_id`.
-    pub fn appraise(&self, client_id: &str, evidence: &VerifiedEvidence, now: Timestamp) -> Appraisal {
-        let Some(app) = self.app(client_id) else {
-            let unknown = AppPolicy::new(client_id);
-            let finding =
-                Finding::new(Constraint::Client, false, "No app is registered under this client identifier.");
-            return Appraisal::new(&self.id, &self.danger, &unknown, evidence, now, vec![finding]);
-        };
-        let mut findings = vec![Finding::new(
-            Constraint::Client,
-            true,
-            "An app is registered under this client identifier.",
-        )];
-        match evidence.claims() {
-            Claims::AppAttest(claims) => findings.extend(app_attest::findings(claims, app, &self.danger)),
-            Claims::AndroidKey(claims) => {
-                findings.extend(android_key::findings(claims, evidence, app, &self.danger));
-            }
-            Claims::DevelopmentKey(_) => findings.extend(development_key_findings(app)),
+    /// Appraises evidence that was sent under `client_id`, in the light of what else is known.
+    pub fn appraise(
+        &self,
+        client_id: &str,
+        evidence: &EvidenceSet,
+        circumstances: &Circumstances<'_>,
+        now: Timestamp,
+    ) -> Appraisal {
+        self.judge(client_id, evidence.platform(), Some(evidence), circumstances, now)
+    }
+
+    /// Appraises a renewal that brought no evidence: what the device reports of itself, and nothing else. The verdict
+    /// on its last evidence stands beside this one.
+    pub fn appraise_report(
+        &self,
+        client_id: &str,
+        platform: Platform,
+        circumstances: &Circumstances<'_>,
+        now: Timestamp,
+    ) -> Appraisal {
+        self.judge(client_id, platform, None, circumstances, now)
+    }
+
+    fn judge(
+        &self,
+        client_id: &str,
+        platform: Platform,
+        evidence: Option<&EvidenceSet>,
+        circumstances: &Circumstances<'_>,
+        now: Timestamp,
+    ) -> Appraisal {
+        let unknown = AppPolicy::new(client_id);
+        let known = self.app(client_id);
+        let app = known.unwrap_or(&unknown);
+        let cohort_key = circumstances.cohort_key.as_ref();
+        let appraised =
+            Appraised { policy: &self.id, danger: &self.danger, app, platform, evidence, cohort_key, now };
+        if known.is_none() {
+            let explanation = "No app is registered under this client identifier.";
+            return Appraisal::new(&appraised, vec![Finding::new(Constraint::Client, false, explanation)]);
         }
-        Appraisal::new(&self.id, &self.danger, app, evidence, now, findings)
+        let explanation = "An app is registered under this client identifier.";
+        let mut findings = vec![Finding::new(Constraint::Client, true, explanation)];
+        for evidence in evidence.into_iter().flat_map(EvidenceSet::all) {
+            match evidence.claims() {
+                Claims::AppAttest(claims) => findings.extend(app_attest::findings(claims, app, &self.danger)),
+                Claims::AndroidKey(claims) => {
+                    findings.extend(android_key::findings(claims, evidence, app, &self.danger));
+                }
+                Claims::DevelopmentKey(_) => findings.extend(development_key_findings(app)),
+            }
+        }
+        if platform == Platform::Apple {
+            findings.extend(app_attest::risk_metric(circumstances.risk_metric, app));
+        }
+        findings.extend(circumstances::findings(circumstances, evidence, app));
+        if let Some(evidence) = evidence {
+            findings.extend(history::findings(circumstances.history, evidence));
+        }
+        Appraisal::new(&appraised, findings)
     }
 }
 

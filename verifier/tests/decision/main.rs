@@ -10,7 +10,7 @@ use countersign_core::request::sha256;
 use countersign_core::time::Timestamp;
 use countersign_core::token::proof::ProofClaims;
 use countersign_core::token::result::{InstanceId, Protection, ResultClaims, Tier};
-use countersign_verifier::check::deny_list::{DenyList, DenyListError};
+use countersign_verifier::check::deny_list::{DenyList, DenyListError, SubjectDigest};
 use countersign_verifier::check::refusal::Scheme;
 use countersign_verifier::check::trust::KeyOwner;
 use countersign_verifier::check::{
@@ -214,6 +214,79 @@ fn a_banned_instance_is_refused_although_its_result_is_good() {
     assert_eq!(scene.refused(&scene.sent()), Reason::InstanceDenied);
     scene.edge.replace_deny_list(scene.deny_list(2, |list| list.key_ids.extend([b"service-1".to_vec()])));
     assert_eq!(scene.refused(&scene.sent()), Reason::KeyDenied);
+}
+
+#[test]
+fn a_banned_user_is_refused_on_every_device_although_the_token_is_good() {
+    let scene = Scene::new();
+    assert_eq!(scene.verdict(&scene.sent()), None);
+    let ban = SubjectDigest::of(scene::AUTHORIZATION_SERVER, "user");
+    scene.edge.replace_deny_list(scene.deny_list(1, |list| list.subjects.extend([ban])));
+    assert_eq!(
+        scene.refused(&scene.sent()),
+        Reason::SubjectDenied,
+        "also with a token that was verified before"
+    );
+    let (other, token) = (scene.device([8; 32]), scene.token(&scene.device([8; 32]), |_| {}));
+    let on_another = scene.sent_by_with(&other, "DPoP", &token, |_| {}, |_| {});
+    assert_eq!(scene.refused(&on_another), Reason::SubjectDenied);
+    assert_eq!(Reason::SubjectDenied.code(), Reason::InstanceDenied.code());
+    scene.edge.replace_deny_list(scene.deny_list(2, |_| {}));
+    assert_eq!(scene.verdict(&scene.sent()), None, "the service may lift it");
+}
+
+#[test]
+fn a_ban_of_one_user_touches_no_other() {
+    let scene = Scene::new();
+    scene.edge.replace_deny_list(scene.deny_list(1, |list| {
+        list.subjects.extend([
+            SubjectDigest::of(scene::AUTHORIZATION_SERVER, "another"),
+            SubjectDigest::of("https://other.example", "user"),
+            SubjectDigest::of("user", scene::AUTHORIZATION_SERVER),
+        ]);
+    }));
+    assert_eq!(scene.verdict(&scene.sent()), None);
+    let foreign = |list: &mut DenyList| {
+        list.issuer = "https://other.example".to_owned();
+        list.subjects.insert(SubjectDigest::of(scene::AUTHORIZATION_SERVER, "user"));
+    };
+    scene.edge.replace_deny_list(scene.deny_list(2, foreign));
+    assert_eq!(scene.verdict(&scene.sent()), None, "a service speaks for its own devices alone");
+}
+
+#[test]
+fn a_banned_user_is_told_before_the_route_policy_and_after_the_token() {
+    let mut route = Route::new("/");
+    route.scopes = vec!["admin".to_owned()];
+    let scene = Scene::with_route(route);
+    let ban = SubjectDigest::of(scene::AUTHORIZATION_SERVER, "user");
+    scene.edge.replace_deny_list(scene.deny_list(1, |list| list.subjects.extend([ban])));
+    assert_eq!(scene.refused(&scene.sent()), Reason::SubjectDenied);
+    let device = scene.device([4; 32]);
+    let expired = scene.token(&device, |claims| {
+        claims.insert("exp".to_owned(), NOW.minus(1).as_unix_seconds().into());
+    });
+    assert_eq!(scene.refused(&scene.sent_with("DPoP", &expired)), Reason::AccessTokenTime);
+}
+
+#[test]
+fn a_deny_list_with_and_without_subjects_is_read_as_it_was_signed() {
+    let scene = Scene::new();
+    let ban = SubjectDigest::of(scene::AUTHORIZATION_SERVER, "user");
+    for list in [scene.deny_list(7, |_| {}), scene.deny_list(7, |list| list.subjects.extend([ban]))] {
+        let bytes = scene.signed_deny_list(&list, scene::SERVICE_SEED);
+        let read = DenyList::verify(&bytes, scene::SERVICE, &scene.service_keys(), None, NOW);
+        assert_eq!(read.as_ref(), Ok(&list));
+        // What older edges know ends with the keys.
+        let names_subjects = bytes.windows(5).any(|window| window == [0x3a, 0x00, 0x01, 0x01, 0xfa]);
+        assert_eq!(names_subjects, !list.subjects.is_empty());
+        for position in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[position] ^= 1;
+            let read = DenyList::verify(&changed, scene::SERVICE, &scene.service_keys(), None, NOW);
+            assert!(read.is_err(), "byte {position}");
+        }
+    }
 }
 
 #[test]

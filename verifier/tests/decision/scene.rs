@@ -13,6 +13,7 @@ use countersign_core::token::cose::Unsigned;
 use countersign_core::token::keys::{PublicKey, Thumbprint};
 use countersign_core::token::proof::ProofClaims;
 use countersign_core::token::result::{InstanceId, Protection, ResultClaims, Tier, VouchedBy};
+use countersign_core::token::trust_vector::TrustVector;
 use countersign_verifier::check::decision::{Randomness, RandomnessUnavailable};
 use countersign_verifier::check::deny_list::DenyList;
 use countersign_verifier::check::route::OAuthClient;
@@ -170,6 +171,7 @@ impl Scene {
             app_version: Some("1.0".to_owned()),
             policy: "test/1".to_owned(),
             labels: Vec::new(),
+            trust_vector: TrustVector::default(),
         };
         change(&mut claims);
         sign(&claims.to_unsigned(key_id), &seed)
@@ -284,6 +286,7 @@ impl Scene {
             expires_at: NOW.plus(600),
             instances: Default::default(),
             key_ids: Default::default(),
+            subjects: Default::default(),
         };
         change(&mut list);
         list

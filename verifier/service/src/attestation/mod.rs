@@ -6,13 +6,14 @@ mod tests;
 
 use std::net::IpAddr;
 
-use countersign_core::enrolment::{Cure, DecodedEnrolment, EnrolmentAnswer, Evidence};
+use countersign_core::enrolment::{Cure, DecodedEnrolment, Enrolment, EnrolmentAnswer, Evidence};
 use countersign_core::time::Timestamp;
+use countersign_core::token::keys::PublicKey;
 use countersign_core::token::result::{InstanceId, Tier};
 use countersign_verifier::crypto::sha256;
 use countersign_verifier::enrolment::{
     self, Admission, AuthenticEnrolment, CHALLENGE_LIFETIME, EnrolmentError, PlatformKey, RegisteredInstance,
-    Verdict, VerifiedEnrolment,
+    Signals, Verdict, VerifiedEnrolment,
 };
 use countersign_verifier::issue::{AttestationResult, Issuer, Lifetimes};
 use countersign_verifier::policy::Appraisal;
@@ -20,8 +21,12 @@ use serde_json::{Value, json};
 
 pub(crate) use record_budget::RecordBudget;
 
+use crate::receipts::NewReceipt;
 use crate::service::Service;
-use crate::store::{Commit, CommitError, Committed, Decision, InstanceChange, Reference, StoreError};
+use crate::store::{
+    Commit, CommitError, Committed, Decision, DevelopmentKeyRecord, DevelopmentKeyRefusal, InstanceChange,
+    Reference, StoreError,
+};
 use crate::trust::Trust;
 
 /// Largest part of verified claims that an audit record keeps, in bytes.
@@ -45,6 +50,10 @@ pub(crate) enum Cause {
     Banned,
     /// The policy refuses what the evidence says.
     Policy,
+    /// A development key that does not vouch for this app, or not any more.
+    DevelopmentKey(DevelopmentKeyRefusal),
+    /// An instance that a development key vouched for renews without one.
+    DevelopmentKeyMissing,
     /// Another request used the challenge.
     ChallengeUsed,
     /// The same request was answered before, and that answer is no longer good.
@@ -64,6 +73,8 @@ impl Cause {
             Self::Enrolment(error) => error.reason(),
             Self::Banned => "instance_banned",
             Self::Policy => "policy",
+            Self::DevelopmentKey(refusal) => refusal.reason(),
+            Self::DevelopmentKeyMissing => "development_key_missing",
             Self::ChallengeUsed => "challenge_used",
             Self::AnswerExpired => "answer_expired",
             Self::CounterNotAbove => "assertion_counter_not_above",
@@ -81,7 +92,7 @@ impl Cause {
             | Self::CounterNotAbove
             | Self::Store(_)
             | Self::Unable => Some(Cure::Retry),
-            Self::Banned | Self::Policy => None,
+            Self::Banned | Self::Policy | Self::DevelopmentKey(_) | Self::DevelopmentKeyMissing => None,
         }
     }
 }
@@ -96,6 +107,42 @@ struct Call<'a> {
     now: Timestamp,
 }
 
+/// What the registry knows about a call.
+struct Registry<'a> {
+    /// The instance that is to be renewed.
+    registered: Option<&'a RegisteredInstance>,
+    /// Whether the instance is banned, or the one that holds the key that enrols.
+    banned: bool,
+    /// Whether another request used the challenge.
+    used_by_another: bool,
+    /// The development key that the evidence names.
+    development_key: Option<&'a DevelopmentKeyRecord>,
+}
+
+impl Registry<'_> {
+    /// A development key vouches as long as it is good, and at each renewal anew: an instance does not outlive it.
+    fn check_development_key(&self, enrolment: &Enrolment, now: Timestamp) -> Result<(), Cause> {
+        let of_developer =
+            |registered: &RegisteredInstance| registered.platform_key == PlatformKey::DevelopmentKey;
+        match (development_key_id(enrolment), self.development_key) {
+            (Some(_), Some(key)) => key.vouches_for(&enrolment.client_id, now).map_err(Cause::DevelopmentKey),
+            (None, _) if self.registered.is_some_and(of_developer) && enrolment.evidence.is_empty() => {
+                Err(Cause::DevelopmentKeyMissing)
+            }
+            // One that nobody registered is refused with the evidence.
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The development key that an envelope names.
+fn development_key_id(enrolment: &Enrolment) -> Option<&str> {
+    enrolment.evidence.iter().find_map(|evidence| match evidence {
+        Evidence::DevelopmentKey { key_id, .. } => Some(key_id.as_str()),
+        _ => None,
+    })
+}
+
 /// What is known of the envelope, for the audit record of a refusal.
 #[derive(Default)]
 struct Known {
@@ -105,6 +152,11 @@ struct Known {
     authentic: bool,
     reasons: Vec<String>,
     claims: Value,
+    appraisal: Value,
+    /// What the service knows beside envelope and registry.
+    signals: Signals,
+    /// The receipt of a new App Attest key.
+    receipt: Option<NewReceipt>,
 }
 
 impl Service {
@@ -136,7 +188,7 @@ impl Service {
     }
 
     async fn denied(&self, cause: Cause, known: Known, source: IpAddr, now: Timestamp) -> Denial {
-        let Known { client_id, instance, authentic, mut reasons, claims } = known;
+        let Known { client_id, instance, authentic, mut reasons, claims, appraisal, .. } = known;
         if reasons.is_empty() {
             reasons.push(cause.reason().to_owned());
         }
@@ -153,7 +205,8 @@ impl Service {
         tracing::info!(%reference, reasons = reasons.join(","), "refused");
         if recorded {
             let verdict = "refused".to_owned();
-            let decision = Decision { reference, time: now, client_id, instance, verdict, reasons, claims };
+            let decision =
+                Decision { reference, time: now, client_id, instance, verdict, reasons, claims, appraisal };
             if let Err(error) = self.store.record(&decision).await {
                 self.metrics.store_error(error.reason());
                 tracing::error!(%error, %reference, "a refusal could not be recorded");
@@ -217,14 +270,22 @@ impl Call<'_> {
             .challenges
             .verify(&challenge, service.challenge_scope(), CHALLENGE_LIFETIME, now)
             .map_err(|error| Cause::Enrolment(EnrolmentError::Challenge(error)))?;
+        let request = sha256(self.body);
+        // Before the instance, which is there whenever its challenge is used: both are committed at once.
+        let consumed = service.store.consumed(&challenge).await?;
         let record = match envelope.instance {
             Some(id) => service.store.instance(&id).await?,
             None => service.store.instance_of_key(&envelope.client_id, &envelope.instance_key).await?,
         };
-        let request = sha256(self.body);
-        let consumed = service.store.consumed(&challenge).await?;
         let used = consumed.is_some();
-        let repeated = consumed.filter(|consumed| consumed.request == request);
+        // Of an instance that was erased meanwhile nothing is answered again.
+        let known_as = record.as_ref().map(|record| record.registered.id);
+        let repeated =
+            consumed.filter(|consumed| consumed.request == request && Some(consumed.instance) == known_as);
+        let development_key = match development_key_id(envelope) {
+            Some(key_id) => service.store.development_key(key_id).await?,
+            None => None,
+        };
         let banned = record.as_ref().is_some_and(|record| record.banned);
         let registered = record.map(|record| record.registered).filter(|_| envelope.instance.is_some());
         // The same request again is judged as it was judged the first time, and its answer lives no longer than the
@@ -234,8 +295,17 @@ impl Call<'_> {
         let registered = registered.map(|registered| with_counter(registered, previous_counter));
         let asserts = envelope.evidence.iter().any(|one| matches!(one, Evidence::AppAttestAssertion { .. }));
 
-        let admission =
-            self.judge(decoded, registered.as_ref(), banned, used && repeated.is_none(), judged_at, known)?;
+        if let Some(registered) = &registered {
+            known.signals.risk_metric = service.store.risk_metric(&registered.id).await?;
+        }
+
+        let registry = Registry {
+            registered: registered.as_ref(),
+            banned,
+            used_by_another: used && repeated.is_none(),
+            development_key: development_key.as_ref(),
+        };
+        let admission = self.judge(decoded, &registry, judged_at, known)?;
         // 9. One transaction.
         let (instance, issued_at) = match (&repeated, &registered) {
             (Some(consumed), _) => (consumed.instance, consumed.committed),
@@ -263,6 +333,10 @@ impl Call<'_> {
                 }
             }
         };
+        // After the transaction, and before anybody is answered: a repeated request keeps it if this one could not.
+        if let Some(receipt) = known.receipt.take() {
+            service.store.keep_receipt(&receipt.for_instance(instance)).await?;
+        }
         // 10. Issue.
         Ok((service.issue(&admission, instance, issued_at, now)?, admission.tier()))
     }
@@ -271,31 +345,37 @@ impl Call<'_> {
     fn judge(
         &self,
         decoded: DecodedEnrolment<'_>,
-        registered: Option<&RegisteredInstance>,
-        banned: bool,
-        used_by_another: bool,
+        registry: &Registry<'_>,
         judged_at: Timestamp,
         known: &mut Known,
     ) -> Result<Box<Admission>, Cause> {
         // 4. Envelope signature, 5. session possession (and once more issuer and challenge).
-        let checks = self.service.checks(self.trust);
-        let authentic = AuthenticEnrolment::verify(decoded, registered, &checks, judged_at)?;
+        let development_key =
+            |key_id: &str| registry.development_key.filter(|key| key.id == key_id).map(|key| key.public_key);
+        let checks = self.service.checks(self.trust, &development_key);
+        let authentic = AuthenticEnrolment::verify(decoded, registry.registered, &checks, judged_at)?;
         known.authentic = true;
         // 6. Ban.
-        if banned {
+        if registry.banned {
             return Err(Cause::Banned);
         }
-        if used_by_another {
+        if registry.used_by_another {
             return Err(Cause::ChallengeUsed);
         }
+        // Whoever vouches must still do so, and by the clock of now, also for a request that was answered before.
+        registry.check_development_key(authentic.enrolment(), self.now)?;
         // 7. Evidence, offline.
         let verified = authentic.verify_evidence(&checks, judged_at)?;
         known.claims = claims_of(&verified);
+        if self.service.settings.app_attest.is_some() {
+            known.receipt = NewReceipt::of(&verified, judged_at);
+        }
         // 8. Appraise.
-        match verified.appraise(&self.trust.policy, judged_at) {
+        match verified.appraise(&self.trust.policy, known.signals, judged_at) {
             Verdict::Admitted(admission) => Ok(admission),
             Verdict::Refused(appraisal) => {
                 known.reasons = reasons_of(&appraisal);
+                known.appraisal = json!(appraisal);
                 Err(Cause::Policy)
             }
         }
@@ -308,21 +388,26 @@ impl Call<'_> {
             client_id: Some(admission.client_id().to_owned()),
             instance: None,
             verdict: tier_name(admission.tier()).to_owned(),
-            reasons: admission.appraisal().map(reasons_of).unwrap_or_default(),
+            reasons: reasons_of(admission.appraisal()),
             claims: std::mem::take(&mut known.claims),
+            appraisal: json!(admission.appraisal()),
         })
     }
 }
 
 impl Service {
     /// What the checks of an envelope need.
-    fn checks<'a>(&'a self, trust: &'a Trust) -> enrolment::Service<'a> {
+    fn checks<'a>(
+        &'a self,
+        trust: &'a Trust,
+        development_keys: &'a dyn Fn(&str) -> Option<PublicKey>,
+    ) -> enrolment::Service<'a> {
         enrolment::Service {
             issuer: self.settings.issuer.as_str(),
             challenge_keys: &self.keys.challenges,
             anchors: &trust.anchors,
             revocation: trust.revocation.as_ref(),
-            development_keys: &|_| None,
+            development_keys,
             policy: &trust.policy,
         }
     }
@@ -375,10 +460,15 @@ fn reasons_of(appraisal: &Appraisal) -> Vec<String> {
 fn claims_of(verified: &VerifiedEnrolment<'_>) -> Value {
     let Some(evidence) = verified.evidence() else { return Value::Null };
     let mut claims = json!(evidence);
-    if let Some(app_attest) = claims.pointer_mut("/claims/app-attest").and_then(Value::as_object_mut) {
+    if let Some(app_attest) = claims.pointer_mut("/primary/claims/app-attest").and_then(Value::as_object_mut)
+    {
         app_attest.remove("receipt");
     }
-    if claims.to_string().len() > MAX_CLAIMS { json!({ "kind": evidence.kind().name() }) } else { claims }
+    if claims.to_string().len() > MAX_CLAIMS {
+        json!({ "kind": evidence.primary().kind().name() })
+    } else {
+        claims
+    }
 }
 
 const fn tier_name(tier: Tier) -> &'static str {

@@ -4,6 +4,7 @@ use countersign_core::challenge::ChallengeError;
 use countersign_core::encoding::from_base64url;
 use countersign_core::token::keys::PureRust;
 use countersign_core::token::result::{DecodedResult, Protection, ResultClaims, VouchedBy};
+use countersign_core::token::trust_vector::{TrustClaim, TrustTier};
 use countersign_verifier::evidence::EvidenceError;
 use countersign_virtual_device::{
     AndroidAttack, EnrolmentAttack, GoogleAuthority, ServiceCall, VirtualAndroid, VirtualPhone,
@@ -55,6 +56,8 @@ async fn both_phones_enrol_and_renew() {
         assert_eq!(enrolled.confirmation, session("first").public_key());
         assert_eq!(enrolled.instance_jkt, phone.instance_key().thumbprint());
         assert_eq!(enrolled.policy, "test/1");
+        assert_eq!(enrolled.trust_vector.tier(), TrustTier::Affirming);
+        assert_eq!(enrolled.trust_vector.value(TrustClaim::Hardware), 2);
         assert!((240..=300).contains(&answer.renew_after));
 
         world.wait(300);

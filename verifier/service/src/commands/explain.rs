@@ -1,11 +1,11 @@
 //! `countersign explain`: the decision behind a reference that a device or a user named.
 
 use clap::Args;
-use serde_json::json;
 
+use crate::administration::Explanation;
 use crate::cli::{Exit, SettingsFile, answer, complain};
 use crate::commands::instances::with_store;
-use crate::store::{Decision, Reference};
+use crate::store::Reference;
 
 /// Arguments of `explain`.
 #[derive(Debug, Args)]
@@ -28,7 +28,12 @@ pub fn run(arguments: &Arguments) -> Exit {
     };
     with_store(&arguments.settings.path, async |store| match store.decision(reference.as_str()).await? {
         Some(decision) => {
-            answer(if arguments.json { to_json(&decision) } else { to_text(&decision) });
+            let explanation = Explanation::of(&decision);
+            answer(if arguments.json {
+                format!("{:#}", explanation.to_json())
+            } else {
+                explanation.to_string()
+            });
             Ok(Exit::Success)
         }
         None => {
@@ -39,29 +44,4 @@ pub fn run(arguments: &Arguments) -> Exit {
             Ok(Exit::Failure)
         }
     })
-}
-
-fn to_json(decision: &Decision) -> String {
-    let all = json!({
-        "reference": decision.reference.as_str(),
-        "time": decision.time.as_unix_seconds(),
-        "client_id": decision.client_id,
-        "instance": decision.instance.map(|id| id.to_base64url()),
-        "verdict": decision.verdict,
-        "reasons": decision.reasons,
-        "claims": decision.claims,
-    });
-    format!("{all:#}")
-}
-
-fn to_text(decision: &Decision) -> String {
-    let instance = decision.instance.map_or_else(|| "not known".to_owned(), |id| id.to_base64url());
-    format!(
-        "{}: {}\n  client    {}\n  instance  {instance}\n  reasons   {}\n  claims    {:#}",
-        decision.reference,
-        decision.verdict,
-        decision.client_id.as_deref().unwrap_or("not known"),
-        decision.reasons.join(", "),
-        decision.claims
-    )
 }

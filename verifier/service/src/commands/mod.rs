@@ -1,11 +1,13 @@
 //! One file for each command of the binary: its arguments, and a `run` that ends in an [`Exit`](crate::cli::Exit).
 
 pub mod appraise;
+pub mod development_keys;
 pub mod explain;
 pub mod inspect;
 pub mod instances;
 pub mod keys;
 pub mod serve;
 pub mod settings;
+pub mod subjects;
 #[cfg(feature = "virtual-device")]
 pub mod virtual_device;

@@ -17,6 +17,7 @@ use countersign_core::time::Timestamp;
 use countersign_core::token::keys::{Algorithm, PublicKey, SIGNATURE_LENGTH};
 use countersign_verifier::issue::{Signer, SigningFailed};
 use ed25519_dalek::Signer as _;
+use zeroize::Zeroizing;
 
 use key_set::{EDGE_KINDS, KeySet, Kind, SERVICE_KINDS};
 
@@ -82,6 +83,12 @@ pub enum KeysError {
     },
     /// The system gave no randomness.
     NoRandomness,
+}
+
+/// The text of a secret file that somebody else wrote.
+pub(crate) fn read_secret(path: &Path) -> Result<Zeroizing<String>, KeysError> {
+    let absent = || KeysError::Io { path: path.to_owned(), kind: io::ErrorKind::NotFound };
+    files::read(path)?.ok_or_else(absent)
 }
 
 impl ServiceKeys {

@@ -53,6 +53,8 @@ pub struct PolicyFile {
 pub struct AppleSection {
     /// Where the app may come from, as far as the system tells (iOS 27 on). Default: App Store and TestFlight.
     pub validation_categories: Option<Vec<Category>>,
+    /// Most keys that Apple may have counted on the device in 30 days. Default: any.
+    pub maximum_risk_metric: Option<u64>,
     /// Enforcement on Apple's devices.
     pub constraints: ConstraintTable,
 }
@@ -94,6 +96,9 @@ pub struct AppSection {
     /// Where the app may come from on Apple's platforms, instead of what holds for every app.
     #[serde(default)]
     pub validation_categories: Option<Vec<Category>>,
+    /// Most keys that Apple may have counted on the device, instead of what holds for every app.
+    #[serde(default)]
+    pub maximum_risk_metric: Option<u64>,
     /// Enforcement for this app, over all else.
     #[serde(default)]
     pub constraints: ConstraintTable,
@@ -237,6 +242,7 @@ impl PolicyFile {
             android.minimum_protection,
             &apple.validation_categories,
         );
+        template.maximum_risk_metric = apple.maximum_risk_metric;
         template
     }
 }
@@ -254,6 +260,7 @@ impl AppSection {
             self.constraints.write(&mut app.enforcements, platform);
         }
         ask(&mut app, self.minimum_os_patch, self.minimum_protection, &self.validation_categories);
+        app.maximum_risk_metric = self.maximum_risk_metric.or(app.maximum_risk_metric);
         app
     }
 }
@@ -326,12 +333,12 @@ mod tests {
              [constraints]\nenvironment = 'warn'\n\
              [android]\nminimum_os_patch = '2025-01'\nminimum_protection = 'strongbox'\n\
              [android.constraints]\nremote-provisioning = 'require'\nboot-state = 'warn'\n\
-             [apple]\nvalidation_categories = ['app-store']\n\
+             [apple]\nvalidation_categories = ['app-store']\nmaximum_risk_metric = 20\n\
              [[app]]\nclient_id = 'shop'\n\
              apple = [{{ team_id = 'TEAM', bundle_id = 'com.example' }}]\n\
              android = [{{ package = 'com.example', signing_digests = ['{DIGEST}'] }}]\n\
              [app.constraints]\nboot-state = 'require'\n\
-             [[app]]\nclient_id = 'lab'\nmode = 'development'\nminimum_os_patch = '2020-01'\n\
+             [[app]]\nclient_id = 'lab'\nmode = 'development'\nminimum_os_patch = '2020-01'\nmaximum_risk_metric = 90\n\
              [danger]\napp_attest_environments = ['development']\nweak_devices = ['boot-state']\n"
         ))
         .unwrap();
@@ -345,7 +352,9 @@ mod tests {
         assert_eq!(of(Constraint::Environment), Enforcement::Warn);
         assert_eq!(of(Constraint::RemoteProvisioning), Enforcement::Require);
         assert_eq!(of(Constraint::BootState), Enforcement::Require);
+        assert_eq!(shop.maximum_risk_metric, Some(20));
         let lab = policy.app("lab").unwrap();
+        assert_eq!(lab.maximum_risk_metric, Some(90));
         assert_eq!(lab.mode, AppMode::Development);
         assert_eq!(lab.minimum_os_patch, "2020-01".parse().ok());
         assert_eq!(lab.enforcements.of(Constraint::BootState, Platform::Android), Enforcement::Warn);

@@ -95,7 +95,9 @@ fn public_code(cause: &Cause) -> PublicCode {
         },
         Cause::ChallengeUsed | Cause::AnswerExpired => PublicCode::ChallengeNotUsable,
         Cause::CounterNotAbove => PublicCode::EvidenceNotVerified,
-        Cause::Banned | Cause::Policy => PublicCode::Refused,
+        Cause::Banned | Cause::Policy | Cause::DevelopmentKey(_) | Cause::DevelopmentKeyMissing => {
+            PublicCode::Refused
+        }
         Cause::Store(_) | Cause::Unable => PublicCode::Unavailable,
     }
 }

@@ -1,5 +1,6 @@
 //! What each listener answers.
 
+mod admin;
 mod challenge;
 mod deny_list;
 mod edge_check;
@@ -44,11 +45,12 @@ pub(crate) fn edge(listener: EdgeListener) -> Router {
         .with_state(listener)
 }
 
-/// For operators.
+/// For operators: health and metrics for whoever reaches the listener, the administration for whoever holds a key.
 pub(crate) fn admin(service: &Arc<Service>) -> Router {
     Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
+        .nest("/admin/v1", admin::router(service))
         .with_state(Arc::clone(service))
 }

@@ -41,6 +41,8 @@ pub struct Settings {
     /// What the evidence is checked against, beside the roots that are built in.
     #[serde(default)]
     pub trust: TrustSettings,
+    /// The key with which Apple is asked about devices. Default: Apple is not asked.
+    pub app_attest: Option<AppAttestSettings>,
     /// How long things are valid.
     #[serde(default)]
     pub lifetime: LifetimeSettings,
@@ -65,7 +67,7 @@ pub struct ListenSettings {
     pub edge: Option<SocketAddr>,
     /// The gateway that asks the edge listener.
     pub gateway: Option<Gateway>,
-    /// For operators: metrics and health.
+    /// For operators: metrics, health, and the administration for whoever holds an admin key.
     #[schemars(with = "String", extend("format" = formats::SOCKET_ADDRESS))]
     pub admin: SocketAddr,
     /// Certificate and key of the listeners that speak TLS.
@@ -131,6 +133,20 @@ pub struct TrustSettings {
     pub revocation: Option<PathBuf>,
 }
 
+/// The key with which receipts of App Attest are exchanged for ones with a risk metric.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AppAttestSettings {
+    /// A private key with DeviceCheck enabled, as Apple gave it out (.p8: PKCS #8, PEM); mode 0600.
+    pub key_file: PathBuf,
+    /// Its key identifier: ten characters.
+    #[schemars(length(equal = 10), regex(pattern = "^[A-Z0-9]+$"))]
+    pub key_id: String,
+    /// The identifier of the team that has the key and the apps: ten characters.
+    #[schemars(length(equal = 10), regex(pattern = "^[A-Z0-9]+$"))]
+    pub team_id: String,
+}
+
 /// How long things are valid (protocol section 9), each with a ceiling. The lives of challenges and nonces are fixed.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -141,6 +157,8 @@ pub struct LifetimeSettings {
     pub client_attestation: TimeSpan,
     /// Records of what was decided and why; at most 400d.
     pub audit: TimeSpan,
+    /// Instances that neither enrol nor renew for so long are erased; at least 1d, at most 3650d. Bans stay.
+    pub instances: TimeSpan,
 }
 
 /// Bounds that protect the service itself.
@@ -182,7 +200,8 @@ impl Settings {
     fn resolved(mut self, directory: &Path) -> Self {
         let tls = self.listen.tls.iter_mut().flat_map(|tls| [&mut tls.certificate, &mut tls.key]);
         let paths = [&mut self.policy, &mut self.store.path, &mut self.keys.directory];
-        for path in paths.into_iter().chain(self.trust.revocation.as_mut()).chain(tls) {
+        let app_attest = self.app_attest.as_mut().map(|app_attest| &mut app_attest.key_file);
+        for path in paths.into_iter().chain(self.trust.revocation.as_mut()).chain(tls).chain(app_attest) {
             *path = directory.join(&path);
         }
         let servers = self.resources.iter_mut().flat_map(|resource| &mut resource.authorization_servers);
@@ -199,6 +218,9 @@ impl Document for Settings {
         existing_file(&self.policy, "/policy", problems);
         if let Some(list) = &self.trust.revocation {
             existing_file(list, "/trust/revocation", problems);
+        }
+        if let Some(app_attest) = &self.app_attest {
+            existing_file(&app_attest.key_file, "/app_attest/key_file", problems);
         }
         self.listen.check(problems);
         self.lifetime.check(problems);
@@ -252,22 +274,23 @@ impl ListenSettings {
 
 impl LifetimeSettings {
     fn check(&self, problems: &mut Problems) {
-        let ceilings = [
-            ("result", self.result, 600),
-            ("client_attestation", self.client_attestation, 86_400),
-            ("audit", self.audit, 400 * 86_400),
+        let bounds = [
+            ("result", self.result, 30, 600),
+            ("client_attestation", self.client_attestation, 30, 86_400),
+            ("audit", self.audit, 30, 400 * 86_400),
+            ("instances", self.instances, 86_400, 3650 * 86_400),
         ];
-        for (name, span, ceiling) in ceilings {
-            let ceiling = TimeSpan::from_seconds(ceiling);
+        for (name, span, floor, ceiling) in bounds {
+            let (floor, ceiling) = (TimeSpan::from_seconds(floor), TimeSpan::from_seconds(ceiling));
             if span > ceiling {
                 problems.at(
                     &format!("/lifetime/{name}"),
                     format!("`{name}` is {span}; at most {ceiling} is allowed"),
                 );
-            } else if span < TimeSpan::from_seconds(30) {
+            } else if span < floor {
                 problems.at(
                     &format!("/lifetime/{name}"),
-                    format!("`{name}` is {span}; devices need at least 30s"),
+                    format!("`{name}` is {span}; devices need at least {floor}"),
                 );
             }
         }
@@ -305,6 +328,7 @@ impl Default for LifetimeSettings {
             result: TimeSpan::from_seconds(600),
             client_attestation: TimeSpan::from_seconds(3600),
             audit: TimeSpan::from_seconds(30 * 86_400),
+            instances: TimeSpan::from_seconds(400 * 86_400),
         }
     }
 }

@@ -29,6 +29,24 @@ pub enum StoreError {
     },
 }
 
+/// Why an administrator's change was not made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ChangeError {
+    /// The name belongs to another, or did before it was revoked.
+    Taken,
+    /// There are as many already as there may be.
+    Full,
+    /// The database cannot be used.
+    Store(StoreError),
+}
+
+impl From<StoreError> for ChangeError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
 impl StoreError {
     /// A stable name for logs and metrics.
     pub const fn reason(&self) -> &'static str {

@@ -3,9 +3,16 @@
 //! What was answered is on the disk: write-ahead log, `synchronous = FULL`, and one transaction for everything that
 //! an enrolment or renewal changes. Killing the process at any time loses nothing that a device was told.
 
+mod acts;
+mod admin_keys;
+mod decisions;
+mod development_keys;
 mod error;
+mod instances;
+mod receipts;
 mod record;
 mod registry;
+mod subjects;
 #[cfg(test)]
 mod tests;
 
@@ -17,12 +24,22 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 
-pub use error::StoreError;
-pub use record::{ConsumedChallenge, Decision, InstanceRecord, Reference};
-pub use registry::{Commit, CommitError, Committed, InstanceChange};
+pub use acts::{Act, Action, Actor};
+pub use admin_keys::{AdminKeyRecord, MAX_ADMIN_KEYS};
+pub use decisions::{DecisionFilter, DecisionNumber};
+pub use development_keys::{DevelopmentKeyRecord, DevelopmentKeyRefusal, MAX_DEVELOPMENT_KEYS};
+pub use error::{ChangeError, StoreError};
+pub use instances::{ERASED_DENIED_FOR, InstanceFilter, PlatformName};
+pub use receipts::KeptReceipt;
+pub use record::{Ban, ConsumedChallenge, Decision, InstanceRecord, Reference};
+pub use registry::{Bans, Commit, CommitError, Committed, InstanceChange};
+pub use subjects::{MAX_SUBJECT_BANS, SubjectBan};
 
 /// How long a writer waits for another process that writes to the same file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long administrative acts are remembered, in seconds: 400 days.
+const ACT_LIFETIME: u64 = 400 * 86_400;
 
 /// The open database. Writes are serialised over one connection; reads do not wait for them.
 #[derive(Clone, Debug)]
@@ -93,7 +110,8 @@ impl Store {
         self.remember_fact("keys", "made").await
     }
 
-    /// Forgets used challenges that have expired and decisions older than `audit_before`; returns how many rows.
+    /// Forgets used challenges that have expired, erased instances whose last result has, decisions older than
+    /// `audit_before`, and administrative acts of more than 400 days ago; returns how many rows.
     ///
     /// # Errors
     /// The database cannot be written.
@@ -109,8 +127,22 @@ impl Store {
             let decisions = sqlx::query(
                 "DELETE FROM decision WHERE rowid IN (SELECT rowid FROM decision WHERE time < ? LIMIT ?)",
             );
+            let erased = sqlx::query(
+                "DELETE FROM erased_instance WHERE id IN \
+                 (SELECT id FROM erased_instance WHERE denied_until < ? LIMIT ?)",
+            );
+            let acts = sqlx::query(
+                "DELETE FROM administrative_act WHERE number IN \
+                 (SELECT number FROM administrative_act WHERE time < ? LIMIT ?)",
+            );
             let mut part = 0;
-            for (query, before) in [(challenges, now), (decisions, audit_before)] {
+            let parts = [
+                (challenges, now),
+                (decisions, audit_before),
+                (erased, now),
+                (acts, now.minus(ACT_LIFETIME)),
+            ];
+            for (query, before) in parts {
                 let done = query.bind(seconds(before)).bind(PART).execute(&self.writer).await;
                 part += done.map_err(|error| self.failed(&error))?.rows_affected();
             }
@@ -139,6 +171,10 @@ impl Store {
 
     fn failed(&self, error: &sqlx::Error) -> StoreError {
         StoreError::of(&self.path, error)
+    }
+
+    fn damaged(&self) -> StoreError {
+        StoreError::Damaged(self.path.clone())
     }
 }
 

@@ -5,7 +5,9 @@ use std::fmt;
 use countersign_core::time::Timestamp;
 use countersign_core::token::keys::PublicKey;
 use countersign_core::token::result::{InstanceId, Protection, Tier, VouchedBy};
+use countersign_core::token::trust_vector::TrustVector;
 use countersign_verifier::enrolment::{PlatformKey, RegisteredInstance};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -17,12 +19,23 @@ pub struct InstanceRecord {
     pub registered: RegisteredInstance,
     /// Whether an operator banned it.
     pub banned: bool,
+    /// Since when and why it is banned, where that was written down.
+    pub ban: Option<Ban>,
     /// The app's version, as the app said last.
     pub app_version: String,
     /// When it first enrolled.
     pub created: Timestamp,
     /// When it last enrolled or renewed.
     pub updated: Timestamp,
+}
+
+/// Since when and why an instance is banned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ban {
+    /// Since when.
+    pub since: Timestamp,
+    /// Why; empty if nobody said.
+    pub reason: String,
 }
 
 /// A used challenge: which request used it, and what came of it.
@@ -57,6 +70,8 @@ pub struct Decision {
     pub reasons: Vec<String>,
     /// What the evidence claims; no token, no key, no header value.
     pub claims: Value,
+    /// Every constraint with its outcome; null where the policy was not asked.
+    pub appraisal: Value,
 }
 
 /// Eight characters that name a decision: letters and digits without those that are read as others.
@@ -129,8 +144,18 @@ impl InstanceRecord {
                 vouched_by: VouchedBy::from_number(number("vouched_by")?)?,
                 evidence_time: time("evidence_time")?,
                 tier: Tier::from_number(number("evidence_tier")?)?,
+                trust_vector: TrustVector::from_json(&json(row, "trust_vector")?)?,
+                labels: json(row, "labels")?,
+                history: json(row, "history")?,
             },
             banned: row.try_get("banned").ok()?,
+            ban: match row.try_get::<Option<i64>, _>("ban_time").ok()? {
+                Some(_) => Some(Ban {
+                    since: time("ban_time")?,
+                    reason: row.try_get::<Option<String>, _>("ban_reason").ok()?.unwrap_or_default(),
+                }),
+                None => None,
+            },
             app_version: row.try_get("app_version").ok()?,
             created: time("created")?,
             updated: time("updated")?,
@@ -168,10 +193,15 @@ impl Decision {
                 None => None,
             },
             verdict: row.try_get("verdict").ok()?,
-            reasons: serde_json::from_str(row.try_get("reasons").ok()?).ok()?,
-            claims: serde_json::from_str(row.try_get("claims").ok()?).ok()?,
+            reasons: json(row, "reasons")?,
+            claims: json(row, "claims")?,
+            appraisal: json(row, "appraisal")?,
         })
     }
+}
+
+fn json<T: DeserializeOwned>(row: &SqliteRow, column: &str) -> Option<T> {
+    serde_json::from_str(row.try_get(column).ok()?).ok()
 }
 
 fn instance_id(bytes: &[u8]) -> Option<InstanceId> {

@@ -4,7 +4,9 @@ use countersign_core::challenge::Challenge;
 use countersign_core::time::Timestamp;
 use countersign_core::token::keys::PublicKey;
 use countersign_core::token::result::InstanceId;
+use countersign_verifier::check::deny_list::SubjectDigest;
 use countersign_verifier::enrolment::{Admission, PlatformKey};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use sqlx::SqliteConnection;
 
@@ -44,6 +46,17 @@ pub enum InstanceChange {
         /// admission must be above what is stored by now.
         previous_counter: Option<u32>,
     },
+}
+
+/// What the deny list says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bans {
+    /// Grows with every change; never falls.
+    pub sequence: u64,
+    /// Banned instances, and erased ones whose last result may still be good.
+    pub instances: Vec<InstanceId>,
+    /// Banned users.
+    pub subjects: Vec<SubjectDigest>,
 }
 
 /// What a commit came to.
@@ -145,29 +158,6 @@ impl Store {
         self.insert_decision(&mut connection, decision, decision.instance).await
     }
 
-    /// Bans an instance or lifts its ban; whether it exists. The number of the deny list rises with each change.
-    ///
-    /// # Errors
-    /// The database cannot be written.
-    pub async fn set_banned(
-        &self,
-        id: &InstanceId,
-        banned: bool,
-        now: Timestamp,
-    ) -> Result<bool, StoreError> {
-        let failed = |error: sqlx::Error| self.failed(&error);
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
-        let done = sqlx::query("UPDATE instance SET banned = ? WHERE id = ?")
-            .bind(banned)
-            .bind(id.as_bytes().as_slice())
-            .execute(&mut *transaction)
-            .await
-            .map_err(failed)?;
-        self.raise(&mut transaction, now).await?;
-        transaction.commit().await.map_err(failed)?;
-        Ok(done.rows_affected() == 1)
-    }
-
     /// Raises the number of the deny list to the present, so that it is above every number given out before this
     /// database was restored from a backup. To be called at each start.
     ///
@@ -178,11 +168,11 @@ impl Store {
         self.raise(&mut connection, now).await
     }
 
-    /// The number of the deny list, and all banned instances, as they were at one moment.
+    /// What the deny list says at `now`, as it was at one moment.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub async fn bans(&self) -> Result<(u64, Vec<InstanceId>), StoreError> {
+    pub async fn bans(&self, now: Timestamp) -> Result<Bans, StoreError> {
         let failed = |error: sqlx::Error| self.failed(&error);
         let mut transaction = self.reader.begin().await.map_err(failed)?;
         let sequence =
@@ -190,30 +180,34 @@ impl Store {
                 .fetch_optional(&mut *transaction)
                 .await
                 .map_err(failed)?;
-        let rows = sqlx::query_scalar::<_, Vec<u8>>("SELECT id FROM instance WHERE banned = 1")
+        let instances = sqlx::query_scalar::<_, Vec<u8>>(
+            "SELECT id FROM instance WHERE banned = 1 UNION SELECT id FROM erased_instance WHERE denied_until > ?",
+        )
+        .bind(seconds(now))
+        .fetch_all(&mut *transaction)
+        .await
+        .map_err(failed)?;
+        let subjects = sqlx::query_scalar::<_, Vec<u8>>("SELECT digest FROM subject_ban")
             .fetch_all(&mut *transaction)
             .await
             .map_err(failed)?;
         let id = |bytes: Vec<u8>| bytes.try_into().map(InstanceId::from_bytes).map_err(|_| self.damaged());
-        let instances = rows.into_iter().map(id).collect::<Result<_, _>>()?;
-        let sequence = sequence.map_or(Ok(0), |text| text.parse().map_err(|_| self.damaged()))?;
-        Ok((sequence, instances))
-    }
-
-    /// The decision that a reference names, for whoever explains it to a person.
-    ///
-    /// # Errors
-    /// The database cannot be read.
-    pub async fn decision(&self, reference: &str) -> Result<Option<Decision>, StoreError> {
-        let query =
-            sqlx::query("SELECT * FROM decision WHERE reference = ? ORDER BY time DESC").bind(reference);
-        let row = query.fetch_optional(&self.reader).await.map_err(|error| self.failed(&error))?;
-        row.map(|row| Decision::from_row(&row).ok_or_else(|| self.damaged())).transpose()
+        let digest =
+            |bytes: Vec<u8>| bytes.try_into().map(SubjectDigest::from_bytes).map_err(|_| self.damaged());
+        Ok(Bans {
+            sequence: sequence.map_or(Ok(0), |text| text.parse().map_err(|_| self.damaged()))?,
+            instances: instances.into_iter().map(id).collect::<Result<_, _>>()?,
+            subjects: subjects.into_iter().map(digest).collect::<Result<_, _>>()?,
+        })
     }
 
     /// The next number of the deny list is one more, and at least the time in seconds: a backup knows nothing of the
     /// numbers that were given out after it, but the clock is beyond them.
-    async fn raise(&self, connection: &mut SqliteConnection, now: Timestamp) -> Result<(), StoreError> {
+    pub(super) async fn raise(
+        &self,
+        connection: &mut SqliteConnection,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         let query = sqlx::query(
             "INSERT INTO service_fact (name, value) VALUES ('ban_sequence', CAST(?1 AS TEXT)) ON CONFLICT (name) \
              DO UPDATE SET value = CAST(max(CAST(value AS INTEGER) + 1, ?1) AS TEXT)",
@@ -283,11 +277,11 @@ impl Store {
     ) -> Result<InstanceId, CommitError> {
         let query = sqlx::query_as(
             "INSERT INTO instance (id, platform_key, app_attest_key, app_attest_counter, protection, vouched_by, \
-             evidence_time, evidence_tier, app_version, updated, client_id, instance_key, created) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?10) \
+             evidence_time, evidence_tier, app_version, updated, client_id, instance_key, trust_vector, labels, history, \
+             created) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?10) \
              ON CONFLICT (client_id, instance_key) DO UPDATE SET platform_key = ?2, app_attest_key = ?3, \
              app_attest_counter = ?4, protection = ?5, vouched_by = ?6, evidence_time = ?7, evidence_tier = ?8, \
-             app_version = ?9, updated = ?10 RETURNING id, banned",
+             app_version = ?9, updated = ?10, trust_vector = ?13, labels = ?14, history = ?15 RETURNING id, banned",
         )
         .bind(id.as_bytes().as_slice());
         let platform = PlatformColumns::of(admission);
@@ -303,6 +297,9 @@ impl Store {
             .bind(seconds(now))
             .bind(admission.client_id())
             .bind(sec1(admission.instance_key()))
+            .bind(json!(admission.evidence_vector()).to_string())
+            .bind(json!(admission.evidence_labels()).to_string())
+            .bind(json!(admission.history()).to_string())
             .fetch_one(&mut *connection)
             .await
             .map_err(|error| self.lost(&error))?;
@@ -344,7 +341,7 @@ impl Store {
         };
         sqlx::query(
             "UPDATE instance SET app_attest_counter = ?2, evidence_time = ?3, evidence_tier = ?4, app_version = ?5, \
-             updated = ?6 WHERE id = ?1",
+             updated = ?6, trust_vector = ?7, labels = ?8, history = ?9 WHERE id = ?1",
         )
         .bind(id.as_bytes().as_slice())
         .bind(counter)
@@ -352,6 +349,9 @@ impl Store {
         .bind(admission.evidence_tier().number())
         .bind(admission.app_version())
         .bind(seconds(now))
+        .bind(json!(admission.evidence_vector()).to_string())
+        .bind(json!(admission.evidence_labels()).to_string())
+        .bind(json!(admission.history()).to_string())
         .execute(&mut *connection)
         .await
         .map(drop)
@@ -364,10 +364,10 @@ impl Store {
         decision: &Decision,
         instance: Option<InstanceId>,
     ) -> Result<(), StoreError> {
-        let reasons = serde_json::json!(decision.reasons).to_string();
+        let reasons = json!(decision.reasons).to_string();
         sqlx::query(
-            "INSERT INTO decision (reference, time, client_id, instance, verdict, reasons, claims) \
-             VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO decision (reference, time, client_id, instance, verdict, reasons, claims, appraisal) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(decision.reference.as_str())
         .bind(seconds(decision.time))
@@ -376,6 +376,7 @@ impl Store {
         .bind(&decision.verdict)
         .bind(reasons)
         .bind(decision.claims.to_string())
+        .bind(decision.appraisal.to_string())
         .execute(connection)
         .await
         .map(drop)
@@ -384,10 +385,6 @@ impl Store {
 
     fn lost(&self, error: &sqlx::Error) -> CommitError {
         CommitError::Store(self.failed(error))
-    }
-
-    fn damaged(&self) -> StoreError {
-        StoreError::Damaged(self.path.clone())
     }
 }
 

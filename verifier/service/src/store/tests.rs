@@ -4,7 +4,7 @@ use countersign_core::challenge::Challenge;
 use countersign_core::enrolment::DecodedEnrolment;
 use countersign_core::token::result::InstanceId;
 use countersign_verifier::enrolment::{
-    Admission, AuthenticEnrolment, PlatformKey, RegisteredInstance, Service as Checks, Verdict,
+    Admission, AuthenticEnrolment, PlatformKey, RegisteredInstance, Service as Checks, Signals, Verdict,
 };
 use countersign_virtual_device::{ServiceCall, VirtualPhone};
 use tempfile::TempDir;
@@ -15,6 +15,17 @@ use crate::trust::Trust;
 use crate::virtual_world::{self, CLIENT, ISSUER, START as NOW, iphone, session};
 
 impl Store {
+    /// Bans an instance or lifts its ban, whoever does it and why.
+    pub(crate) async fn set_banned(
+        &self,
+        id: &InstanceId,
+        banned: bool,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let by = Actor { name: "test", now };
+        if banned { self.ban_instance(id, "", &by).await } else { self.unban_instance(id, &by).await }
+    }
+
     /// How many decisions with this verdict there are.
     pub(crate) async fn decisions_of(&self, verdict: &str) -> usize {
         let count = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM decision WHERE verdict = ?");
@@ -61,7 +72,11 @@ impl Bench {
         };
         let decoded = DecodedEnrolment::decode(envelope).unwrap();
         let authentic = AuthenticEnrolment::verify(decoded, registered, &checks, NOW).unwrap();
-        match authentic.verify_evidence(&checks, NOW).unwrap().appraise(&self.trust.policy, NOW) {
+        match authentic.verify_evidence(&checks, NOW).unwrap().appraise(
+            &self.trust.policy,
+            Signals::default(),
+            NOW,
+        ) {
             Verdict::Admitted(admission) => *admission,
             Verdict::Refused(appraisal) => panic!("{appraisal:?}"),
         }
@@ -135,6 +150,7 @@ fn decision() -> Decision {
         verdict: "affirming".to_owned(),
         reasons: vec!["ok".to_owned()],
         claims: serde_json::json!({ "os": "26.0" }),
+        appraisal: serde_json::Value::Null,
     }
 }
 
@@ -199,7 +215,8 @@ async fn a_ban_outlives_a_new_enrolment_of_the_key() {
     assert_eq!(bench.renew(3, &mut phone.clone(), &before).await, Err(CommitError::Banned));
     assert_eq!(bench.enrol(2, 2, &mut phone).await, Err(CommitError::Banned));
     assert_eq!(bench.registered(1).await, before);
-    assert_eq!(bench.store.bans().await, Ok((NOW.as_unix_seconds(), vec![id_of(1)])));
+    let bans = bench.store.bans(NOW).await.unwrap();
+    assert_eq!((bans.sequence, bans.instances), (NOW.as_unix_seconds(), vec![id_of(1)]));
     assert_eq!(bench.store.set_banned(&id_of(9), true, NOW).await, Ok(false));
 }
 
@@ -207,7 +224,7 @@ async fn a_ban_outlives_a_new_enrolment_of_the_key() {
 async fn a_restored_backup_does_not_take_the_deny_list_back() {
     let bench = Bench::new().await;
     bench.enrol(1, 1, &mut iphone()).await.unwrap();
-    let sequence = async |store: &Store| store.bans().await.unwrap().0;
+    let sequence = async |store: &Store| store.bans(NOW).await.unwrap().sequence;
     // More changes than seconds pass, and the number rises with each of them all the same.
     let mut given_out = 0;
     for banned in [true, false, true] {

@@ -55,7 +55,9 @@ pub fn verify_assertion(
             validation_category: extensions.validation_category,
             bundle_version: extensions.bundle_version,
             os_version: None,
+            key_access_control: None,
             receipt: None,
+            receipt_verdict: None,
             anchor: None,
         })),
     })

@@ -4,6 +4,7 @@
 
 mod assertion;
 mod authenticator_data;
+pub mod receipt;
 mod statement;
 mod unverified;
 
@@ -24,6 +25,7 @@ use crate::crypto::{sha256, sha256_of};
 pub use self::assertion::verify_assertion;
 pub use self::authenticator_data::{AppAttestEnvironment, ValidationCategory};
 use self::authenticator_data::{AttestedCredential, AuthenticatorData};
+use self::receipt::{Receipt, ReceiptError, ReceiptSubject, ReceiptType};
 use self::statement::AttestationObject;
 pub use self::unverified::{UnverifiedAssertion, UnverifiedAttestation};
 
@@ -31,6 +33,7 @@ pub use self::unverified::{UnverifiedAssertion, UnverifiedAttestation};
 pub const MAX_LENGTH: usize = 64 * 1024;
 
 const NONCE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113635.100.8.2");
+const KEY_ACCESS_CONTROL: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113635.100.8.6");
 const OS_VERSION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113635.100.8.7");
 
 /// All dates count, except the anchor's: leaves live for days, the intermediate for years.
@@ -58,9 +61,17 @@ pub struct AppAttestClaims {
     /// The version of the operating system, as an undocumented extension of the leaf has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub os_version: Option<String>,
-    /// The receipt, unverified; serialised as its length and hash.
+    /// The access rules of the key in the Secure Enclave, as the leaf has them. On macOS 27 they tell whether the
+    /// Mac runs with full security; Apple's constant for that is not known here, so nothing is concluded from it.
+    #[serde(serialize_with = "super::optional_hex", skip_serializing_if = "Option::is_none")]
+    pub key_access_control: Option<Vec<u8>>,
+    /// The receipt as it came; serialised as its length and hash.
     #[serde(serialize_with = "receipt_digest", skip_serializing_if = "Option::is_none")]
     pub receipt: Option<Vec<u8>>,
+    /// What the receipt says, or why it was not accepted: that does not make the attestation any less authentic.
+    /// None in assertions, which carry no receipt.
+    #[serde(serialize_with = "receipt_verdict", skip_serializing_if = "Option::is_none")]
+    pub receipt_verdict: Option<Result<Receipt, ReceiptError>>,
     /// The anchor that the chain ended in; None in assertions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub anchor: Option<String>,
@@ -121,6 +132,16 @@ pub fn verify_attestation(
         return Err(EvidenceError::CredentialKeyMismatch);
     }
 
+    let subject = ReceiptSubject {
+        rp_id_hash: &data.rp_id_hash,
+        public_key: &key,
+        environment: credential.environment,
+    };
+    let receipt_verdict = match object.receipt {
+        Some(receipt) => Receipt::verify(receipt, ReceiptType::Attest, subject, anchors, now),
+        None => Err(ReceiptError::Missing),
+    };
+
     Ok(VerifiedEvidence {
         kind: EvidenceKind::AppAttest,
         evidence_time: now,
@@ -134,7 +155,9 @@ pub fn verify_attestation(
             validation_category: extensions.validation_category,
             bundle_version: extensions.bundle_version,
             os_version: os_version_of(leaf),
+            key_access_control: key_access_control_of(leaf),
             receipt: object.receipt.map(<[u8]>::to_vec),
+            receipt_verdict: Some(receipt_verdict),
             anchor: Some(path.anchor.name().to_owned()),
         })),
     })
@@ -185,9 +208,26 @@ fn os_version_of(leaf: &Certificate<'_>) -> Option<String> {
     None
 }
 
+/// The value of the leaf's extension for the access rules of the key, unless it is unreasonably long.
+fn key_access_control_of(leaf: &Certificate<'_>) -> Option<Vec<u8>> {
+    const LONGEST: usize = 512;
+    leaf.extension(&KEY_ACCESS_CONTROL).filter(|rules| rules.len() <= LONGEST).map(<[u8]>::to_vec)
+}
+
 fn receipt_digest<S: Serializer>(receipt: &Option<Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {
     let receipt = receipt.as_deref().unwrap_or_default();
     serializer.collect_str(&format_args!("{} bytes, sha-256 {}", receipt.len(), Hex(&sha256(receipt))))
+}
+
+fn receipt_verdict<S: Serializer>(
+    verdict: &Option<Result<Receipt, ReceiptError>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match verdict {
+        Some(Ok(receipt)) => receipt.serialize(serializer),
+        Some(Err(error)) => serializer.serialize_str(error.reason()),
+        None => serializer.serialize_none(),
+    }
 }
 
 const fn context(number: u32) -> Tag {

@@ -53,6 +53,9 @@ pub struct Arguments {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+    /// Print an EAR, the attestation result of draft-ietf-rats-ear-04 (JSON, not signed).
+    #[arg(long, conflicts_with = "json")]
+    pub ear: bool,
     /// The evidence: CBOR for App Attest, PEM or DER certificates (leaf first) for Android.
     #[arg(value_name = "EVIDENCE")]
     pub evidence: PathBuf,

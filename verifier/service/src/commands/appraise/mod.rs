@@ -13,7 +13,7 @@ use countersign_verifier::anchors::TrustAnchors;
 use countersign_verifier::certificate_file;
 use countersign_verifier::crypto::sha256;
 use countersign_verifier::evidence::{EvidenceError, VerifiedEvidence, android_key, app_attest};
-use countersign_verifier::policy::{AndroidApp, AppleApp, AppraisalPolicy};
+use countersign_verifier::policy::{AndroidApp, AppleApp, AppraisalPolicy, Circumstances};
 use countersign_verifier::revocation::{MAX_LIST_LENGTH, RevocationList};
 
 pub use arguments::{Arguments, Bytes, Digest, KeyId, Kind};
@@ -43,7 +43,11 @@ enum Unverified {
 pub fn run(arguments: &Arguments) -> Exit {
     match judge(arguments) {
         Ok(report) => {
-            answer(if arguments.json { report.json() } else { report.text() });
+            answer(match (arguments.json, arguments.ear) {
+                (_, true) => report.ear(),
+                (true, false) => report.json(),
+                (false, false) => report.text(),
+            });
             report.exit()
         }
         Err(sentence) => {
@@ -65,10 +69,11 @@ fn judge(arguments: &Arguments) -> Result<Report, WrongUse> {
     };
     Ok(match verified {
         Ok(evidence) => {
-            let appraisal = policy.appraise(&client_id, &evidence, now);
+            let appraisal =
+                policy.appraise(&client_id, &evidence.clone().into(), &Circumstances::default(), now);
             Report::Appraised { evidence: Box::new(evidence), appraisal: Box::new(appraisal) }
         }
-        Err(error) => Report::Unverified(error),
+        Err(error) => Report::Unverified { error, now },
     })
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use countersign_core::time::Timestamp;
+use countersign_verifier::ear::Ear;
 use countersign_verifier::evidence::VerifiedEvidence;
 use countersign_verifier::policy::{Appraisal, Enforcement};
 use serde_json::{Value, json};
@@ -13,7 +15,7 @@ use crate::cli::Exit;
 #[derive(Debug)]
 pub(super) enum Report {
     /// The evidence could not be verified.
-    Unverified(Unverified),
+    Unverified { error: Unverified, now: Timestamp },
     /// The evidence is genuine, and this is what the policy says.
     Appraised { evidence: Box<VerifiedEvidence>, appraisal: Box<Appraisal> },
 }
@@ -21,7 +23,7 @@ pub(super) enum Report {
 impl Report {
     pub(super) fn exit(&self) -> Exit {
         match self {
-            Self::Unverified(_) => Exit::Unverified,
+            Self::Unverified { .. } => Exit::Unverified,
             Self::Appraised { appraisal, .. } if appraisal.is_refused() => Exit::Failure,
             Self::Appraised { .. } => Exit::Success,
         }
@@ -30,7 +32,7 @@ impl Report {
     /// For a machine.
     pub(super) fn json(&self) -> String {
         let report = match self {
-            Self::Unverified(error) => json!({
+            Self::Unverified { error, .. } => json!({
                 "verdict": "unverified",
                 "reason": error.reason(),
                 "explanation": error.explanation(),
@@ -44,12 +46,21 @@ impl Report {
         format!("{report:#}")
     }
 
+    /// For other software of the field.
+    pub(super) fn ear(&self) -> String {
+        let ear = match self {
+            Self::Unverified { now, .. } => Ear::of_unverifiable_evidence(*now),
+            Self::Appraised { appraisal, .. } => Ear::of_appraisal(appraisal),
+        };
+        format!("{:#}", ear.to_json())
+    }
+
     /// For a person: verdict, reasons, claims.
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
         // Writing into a string cannot fail.
         let _ = match self {
-            Self::Unverified(error) => {
+            Self::Unverified { error, .. } => {
                 write!(text, "verdict: unverified\n\n  {}: {}", error.reason(), error.explanation())
             }
             Self::Appraised { evidence, appraisal } => write_appraisal(&mut text, evidence, appraisal),
@@ -89,7 +100,7 @@ fn write_appraisal(
             (false, Enforcement::Warn) => "warning",
             (false, Enforcement::Ignore) => "ignored",
         };
-        writeln!(text, "  {mark:<8}{:<22}{}", outcome.constraint.label(), outcome.explanation)?;
+        writeln!(text, "  {mark:<8}{:<32}{}", outcome.constraint.label(), outcome.explanation)?;
     }
     writeln!(text, "\nclaims:")?;
     let claims = serde_json::to_value(evidence).unwrap_or(Value::Null);

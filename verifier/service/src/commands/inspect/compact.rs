@@ -6,6 +6,7 @@ use countersign_core::token::cose::{Sign1, typ};
 use countersign_core::token::keys::{PublicKey, SIGNATURE_LENGTH};
 use countersign_core::token::proof::DecodedProof;
 use countersign_core::token::result::DecodedResult;
+use countersign_core::token::trust_vector::{TrustClaim, TrustVector};
 use countersign_verifier::check::deny_list::DenyList;
 use countersign_verifier::crypto::AwsLc;
 
@@ -29,6 +30,7 @@ const RESULT_CLAIMS: &[Claim] = &[
     optional(-66501, "app_version", Shape::Text),
     claim(-66502, "policy", Shape::Text),
     optional(-66503, "labels", Shape::Array),
+    optional(-66504, "trust_vector", Shape::Map),
 ];
 
 const PROOF_CLAIMS: &[Claim] = &[
@@ -67,6 +69,7 @@ const DENY_LIST_CLAIMS: &[Claim] = &[
     claim(-66040, "sequence", Shape::Unsigned),
     claim(-66041, "instances", Shape::Array),
     claim(-66042, "keys", Shape::Array),
+    optional(-66043, "subjects", Shape::Array),
 ];
 
 /// Explains a COSE_Sign1 by its `typ`.
@@ -120,6 +123,7 @@ fn result(bytes: &[u8], message: &Sign1<'_>, keys: Option<&KeySet>) -> Result<Ex
                     ("app_version", claims.app_version.into()),
                     ("policy", claims.policy.into()),
                     ("labels", Value::List(claims.labels.into_iter().map(Value::Text).collect())),
+                    ("trust_vector", trust_vector(&claims.trust_vector)),
                 ]),
             ),
         ],
@@ -225,10 +229,12 @@ fn deny_list(bytes: &[u8], message: &Sign1<'_>, keys: Option<&KeySet>) -> Result
     instances.sort_unstable();
     let mut key_ids: Vec<_> = list.key_ids.iter().map(|key_id| text_or_hex(key_id)).collect();
     key_ids.sort_unstable();
+    let mut subjects: Vec<_> = list.subjects.iter().map(|subject| base64url(subject.as_bytes())).collect();
+    subjects.sort_unstable();
     let texts = |texts: Vec<String>| Value::List(texts.into_iter().map(Value::Text).collect());
     Ok(Explanation {
         kind: "deny-list",
-        what: "A deny list: instances and keys that edges refuse before their results expire.",
+        what: "A deny list: instances, keys and users that edges refuse before their results expire.",
         validity: Some(Validity { from: None, until: list.expires_at }),
         checks: vec![
             signature(message, keys),
@@ -245,6 +251,7 @@ fn deny_list(bytes: &[u8], message: &Sign1<'_>, keys: Option<&KeySet>) -> Result
                     ("sequence", list.sequence.into()),
                     ("instances", texts(instances)),
                     ("keys", texts(key_ids)),
+                    ("subjects", texts(subjects)),
                 ]),
             ),
         ],
@@ -283,6 +290,11 @@ fn key(key: &PublicKey) -> Value {
 fn named(value: &impl serde::Serialize, number: u8) -> Value {
     let name = serde_json::to_value(value).ok().and_then(|name| name.as_str().map(str::to_owned));
     Value::Named(name.unwrap_or_default(), number.into())
+}
+
+fn trust_vector(vector: &TrustVector) -> Value {
+    let claim = |(claim, value): (TrustClaim, i8)| (claim.name().to_owned(), Value::Number(value.into()));
+    Value::Members(vector.claims().map(claim).collect())
 }
 
 fn text_or_hex(bytes: &[u8]) -> String {

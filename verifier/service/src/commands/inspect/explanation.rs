@@ -216,13 +216,13 @@ impl Validity {
 }
 
 /// A time as people write it; None beyond the year 9999.
-pub(super) fn rfc3339(time: Timestamp) -> Option<String> {
+pub(crate) fn rfc3339(time: Timestamp) -> Option<String> {
     let seconds = i64::try_from(time.as_unix_seconds()).ok()?;
     OffsetDateTime::from_unix_timestamp(seconds).ok()?.format(&Rfc3339).ok()
 }
 
 /// Whatever a device or an attacker wrote: nothing in it may steer a terminal or turn a line around.
-pub(super) fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     let mut printable = String::with_capacity(text.len());
     for letter in text.chars() {
         if steers_a_terminal(letter) {

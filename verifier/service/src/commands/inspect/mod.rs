@@ -22,7 +22,7 @@ use serde_json::json;
 
 use crate::cli::{Exit, answer, complain};
 use crate::clock::Clock;
-use explanation::printable;
+pub(crate) use explanation::{printable, rfc3339};
 use fault::Fault;
 use key_set::KeySet;
 

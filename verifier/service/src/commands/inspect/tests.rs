@@ -6,7 +6,8 @@ use countersign_core::time::Timestamp;
 use countersign_core::token::jose::ClientAttestation;
 use countersign_core::token::keys::Thumbprint;
 use countersign_core::token::result::{InstanceId, Protection, ResultClaims, Tier, VouchedBy};
-use countersign_verifier::check::deny_list::DenyList;
+use countersign_core::token::trust_vector::{TrustClaim, TrustVector};
+use countersign_verifier::check::deny_list::{DenyList, SubjectDigest};
 use countersign_verifier::issue::jwks;
 use countersign_virtual_device::google_authority::status_list_json;
 use countersign_virtual_device::{
@@ -31,6 +32,13 @@ fn session() -> SessionKey {
     SessionKey::from_seed(&Seed::from_text("session"))
 }
 
+fn trust_vector() -> TrustVector {
+    let mut vector = TrustVector::default();
+    vector.worsen(TrustClaim::Hardware, 2);
+    vector.worsen(TrustClaim::Configuration, 32);
+    vector
+}
+
 fn claims() -> ResultClaims {
     ResultClaims {
         issuer: ISSUER.to_owned(),
@@ -47,6 +55,7 @@ fn claims() -> ResultClaims {
         app_version: Some("1.2".to_owned()),
         policy: "test/1".to_owned(),
         labels: vec!["beta".to_owned()],
+        trust_vector: trust_vector(),
     }
 }
 
@@ -92,6 +101,7 @@ fn deny_list() -> Vec<u8> {
         expires_at: START.plus(600),
         instances: [InstanceId::from_bytes([7; 16])].into(),
         key_ids: [b"k0".to_vec()].into(),
+        subjects: [SubjectDigest::of("https://login.example", "user")].into(),
     };
     let unsigned = list.to_unsigned("k1");
     unsigned.with_signature(&service_key().sign(&unsigned.to_be_signed()))

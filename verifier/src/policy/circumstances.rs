@@ -1,0 +1,96 @@
+//! What is known beside the evidence when a device is appraised, and how the constraints read it.
+
+use countersign_core::environment::Environment;
+
+use super::Finding;
+use super::app::AppPolicy;
+use super::app_version::{AppVersion, claimed_version};
+use super::constraint::Constraint;
+use super::history::History;
+use crate::evidence::EvidenceSet;
+
+/// What is known beside the evidence. The default is that nothing is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Circumstances<'a> {
+    /// What the device reports of its own environment.
+    pub environment: Environment,
+    /// The app's version, as the app says; empty where it says nothing.
+    pub app_version: &'a str,
+    /// What was seen of this instance before; None at its first enrolment.
+    pub history: Option<&'a History>,
+    /// How many instances, this one included, were attested with the same attestation certificate.
+    pub instances_of_certificate: Option<u32>,
+    /// The risk metric of the instance's latest receipt.
+    pub risk_metric: Option<u64>,
+    /// SHA-256 thumbprint of the instance key: which cohorts the instance belongs to follows from it.
+    pub cohort_key: Option<[u8; 32]>,
+}
+
+/// The constraints that need no evidence, or more than one piece of it.
+pub(super) fn findings(
+    circumstances: &Circumstances<'_>,
+    evidence: Option<&EvidenceSet>,
+    app: &AppPolicy,
+) -> Vec<Finding> {
+    vec![
+        environment_refused(circumstances.environment, app),
+        environment_warned(circumstances.environment, app),
+        app_version(circumstances, evidence, app),
+    ]
+}
+
+fn environment_refused(environment: Environment, app: &AppPolicy) -> Finding {
+    let seen = environment.intersection(app.refused_signals);
+    let explanation = if seen.is_empty() {
+        "The device reports no environment signal that the policy refuses.".to_owned()
+    } else {
+        format!("The device reports what the policy refuses: {seen}.")
+    };
+    Finding::new(Constraint::EnvironmentRefused, seen.is_empty(), explanation)
+}
+
+fn environment_warned(environment: Environment, app: &AppPolicy) -> Finding {
+    let seen = environment.intersection(app.warned_signals);
+    let explanation = if seen.is_empty() {
+        "The device reports no environment signal that the policy warns of.".to_owned()
+    } else {
+        format!("The device reports what the policy warns of: {seen}.")
+    };
+    Finding::new(Constraint::EnvironmentWarned, seen.is_empty(), explanation)
+}
+
+fn app_version(
+    circumstances: &Circumstances<'_>,
+    evidence: Option<&EvidenceSet>,
+    app: &AppPolicy,
+) -> Finding {
+    let attested = evidence.and_then(AppVersion::attested);
+    let finding = |satisfied, explanation| Finding::new(Constraint::AppVersion, satisfied, explanation);
+    match (&attested, app.minimum_app_version.as_deref(), app.minimum_version_code) {
+        (Some(AppVersion::Code(code)), _, Some(minimum)) => finding(
+            *code >= minimum,
+            format!("The app's version code is {code}, the oldest accepted {minimum}."),
+        ),
+        (Some(AppVersion::Text(version)), Some(minimum), _) => finding(
+            claimed_version(version) >= claimed_version(minimum),
+            format!("The app's version is {version}, the oldest accepted {minimum}."),
+        ),
+        // Without an attested version the app's own word counts: an old app that lies about its age is a changed
+        // app, and that is another constraint's business.
+        (_, Some(minimum), _) => finding(
+            claimed_version(circumstances.app_version) >= claimed_version(minimum),
+            format!(
+                "The app says that its version is {}, the oldest accepted is {minimum}.",
+                said(circumstances)
+            ),
+        ),
+        (None, None, Some(minimum)) => {
+            finding(false, format!("The app's version code is unknown, the oldest accepted {minimum}."))
+        }
+        (_, None, _) => finding(true, "Any version of the app is accepted.".to_owned()),
+    }
+}
+
+fn said<'a>(circumstances: &Circumstances<'a>) -> &'a str {
+    if circumstances.app_version.is_empty() { "unknown" } else { circumstances.app_version }
+}
