@@ -12,7 +12,11 @@ use serde_json::{Value, json};
 use super::case::Expected::{Accept, Contraindicated, Encoding, Invalid};
 use super::case::{Bytes, Case, Expected};
 use super::cbor::attestation_parts;
-use super::{NOW, android_chain, app_attest::sha256, google, key_description, seed, verdicts};
+use super::{
+    NOW, android_chain,
+    app_attest::{HOUR, sha256},
+    google, key_description, seed, verdicts,
+};
 
 const PACKAGE: &str = "com.example.app";
 /// Long enough for every remotely provisioned certificate to expire, and those from the factory too.
@@ -263,18 +267,18 @@ fn circumstances() -> Vec<Case<Input>> {
             attest(phone(), "an earlier enrolment"),
         ),
         case_at(
-            "remote-a-second-late",
+            "remote-an-hour-late",
             expired,
-            "the remotely provisioned certificate expired a second ago",
-            attest(phone(), "remote-a-second-late"),
-            NOW.plus(9 * DAY + 1),
+            "the remotely provisioned certificate expired an hour ago",
+            attest(phone(), "remote-an-hour-late"),
+            NOW.plus(9 * DAY + HOUR),
         ),
         case_at(
-            "remote-a-second-early",
+            "remote-an-hour-early",
             early,
-            "the remotely provisioned certificate is valid from the next second on",
-            attest(phone(), "remote-a-second-early"),
-            NOW.minus(5 * DAY + 1),
+            "the remotely provisioned certificate is valid in an hour",
+            attest(phone(), "remote-an-hour-early"),
+            NOW.minus(5 * DAY + HOUR),
         ),
         case_at(
             "remote-years-late",
