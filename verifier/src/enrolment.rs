@@ -250,6 +250,7 @@ pub struct Admission {
     trust_vector: TrustVector,
     labels: Vec<String>,
     history: History,
+    attestation_key: Option<[u8; 32]>,
     recorded_evidence: Vec<RecordedEvidence>,
     history_before: Option<History>,
     environment: Environment,
@@ -261,7 +262,10 @@ pub struct Admission {
 
 /// What the service knows of an instance that neither envelope nor registry say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Signals {
+pub struct Signals<'a> {
+    /// What was seen of the instance that holds the key which enrols: it stays the instance that it was. A renewal's
+    /// history is that of the registered instance.
+    pub history: Option<&'a History>,
     /// As [`Circumstances::instances_of_certificate`].
     pub instances_of_certificate: Option<u32>,
     /// As [`Circumstances::risk_metric`].
@@ -498,14 +502,15 @@ impl VerifiedEnrolment<'_> {
 
     /// Appraises the evidence and what the device reports of itself; without evidence the last appraisal counts on, or
     /// less, once evidence is due.
-    pub fn appraise(self, policy: &AppraisalPolicy, signals: Signals, now: Timestamp) -> Verdict {
+    pub fn appraise(self, policy: &AppraisalPolicy, signals: Signals<'_>, now: Timestamp) -> Verdict {
         let Self { enrolment, registered, recorded, evidence, play_integrity_unreachable } = self;
+        let history = registered.map(|registered| &registered.history).or(signals.history);
         let key_attested_before =
             registered.is_some_and(|registered| registered.platform_key == PlatformKey::AndroidKey);
         let circumstances = Circumstances {
             environment: Environment(enrolment.environment),
             app_version: &enrolment.app_version,
-            history: registered.map(|registered| &registered.history),
+            history,
             instances_of_certificate: signals.instances_of_certificate,
             risk_metric: signals.risk_metric,
             key_attested_before,
@@ -553,10 +558,12 @@ impl VerifiedEnrolment<'_> {
             // Made only by `verify_evidence`, which demands evidence of whoever is not registered.
             (None, None) => Timestamp::EPOCH,
         };
-        let before = registered.map(|registered| registered.history.clone()).unwrap_or_default();
+        let history_before = history.cloned();
+        let before = history_before.clone().unwrap_or_default();
         let mut history = evidence.as_ref().map_or(before.clone(), |evidence| before.after(evidence));
         let verdict = evidence.as_ref().and_then(|evidence| PlayHistory::of(evidence, &appraisal));
         history.play_integrity = verdict.or(history.play_integrity);
+        let attestation_key = evidence.as_ref().and_then(attestation_key);
         let evidence = vouching.map(EvidenceSet::primary);
         let platform_key = platform_key(evidence, registered);
         let is_due = match platform_key {
@@ -595,8 +602,9 @@ impl VerifiedEnrolment<'_> {
             trust_vector,
             labels,
             history,
+            attestation_key,
             recorded_evidence: recorded,
-            history_before: registered.map(|registered| registered.history.clone()),
+            history_before,
             environment: Environment(enrolment.environment),
             result_lifetime,
             app_version: enrolment.app_version,
@@ -604,6 +612,13 @@ impl VerifiedEnrolment<'_> {
             appraisal,
         }))
     }
+}
+
+fn attestation_key(evidence: &EvidenceSet) -> Option<[u8; 32]> {
+    evidence.all().find_map(|evidence| match evidence.claims() {
+        Claims::AndroidKey(claims) => Some(claims.attestation_key),
+        _ => None,
+    })
 }
 
 /// What an app says of its key, as far as Apple's devices have it: a StrongBox they do not.
@@ -716,12 +731,17 @@ impl Admission {
         &self.history
     }
 
+    /// SHA-256 of the attestation key that signed the Android evidence, if there was some; to be stored.
+    pub const fn attestation_key(&self) -> Option<&[u8; 32]> {
+        self.attestation_key.as_ref()
+    }
+
     /// The evidence that was verified for this, if any came; to be stored, so that it can be verified again.
     pub fn recorded_evidence(&self) -> &[RecordedEvidence] {
         &self.recorded_evidence
     }
 
-    /// What had been seen of the instance before; None at its enrolment. To be stored with the evidence.
+    /// What had been seen of the instance before; None at its first enrolment. To be stored with the evidence.
     pub const fn history_before(&self) -> Option<&History> {
         self.history_before.as_ref()
     }

@@ -333,7 +333,7 @@ impl VirtualAndroid {
     }
 
     /// The chip whose key signs leaves.
-    pub(crate) fn chip(&self) -> AttestingChip {
+    pub fn chip(&self) -> AttestingChip {
         AttestingChip {
             seed: self.seed.child(self.security_level.title()),
             provisioning: self.provisioning,
@@ -348,7 +348,7 @@ impl VirtualAndroid {
     }
 
     /// What the phone honestly says of a P-256 key that it has made.
-    pub(crate) fn key_description(&self, challenge: &[u8], now: Timestamp) -> KeyDescription {
+    pub fn key_description(&self, challenge: &[u8], now: Timestamp) -> KeyDescription {
         let version = self.attestation_version;
         let mut software = AuthorizationList::default();
         software.set(tag::CREATION_DATE_TIME, asn1::integer(now.as_unix_seconds() * 1000));

@@ -5,6 +5,7 @@
 
 mod administration;
 mod attestation;
+pub mod boot_keys_file;
 pub mod cli;
 pub mod clock;
 pub mod commands;

@@ -109,6 +109,14 @@ impl RecordedEvidence {
         !matches!(self.statement, Statement::Assertion { .. } | Statement::PlayIntegrity { .. })
     }
 
+    /// The development key that it names.
+    pub const fn development_key_id(&self) -> Option<&str> {
+        match &self.statement {
+            Statement::DevelopmentKey { key_id, .. } => Some(key_id.as_str()),
+            _ => None,
+        }
+    }
+
     /// When it was handed in; it is verified as of then.
     pub const fn verified_at(&self) -> Timestamp {
         self.verified_at

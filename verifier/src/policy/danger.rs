@@ -52,7 +52,14 @@ impl Danger {
     /// # Errors
     /// [`AnchorError`] for the first file that holds no usable root.
     pub fn trust_anchors(&self) -> Result<TrustAnchors, AnchorError> {
-        let mut anchors = TrustAnchors::embedded();
+        self.trust_anchors_beside(TrustAnchors::embedded())
+    }
+
+    /// `anchors` and the roots named here.
+    ///
+    /// # Errors
+    /// As [`Danger::trust_anchors`].
+    pub fn trust_anchors_beside(&self, mut anchors: TrustAnchors) -> Result<TrustAnchors, AnchorError> {
         for file in &self.app_attest_roots {
             anchors.danger_add_app_attest_roots(file)?;
         }

@@ -69,7 +69,8 @@ impl PlayHistory {
 }
 
 impl History {
-    /// What is known after `evidence` was accepted: the higher of each pair; unknown takes nothing away.
+    /// What is known after `evidence` was accepted: the higher of each pair; unknown takes nothing away. The boot key is
+    /// the one that was seen first: where a policy only warns of another, it warns as long as there is another.
     #[must_use]
     pub fn after(&self, evidence: &EvidenceSet) -> Self {
         let seen = Self::of(evidence);
@@ -81,7 +82,7 @@ impl History {
             boot_patch_level: later(self.boot_patch_level, seen.boot_patch_level),
             version_code: self.version_code.max(seen.version_code),
             bundle_version: newer(self.bundle_version.as_ref(), seen.bundle_version),
-            verified_boot_key: seen.verified_boot_key.or_else(|| self.verified_boot_key.clone()),
+            verified_boot_key: self.verified_boot_key.clone().or(seen.verified_boot_key),
             play_integrity: self.play_integrity.clone(),
         }
     }
@@ -110,7 +111,9 @@ impl History {
         self.os_patch_level = hardware.os_patch_level;
         self.vendor_patch_level = hardware.vendor_patch_level;
         self.boot_patch_level = hardware.boot_patch_level;
+        // Phones report no bytes, or zeros, when nothing was verified.
         let key = hardware.root_of_trust.as_ref().map(|root_of_trust| &root_of_trust.verified_boot_key);
+        let key = key.filter(|key| key.iter().any(|byte| *byte != 0));
         self.verified_boot_key = key.map(|key| Hex(key).to_string());
     }
 }
@@ -186,7 +189,11 @@ fn is_not_below(before: Option<u64>, now: Option<u64>) -> bool {
 
 fn later(before: Option<PatchLevel>, now: Option<PatchLevel>) -> Option<PatchLevel> {
     match (before, now) {
-        (Some(before), Some(now)) => Some(if now.is_at_least(before) { now } else { before }),
+        // A day that was seen once stays seen, though the same month comes without one.
+        (Some(before), Some(now)) => {
+            let forgets_the_day = before.is_at_least(now) && before.names_a_day();
+            Some(if now.is_at_least(before) && !forgets_the_day { now } else { before })
+        }
         _ => now.or(before),
     }
 }

@@ -85,6 +85,11 @@ pub enum KeysError {
     NoRandomness,
 }
 
+/// Writes a file of mode 0600 in one step: a crash leaves the old one or the new one.
+pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), KeysError> {
+    files::write(path, text)
+}
+
 /// The text of a secret file that somebody else wrote.
 pub(crate) fn read_secret(path: &Path) -> Result<Zeroizing<String>, KeysError> {
     let absent = || KeysError::Io { path: path.to_owned(), kind: io::ErrorKind::NotFound };

@@ -173,7 +173,7 @@ fn what_holds_for_one_app_on_one_platform_goes_before_all_else() {
 fn minimums_hold_for_every_app_or_for_one() {
     let policy = policy(&app(
         "[apple]\nminimum_os_version = '26.1'\nmaximum_risk_metric = 20\n\
-         [android]\nminimum_os_version = '14'\nmaximum_os_patch_age = '180d'\nminimum_os_patch = '2025-01'\n",
+         [android]\nminimum_os_version = '14'\nmaximum_revocation_age = '2d'\nmaximum_os_patch_age = '180d'\nminimum_os_patch = '2025-01'\n",
         "minimum_app_version = '2.10'\nminimum_version_code = 210\n\
          [app.on_android]\nminimum_os_version = '8.1'\nmaximum_os_patch_age = '365d'\n\
          [app.on_apple]\nminimum_os_version = '27'\nmaximum_risk_metric = 90\nvalidation_categories = ['app-store']\n\
@@ -187,12 +187,32 @@ fn minimums_hold_for_every_app_or_for_one() {
         (shop.minimum_os_patch, lab.minimum_os_patch),
         ("2025-01".parse().ok(), "2025-01".parse().ok())
     );
+    assert_eq!((shop.maximum_revocation_age, lab.maximum_revocation_age), (172_800, 172_800));
     assert_eq!((shop.maximum_risk_metric, lab.maximum_risk_metric), (Some(90), Some(20)));
     assert_eq!(shop.minimum_apple_version.as_deref(), Some("27"));
     assert_eq!(lab.minimum_apple_version.as_deref(), Some("26.1"));
     assert_eq!((shop.minimum_app_version.as_deref(), shop.minimum_version_code), (Some("2.10"), Some(210)));
     assert_eq!((&lab.minimum_app_version, lab.minimum_version_code), (&None, None));
     assert_eq!(shop.validation_categories, [ValidationCategory::APP_STORE]);
+}
+
+#[test]
+fn systems_certificates_and_shared_keys_are_limited_for_every_app_or_for_one() {
+    let policy = policy(&app(
+        "[android]\nboot_keys = ['GrapheneOS']\nmaximum_certificates_issued = 200\n\
+         maximum_instances_per_certificate = { factory = 500 }\n",
+        "[app.on_android]\nboot_keys = []\nmaximum_instances_per_certificate = { remote = 3 }\n\
+         [[app]]\nclient_id = 'lab'\nmode = 'development'\n",
+    ))
+    .unwrap();
+    let (shop, lab) = (policy.app("shop").unwrap(), policy.app("lab").unwrap());
+    assert_eq!((&shop.boot_keys, &lab.boot_keys), (&vec![], &vec!["GrapheneOS".to_owned()]));
+    assert_eq!((shop.maximum_certificates_issued, lab.maximum_certificates_issued), (Some(200), Some(200)));
+    let instances = |app: &AppPolicy| {
+        let most = app.maximum_instances_per_certificate;
+        (most.remote, most.factory)
+    };
+    assert_eq!((instances(shop), instances(lab)), ((Some(3), Some(500)), (Some(10), Some(500))));
 }
 
 #[test]
@@ -205,6 +225,7 @@ fn a_version_or_an_age_that_cannot_be_meant_is_a_problem() {
         ("[apple]\nminimum_os_version = '17.x'\n", "write a version such as"),
         ("[android]\nmaximum_os_patch_age = '44d'\n", "patch levels come once a month"),
         ("[android]\nmaximum_os_patch_age = '180'\n", "write a time span"),
+        ("[android]\nmaximum_revocation_age = '31d'\n", "a status list of more than 30d ago"),
         ("[android]\nminimum_os_version = 14\n", "write a text"),
     ];
     for (text, sentence) in cases {

@@ -255,6 +255,8 @@ impl Store {
                 (id, previous_counter)
             }
         };
+        let kept = self.keep_attestation_key(connection, &instance, commit.admission).await;
+        kept.map_err(CommitError::Store)?;
         self.keep_evidence(connection, &instance, commit.admission).await.map_err(CommitError::Store)?;
         sqlx::query(
             "INSERT INTO consumed_challenge \
