@@ -133,9 +133,7 @@ impl World {
         let verified = AuthenticEnrolment::verify(decoded, registered, &service, now)
             .and_then(|authentic| authentic.verify_evidence(&service, now))
             .and_then(|offline| {
-                let payload = offline
-                    .play_integrity_token()
-                    .map_or(Err(DecodeFailure::NotAsked), |token| decode(token));
+                let payload = offline.play_integrity_token().map_or(Err(DecodeFailure::NotAsked), decode);
                 offline.complete(payload, now)
             })
             .map_err(Refused::Error)?;

@@ -26,7 +26,7 @@ struct Table {
 /// What is known of a token.
 pub(super) enum Found {
     /// What Google said.
-    Known(DecodedToken),
+    Known(Box<DecodedToken>),
     /// Somebody is asking.
     UnderWay,
     /// Too many are being asked about.
@@ -46,7 +46,7 @@ impl Answers {
         let mut table = self.lock();
         table.forget_before(now.minus(LIFETIME));
         match table.answers.get(&token) {
-            Some(Some((answer, _))) => return Found::Known(answer.clone()),
+            Some(Some((answer, _))) => return Found::Known(Box::new(answer.clone())),
             Some(None) => return Found::UnderWay,
             None => {}
         }

@@ -156,7 +156,7 @@ impl PlayIntegrity {
             return Err(DecodeFailure::Invalid(PlayIntegrityError::Rejected));
         }
         let place = match self.answers.find(sha256(token.as_bytes()), now) {
-            Found::Known(answer) => return answer,
+            Found::Known(answer) => return *answer,
             Found::UnderWay | Found::Full => return Err(DecodeFailure::Unreachable),
             Found::New(place) => place,
         };
