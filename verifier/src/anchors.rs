@@ -3,6 +3,7 @@
 use crate::certificate::Certificate;
 use crate::certificate_file::{self, CertificateFileError};
 use crate::crypto::{CertificateKey, sha256};
+use crate::trust_bundle::RootKind;
 
 const APP_ATTEST_ROOTS: [(&str, &[u8]); 1] =
     [("apple-app-attestation-root-ca", include_bytes!("../data/apple-app-attestation-root-ca.der"))];
@@ -38,9 +39,14 @@ pub struct Anchor {
 }
 
 impl Anchor {
-    /// What the claims call it: the embedded file's name, or `danger:` and the SHA-256 of the key in hex.
+    /// What the claims call it: the embedded file's name, or `bundle:` or `danger:` and the SHA-256 of the key in hex.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// A root (DER) that a signed trust bundle names.
+    pub(crate) fn bundled(der: &[u8]) -> Result<Self, AnchorError> {
+        anchor(der, Name::By("bundle"))
     }
 
     /// The encoded Name.
@@ -96,7 +102,7 @@ impl TrustAnchors {
     pub fn embedded() -> Self {
         // Whether the embedded files can be read does not depend on any input; a test reads them.
         let read = |roots: &[(&str, &[u8])]| {
-            roots.iter().filter_map(|(name, der)| anchor(der, Some(name)).ok()).collect()
+            roots.iter().filter_map(|(name, der)| anchor(der, Name::Of(name)).ok()).collect()
         };
         Self {
             app_attest: read(&APP_ATTEST_ROOTS),
@@ -126,6 +132,24 @@ impl TrustAnchors {
         Ok(())
     }
 
+    /// Takes the roots of a signed trust bundle, beside those that are there or in their place.
+    pub(crate) fn take(&mut self, kind: RootKind, replace: bool, roots: &[Anchor]) {
+        let present = match kind {
+            RootKind::AppAttest => &mut self.app_attest,
+            RootKind::AppAttestReceipt => &mut self.app_attest_receipt,
+            RootKind::AndroidKey => &mut self.android_key,
+        };
+        if replace {
+            present.clear();
+        }
+        for root in roots {
+            // An embedded root keeps its own name.
+            if present.iter().all(|known| known.public_key != root.public_key) {
+                present.push(root.clone());
+            }
+        }
+    }
+
     /// The roots of App Attest.
     pub fn app_attest(&self) -> &[Anchor] {
         &self.app_attest
@@ -144,10 +168,19 @@ impl TrustAnchors {
 
 fn anchors(file: &[u8]) -> Result<Vec<Anchor>, AnchorError> {
     let certificates = certificate_file::certificates(file).map_err(AnchorError::File)?;
-    certificates.iter().map(|der| anchor(der, None)).collect()
+    certificates.iter().map(|der| anchor(der, Name::By("danger"))).collect()
 }
 
-fn anchor(der: &[u8], name: Option<&str>) -> Result<Anchor, AnchorError> {
+/// How an anchor gets its name.
+#[derive(Clone, Copy)]
+enum Name<'a> {
+    /// The name of its file.
+    Of(&'a str),
+    /// Who added it, and its fingerprint.
+    By(&'a str),
+}
+
+fn anchor(der: &[u8], name: Name<'_>) -> Result<Anchor, AnchorError> {
     let certificate = Certificate::decode(der).map_err(|_| AnchorError::MalformedCertificate)?;
     let fingerprint = sha256(certificate.public_key);
     if fingerprint == SOFTWARE_ROOT {
@@ -165,7 +198,10 @@ fn anchor(der: &[u8], name: Option<&str>) -> Result<Anchor, AnchorError> {
     }
     let hex: String = fingerprint.iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(Anchor {
-        name: name.map_or_else(|| format!("danger:{hex}"), str::to_owned),
+        name: match name {
+            Name::Of(name) => name.to_owned(),
+            Name::By(whom) => format!("{whom}:{hex}"),
+        },
         subject: certificate.subject.to_vec(),
         public_key: certificate.public_key.to_vec(),
     })

@@ -23,3 +23,4 @@ pub mod issue;
 pub mod leniency;
 pub mod policy;
 pub mod revocation;
+pub mod trust_bundle;

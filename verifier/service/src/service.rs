@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use countersign_edge::{EdgeRuntime, SetupError};
+use countersign_verifier::revocation::RevocationList;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
@@ -16,6 +17,7 @@ use crate::attestation::RecordBudget;
 use crate::clock::Clock;
 use crate::edge;
 use crate::keys::{KeysError, ServiceKeys};
+use crate::play_integrity::{PlayIntegrity, PlayIntegrityProblem};
 use crate::reappraisal::{self, Reappraisal};
 use crate::receipts::{self, AppleReceiptExchange, AppleSetupError, Endpoints};
 use crate::routes::{self, EdgeListener};
@@ -23,7 +25,8 @@ use crate::server::{self, ListenError, Listener, Running};
 use crate::settings::{LimitSettings, Settings};
 use crate::store::{Store, StoreError};
 use crate::telemetry::Metrics;
-use crate::trust::{FileState, Trust, TrustError};
+use crate::trust::status_list::{self, StatusListFeed};
+use crate::trust::{self, FileState, Trust, TrustError};
 
 /// How often what is over is deleted from the store.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(3600);
@@ -38,6 +41,7 @@ pub struct Service {
     pub(crate) store: Store,
     pub(crate) keys: ServiceKeys,
     pub(crate) trust: ArcSwap<Trust>,
+    pub(crate) play_integrity: PlayIntegrity,
     pub(crate) edge: Option<Arc<EdgeRuntime>>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) refusals: RecordBudget,
@@ -45,6 +49,8 @@ pub struct Service {
     pub(crate) bans_changed: Notify,
     pub(crate) key_failures: KeyFailures,
     pub(crate) reappraisal: Reappraisal,
+    /// Held while `trust` is replaced by what follows from it.
+    pub(crate) changing_trust: Mutex<()>,
 }
 
 /// Why the service does not start. Displayed as a sentence that says what to do.
@@ -59,6 +65,8 @@ pub enum StartError {
     Store(StoreError),
     /// The policy, its roots or the revocation list.
     Trust(TrustError),
+    /// The keys or accounts of Play Integrity.
+    PlayIntegrity(PlayIntegrityProblem),
     /// The edge.
     Edge(SetupError),
     /// The key for exchanging receipts.
@@ -121,7 +129,8 @@ impl Service {
             }
         }
 
-        if trust.revocation.is_none() && trust.policy.apps().any(|app| !app.android.is_empty()) {
+        let fetched = settings.trust.revocation_url.is_some();
+        if trust.revocation.is_none() && !fetched && trust.policy.apps().any(|app| !app.android.is_empty()) {
             tracing::warn!("no revocation list in [trust]: Android devices get the tier `warning` at best");
         }
         let store = Store::open(&settings.store.path).await?;
@@ -135,6 +144,9 @@ impl Service {
             Some(_) => Some(edge::start(&settings, &keys, &clock).await?),
             None => None,
         };
+        let play_integrity = PlayIntegrity::open(&settings.play_integrity)?;
+        let metrics = Arc::<Metrics>::default();
+        metrics.status_list_as_of(trust.revocation.as_ref().map_or(0, |list| list.as_of().as_unix_seconds()));
         let trust = ArcSwap::from_pointee(trust);
         let service = Arc::new(Self {
             settings,
@@ -142,13 +154,22 @@ impl Service {
             store,
             keys,
             trust,
+            play_integrity,
             edge,
-            metrics: Arc::default(),
+            metrics,
             refusals: RecordBudget::default(),
             bans_changed: Notify::new(),
             key_failures: KeyFailures::default(),
             reappraisal: Reappraisal::default(),
+            changing_trust: Mutex::default(),
         });
+        let feed = StatusListFeed::new(&service.settings);
+        if let (Some(feed), None) = (&feed, &service.trust.load().revocation) {
+            // Before the first device comes; one that comes without a list is worth less.
+            if let Err(error) = service.refresh_status_list(feed).await {
+                tracing::error!(%error, "the status list cannot be fetched; it is tried again");
+            }
+        }
 
         // Before the first request: without a list of bans nothing passes.
         if let Some(edge) = &service.edge {
@@ -176,6 +197,9 @@ impl Service {
             tokio::spawn(prune(Arc::clone(&service), stopped.clone())),
             tokio::spawn(reappraisal::watch(Arc::clone(&service), stopped.clone())),
         ];
+        if let Some(feed) = feed {
+            tasks.push(tokio::spawn(status_list::keep_fresh(Arc::clone(&service), feed, stopped.clone())));
+        }
         if let Some(edge) = &service.edge {
             tasks.push(tokio::spawn(edge::watch_bans(Arc::clone(&service), Arc::clone(edge), stopped)));
         }
@@ -186,6 +210,21 @@ impl Service {
 impl Service {
     /// Puts another set of policy, roots and status list in force, and has all instances appraised under it.
     pub fn replace_trust(&self, trust: Trust) {
+        let _alone = self.changing_trust.lock().unwrap_or_else(PoisonError::into_inner);
+        self.put_in_force(trust);
+    }
+
+    /// Puts a newer status list in force, beside the policy and roots that are.
+    pub(crate) fn adopt_status_list(&self, list: RevocationList) {
+        let _alone = self.changing_trust.lock().unwrap_or_else(PoisonError::into_inner);
+        let trust = self.trust.load();
+        let list = trust::newest(trust.revocation.clone(), list);
+        self.put_in_force(trust.with_revocation(list));
+    }
+
+    fn put_in_force(&self, trust: Trust) {
+        self.metrics
+            .status_list_as_of(trust.revocation.as_ref().map_or(0, |list| list.as_of().as_unix_seconds()));
         let before = self.trust.load().generation();
         let changed = trust.generation() != before;
         self.trust.store(Arc::new(trust));
@@ -199,10 +238,25 @@ impl Service {
     /// # Errors
     /// The first file that cannot be used, as a sentence that says what to do.
     pub fn reload_trust(&self) -> Result<(), TrustError> {
+        // Also while reading, so that a status list that is fetched meanwhile is not overwritten by an older one.
+        let _alone = self.changing_trust.lock().unwrap_or_else(PoisonError::into_inner);
         let trust = Trust::load(&self.settings, self.clock.now())?;
         tracing::info!(policy = trust.policy.id(), "policy, roots and status list read again");
-        self.replace_trust(trust);
+        self.put_in_force(trust);
         Ok(())
+    }
+
+    /// Says once that the status list is too old for an app, and whether it has been said.
+    fn tell_of_an_old_list(&self, told: bool) -> bool {
+        let Some((age, stale)) = self.trust.load().revocation_age(self.clock.now()) else { return false };
+        if stale && !told {
+            tracing::error!(
+                hours = age / 3600,
+                "the status list is older than the policy accepts: Android devices get no results until a newer one \
+                 comes"
+            );
+        }
+        stale
     }
 
     fn edge_listener(self: &Arc<Self>) -> Option<EdgeListener> {
@@ -265,11 +319,13 @@ async fn pruned(service: &Service) -> Result<(u64, u64), StoreError> {
 
 /// Reads policy and revocation list again when their files change. A file that cannot be used changes nothing.
 async fn reload(service: Arc<Service>, mut files: FileState, mut stopped: watch::Receiver<bool>) {
+    let mut told = false;
     loop {
         tokio::select! {
             () = tokio::time::sleep(RELOAD_INTERVAL) => {}
             _ = stopped.changed() => return,
         }
+        told = service.tell_of_an_old_list(told);
         let current = FileState::of(&service.settings);
         if current == files {
             continue;
@@ -299,6 +355,12 @@ impl From<TrustError> for StartError {
     }
 }
 
+impl From<PlayIntegrityProblem> for StartError {
+    fn from(error: PlayIntegrityProblem) -> Self {
+        Self::PlayIntegrity(error)
+    }
+}
+
 impl From<ListenError> for StartError {
     fn from(error: ListenError) -> Self {
         Self::Listen(error)
@@ -324,6 +386,7 @@ impl fmt::Display for StartError {
             Self::Keys(error) => error.fmt(f),
             Self::Store(error) => error.fmt(f),
             Self::Trust(error) => error.fmt(f),
+            Self::PlayIntegrity(error) => error.fmt(f),
             Self::Edge(error) => error.fmt(f),
             Self::AppAttest(error) => error.fmt(f),
         }

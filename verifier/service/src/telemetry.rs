@@ -45,11 +45,14 @@ pub struct Metrics {
     requests: Family<3>,
     durations: Mutex<BTreeMap<[String; 2], Histogram>>,
     appraisals: Family<3>,
+    objections: Family<1>,
     observed_refusals: Family<2>,
     edge_decisions: Family<3>,
     store_errors: Family<1>,
     receipt_exchanges: Family<1>,
     reappraisals: Family<1>,
+    status_list_refreshes: Family<1>,
+    status_list_as_of: AtomicU64,
     mass_withdrawals: AtomicU64,
     withdrawn_instances: AtomicU64,
     refusals_not_recorded: AtomicU64,
@@ -67,6 +70,11 @@ impl Metrics {
     /// An enrolment or renewal was decided: purpose, verdict, reason.
     pub fn appraisal(&self, purpose: &'static str, verdict: &'static str, reason: &'static str) {
         self.appraisals.add([purpose, verdict, reason]);
+    }
+
+    /// A constraint spoke against an enrolment or renewal, which was refused or let in with a warning.
+    pub fn objection(&self, constraint: &'static str) {
+        self.objections.add([constraint]);
     }
 
     /// An app that is only observed passed a device that would have been refused: app (by its name in the policy), and
@@ -105,6 +113,16 @@ impl Metrics {
         self.reappraisals.add([verdict]);
     }
 
+    /// The status list was fetched: `ok`, or why not.
+    pub fn status_list_refresh(&self, outcome: &'static str) {
+        self.status_list_refreshes.add([outcome]);
+    }
+
+    /// The status list in force is as of this time, in seconds since the epoch.
+    pub fn status_list_as_of(&self, seconds: u64) {
+        self.status_list_as_of.store(seconds, Ordering::Relaxed);
+    }
+
     /// A re-appraisal withdrew a large part of all instances.
     pub fn mass_withdrawal(&self) {
         self.mass_withdrawals.fetch_add(1, Ordering::Relaxed);
@@ -136,6 +154,12 @@ impl Metrics {
             "countersign_appraisals_total",
             "Enrolments and renewals decided.",
             ["purpose", "verdict", "reason"],
+        );
+        self.objections.write(
+            &mut text,
+            "countersign_objections_total",
+            "Constraints that spoke against an enrolment or renewal.",
+            ["constraint"],
         );
         self.observed_refusals.write(
             &mut text,
@@ -172,6 +196,20 @@ impl Metrics {
             "countersign_reappraisals_total",
             "Instances that stand otherwise since policy, roots or status list changed.",
             ["verdict"],
+        );
+        self.status_list_refreshes.write(
+            &mut text,
+            "countersign_status_list_refreshes_total",
+            "Fetches of the status list.",
+            ["outcome"],
+        );
+        let as_of = self.status_list_as_of.load(Ordering::Relaxed);
+        put(
+            &mut text,
+            format_args!(
+                "# HELP countersign_status_list_as_of_seconds Time of the status list in force, since the epoch; 0: none.\n\
+                 # TYPE countersign_status_list_as_of_seconds gauge\ncountersign_status_list_as_of_seconds {as_of}\n"
+            ),
         );
         let mass_withdrawals = self.mass_withdrawals.load(Ordering::Relaxed);
         put(

@@ -15,7 +15,8 @@ pub struct Danger {
     pub app_attest_environments: Vec<AppAttestEnvironment>,
     /// Verified boot keys of other systems than the vendor's, accepted when the boot loader is locked.
     pub self_signed_boot_keys: Vec<Vec<u8>>,
-    /// Constraints on the device itself (boot state and key, lock, security level) that apps may enforce less than by
+    /// Constraints on the device itself (boot state and key, lock, security level, that hardware attests
+    /// the key at all) that apps may enforce less than by
     /// default. What is not named here stays as strict as its default, whatever an app says.
     pub weak_devices: Vec<Constraint>,
     /// Constraints on the attested key and its certificates that apps may enforce less than by default, likewise.
@@ -51,7 +52,14 @@ impl Danger {
     /// # Errors
     /// [`AnchorError`] for the first file that holds no usable root.
     pub fn trust_anchors(&self) -> Result<TrustAnchors, AnchorError> {
-        let mut anchors = TrustAnchors::embedded();
+        self.trust_anchors_beside(TrustAnchors::embedded())
+    }
+
+    /// `anchors` and the roots named here.
+    ///
+    /// # Errors
+    /// As [`Danger::trust_anchors`].
+    pub fn trust_anchors_beside(&self, mut anchors: TrustAnchors) -> Result<TrustAnchors, AnchorError> {
         for file in &self.app_attest_roots {
             anchors.danger_add_app_attest_roots(file)?;
         }

@@ -5,7 +5,7 @@
 //! Each kind has a current key, a signing key also the next one, published before it signs, and previous ones until
 //! their last value has expired.
 
-mod files;
+pub(crate) mod files;
 mod key_set;
 
 use std::fmt;
@@ -83,6 +83,11 @@ pub enum KeysError {
     },
     /// The system gave no randomness.
     NoRandomness,
+}
+
+/// Writes a file of mode 0600 in one step: a crash leaves the old one or the new one.
+pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), KeysError> {
+    files::write(path, text)
 }
 
 /// The text of a secret file that somebody else wrote.

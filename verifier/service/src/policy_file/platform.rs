@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::constraint_table::ConstraintTable;
+use super::play_integrity::PlayIntegritySection;
 use super::values::{MinimumPatch, Version};
 use crate::document::Problems;
 use crate::settings::TimeSpan;
@@ -45,8 +46,31 @@ pub struct AndroidSection {
     pub maximum_revocation_age: Option<TimeSpan>,
     /// Least protection of the key. Default: tee.
     pub minimum_protection: Option<MinimumProtection>,
+    /// Systems beside the vendors' that are accepted where the boot loader is locked, by their names in the list of
+    /// verified boot keys, such as "GrapheneOS". Default: none.
+    #[schemars(extend("uniqueItems" = true), inner(length(min = 1, max = 64)))]
+    pub boot_keys: Option<Vec<String>>,
+    /// Most certificates that the provisioning server may have issued to the device in 30 days. Phones that nobody
+    /// suspects are seen with 8 to 128. Default: any.
+    pub maximum_certificates_issued: Option<u64>,
+    /// Most instances whose latest evidence may come from the same attestation key.
+    pub maximum_instances_per_certificate: MaximumInstances,
+    /// What is asked of Google Play's verdict.
+    pub play_integrity: PlayIntegritySection,
     /// Enforcement on Android devices.
     pub constraints: ConstraintTable,
+}
+
+/// Most instances per attestation key, by how the key came onto the device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct MaximumInstances {
+    /// Of keys that were provisioned remotely, or of which the chain does not say. Default: 10.
+    #[schemars(range(min = 1))]
+    pub remote: Option<u32>,
+    /// Of keys from the factory, each of which 100,000 phones and more share. Default: any.
+    #[schemars(range(min = 1))]
+    pub factory: Option<u32>,
 }
 
 /// Least protection of a key.
@@ -98,6 +122,7 @@ impl AndroidSection {
         if let Some(version) = &self.minimum_os_version {
             app.minimum_android_version = version.to_android();
         }
+        self.play_integrity.write(&mut app.play_integrity);
         if let Some(MinimumPatch(level)) = self.minimum_os_patch {
             app.minimum_os_patch = Some(level);
         }
@@ -113,6 +138,15 @@ impl AndroidSection {
                 MinimumProtection::Strongbox => Protection::Strongbox,
             };
         }
+        if let Some(systems) = &self.boot_keys {
+            app.boot_keys.clone_from(systems);
+        }
+        app.maximum_certificates_issued =
+            self.maximum_certificates_issued.or(app.maximum_certificates_issued);
+        let (own, most) =
+            (self.maximum_instances_per_certificate, &mut app.maximum_instances_per_certificate);
+        most.remote = own.remote.or(most.remote);
+        most.factory = own.factory.or(most.factory);
     }
 
     pub(super) fn check(&self, pointer: &str, problems: &mut Problems) {

@@ -13,6 +13,18 @@ use serde_json::{Value, json};
 use crate::store::{Decision, InstanceRecord, Reference, Settlement, Standing, StoredEvidence};
 use crate::trust::Trust;
 
+/// What an instance is judged by.
+pub(super) struct Case<'a> {
+    /// The instance.
+    pub(super) record: &'a InstanceRecord,
+    /// Its evidence.
+    pub(super) evidence: &'a [StoredEvidence],
+    /// What is known beside it.
+    pub(super) signals: Signals,
+    /// The development key that vouched for it, as long as it does.
+    pub(super) development_key: Option<PublicKey>,
+}
+
 /// What is found of the evidence.
 struct Found {
     standing: Standing,
@@ -21,14 +33,13 @@ struct Found {
 
 /// Judges an instance by the evidence that is kept of it.
 pub(super) fn judge(
-    record: &InstanceRecord,
-    evidence: &[StoredEvidence],
-    signals: Signals,
+    case: &Case<'_>,
     trust: &Trust,
     now: Timestamp,
     reference: impl Fn() -> Option<Reference>,
 ) -> Settlement {
-    let Found { standing, appraisal } = find(record, evidence, signals, trust, now);
+    let record = case.record;
+    let Found { standing, appraisal } = find(case, trust, now);
     let verdict = change(record, &standing);
     let reasons = match (&standing, &record.withdrawn) {
         (Standing::Withdrawn { reasons }, _) => reasons.clone(),
@@ -59,13 +70,8 @@ fn change(record: &InstanceRecord, standing: &Standing) -> Option<&'static str> 
     }
 }
 
-fn find(
-    record: &InstanceRecord,
-    evidence: &[StoredEvidence],
-    signals: Signals,
-    trust: &Trust,
-    now: Timestamp,
-) -> Found {
+fn find(case: &Case<'_>, trust: &Trust, now: Timestamp) -> Found {
+    let Case { record, evidence, signals, development_key } = case;
     let withdrawn = |reason: &str| Found {
         standing: Standing::Withdrawn { reasons: vec![reason.to_owned()] },
         appraisal: Value::Null,
@@ -80,7 +86,7 @@ fn find(
     let data = TrustData {
         anchors: &trust.anchors,
         revocation: trust.revocation.as_ref(),
-        development_keys: &|key_id| development_key(record, key_id),
+        development_keys: &|_| *development_key,
     };
     let set = match recorded::verify_all(&pieces, &data) {
         Ok(Some(set)) => set,
@@ -88,14 +94,16 @@ fn find(
         Err(error) => return withdrawn(EvidenceError::reason(error)),
     };
     // What vouches for the instance says what it continued; what it reported last counts.
-    let primary = pieces.iter().zip(evidence).find(|(piece, _)| piece.vouches_alone());
-    let latest = pieces.iter().zip(evidence).max_by_key(|(piece, _)| piece.verified_at());
+    let primary = pieces.iter().zip(evidence.iter()).find(|(piece, _)| piece.vouches_alone());
+    let latest = pieces.iter().zip(evidence.iter()).max_by_key(|(piece, _)| piece.verified_at());
     let circumstances = Circumstances {
         environment: latest.map(|(_, stored)| stored.circumstances.environment()).unwrap_or_default(),
         app_version: &record.app_version,
         history: primary.and_then(|(_, stored)| stored.circumstances.history.as_ref()),
         instances_of_certificate: signals.instances_of_certificate,
         risk_metric: signals.risk_metric,
+        key_attested_before: false,
+        play_integrity_unreachable: false,
         revocation_as_of: signals.revocation_as_of,
         cohort_key: Some(*record.registered.instance_key.thumbprint().as_bytes()),
     };
@@ -109,11 +117,6 @@ fn find(
         },
     };
     Found { standing, appraisal: json!(appraisal) }
-}
-
-/// The key that vouched for a development instance; it is registered as long as nobody revokes it.
-fn development_key(_record: &InstanceRecord, _key_id: &str) -> Option<PublicKey> {
-    None
 }
 
 /// The required constraints that do not hold.

@@ -12,12 +12,15 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
+use countersign_core::time::Timestamp;
+use countersign_core::token::keys::PublicKey;
 use countersign_verifier::enrolment::Signals;
 use tokio::sync::{Mutex, Notify, watch};
 
+use self::judgement::Case;
 use crate::attestation;
 use crate::service::Service;
-use crate::store::{InstanceRecord, Settlement, Standing, StoreError};
+use crate::store::{DevelopmentKeyRecord, InstanceRecord, Settlement, Standing, StoreError, StoredEvidence};
 use crate::trust::Trust;
 
 /// How many instances are judged before anything is written, and others get their turn.
@@ -155,22 +158,18 @@ impl Service {
             let evidence = self.store.evidence_of(&record.registered.id).await?;
             // How old the status list is says nothing of a device, and must not withdraw everybody.
             let signals = Signals { revocation_as_of: None, ..self.signals(trust, Some(&record)).await? };
-            cases.push((record, evidence, signals));
+            let development_key = self.development_key_of(&record, &evidence, now).await?;
+            cases.push((record, evidence, signals, development_key));
         }
         let judge = {
             let trust = Arc::clone(trust);
             move || -> Vec<Settlement> {
                 cases
                     .iter()
-                    .map(|(record, evidence, signals)| {
-                        judgement::judge(
-                            record,
-                            evidence,
-                            *signals,
-                            &trust,
-                            now,
-                            attestation::fresh_reference,
-                        )
+                    .map(|(record, evidence, signals, development_key)| {
+                        let case =
+                            Case { record, evidence, signals: *signals, development_key: *development_key };
+                        judgement::judge(&case, &trust, now, attestation::fresh_reference)
                     })
                     .collect()
             }
@@ -196,6 +195,20 @@ impl Service {
             self.tell_edge().await?;
         }
         Ok(settled.len())
+    }
+
+    /// The development key that vouched for an instance, as long as it does.
+    async fn development_key_of(
+        &self,
+        record: &InstanceRecord,
+        evidence: &[StoredEvidence],
+        now: Timestamp,
+    ) -> Result<Option<PublicKey>, StoreError> {
+        let mut named = evidence.iter().filter_map(|one| one.recorded.as_ref().ok()?.development_key_id());
+        let Some(id) = named.next() else { return Ok(None) };
+        let key = self.store.development_key(id).await?;
+        let vouches = |key: &DevelopmentKeyRecord| key.vouches_for(&record.registered.client_id, now).is_ok();
+        Ok(key.filter(vouches).map(|key| key.public_key))
     }
 
     /// The edge of this process learns of it now; others when they fetch the deny list.

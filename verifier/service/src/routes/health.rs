@@ -21,7 +21,14 @@ pub(super) async fn readyz(State(service): State<Arc<Service>>) -> Response {
             let sentence = "the keys of an authorization server have not come yet\n";
             (StatusCode::SERVICE_UNAVAILABLE, sentence).into_response()
         }
-        Ok(()) => "ready\n".into_response(),
+        Ok(()) => {
+            let age = service.trust.load().revocation_age(service.clock.now());
+            let list = age.map(|(age, stale)| {
+                let verdict = if stale { ", which is too old for the policy" } else { "" };
+                format!("the status list is {} hours old{verdict}\n", age / 3600)
+            });
+            format!("ready\n{}", list.unwrap_or_default()).into_response()
+        }
         Err(error) => {
             service.metrics.store_error(error.reason());
             (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response()

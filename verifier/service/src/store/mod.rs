@@ -5,6 +5,7 @@
 
 mod acts;
 mod admin_keys;
+mod attestation_keys;
 mod decisions;
 mod development_keys;
 mod error;

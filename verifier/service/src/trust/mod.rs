@@ -1,6 +1,9 @@
 //! What evidence is judged by: the policy, the platforms' roots and the revocation list, as one consistent set.
 
 mod generation;
+pub(crate) mod status_list;
+#[cfg(test)]
+mod status_list_tests;
 
 use std::fmt;
 use std::fs;
@@ -11,13 +14,14 @@ use std::time::SystemTime;
 
 use countersign_core::time::Timestamp;
 use countersign_verifier::anchors::{AnchorError, TrustAnchors};
-use countersign_verifier::policy::AppraisalPolicy;
+use countersign_verifier::policy::{AppPolicy, AppraisalPolicy};
 use countersign_verifier::revocation::{RevocationList, RevocationListError};
 
 pub use generation::Generation;
 
 use crate::document::Problems;
 use crate::settings::Settings;
+use status_list::KeptList;
 
 /// Largest revocation list, in bytes; Google's has a few hundred KiB.
 const MAX_REVOCATION_LIST: u64 = 64 * 1024 * 1024;
@@ -41,7 +45,7 @@ pub struct Trust {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TrustError {
-    /// The policy file.
+    /// The policy file, or the list of boot keys.
     Policy(Problems),
     /// A root in the policy's `danger` section.
     Anchors(AnchorError),
@@ -68,18 +72,49 @@ impl Trust {
     /// # Errors
     /// The first file that cannot be used.
     pub fn load(settings: &Settings, now: Timestamp) -> Result<Self, TrustError> {
-        let policy = crate::policy_file::load(&settings.policy).map_err(TrustError::Policy)?;
+        let mut policy = crate::policy_file::load(&settings.policy).map_err(TrustError::Policy)?;
+        if let Some(path) = &settings.trust.boot_keys {
+            policy = policy.with_boot_keys(crate::boot_keys_file::load(path).map_err(TrustError::Policy)?);
+        }
         let mut trust = Self::new(policy).map_err(TrustError::Anchors)?;
         if let Some(path) = &settings.trust.revocation {
             trust.revocation = Some(revocation_list(path, now)?);
         }
+        if let Some(kept) = KeptList::read(settings).and_then(|kept| kept.parse(now)) {
+            trust.revocation = Some(newest(trust.revocation, kept));
+        }
         Ok(trust)
+    }
+
+    /// The same set with another status list.
+    pub(crate) fn with_revocation(&self, list: RevocationList) -> Self {
+        Self {
+            policy: self.policy.clone(),
+            anchors: self.anchors.clone(),
+            revocation: Some(list),
+            generation: OnceLock::new(),
+        }
+    }
+
+    /// Age of the status list in seconds, and whether some app does not accept it any more.
+    pub fn revocation_age(&self, now: Timestamp) -> Option<(u64, bool)> {
+        let age = now.seconds_since(self.revocation.as_ref()?.as_of());
+        let stale = |app: &AppPolicy| !app.android.is_empty() && age > app.maximum_revocation_age;
+        Some((age, self.policy.apps().any(stale)))
     }
 
     /// Names this set: another policy, root or entry of the status list gives another one. To be asked only when all
     /// is in its place.
     pub fn generation(&self) -> Generation {
         *self.generation.get_or_init(|| Generation::of(&self.policy, &self.anchors, self.revocation.as_ref()))
+    }
+}
+
+/// The one of two lists that is of a later time. They are never merged: a list is what its publisher says at one time.
+pub(crate) fn newest(one: Option<RevocationList>, other: RevocationList) -> RevocationList {
+    match one {
+        Some(one) if one.as_of() > other.as_of() => one,
+        _ => other,
     }
 }
 
@@ -93,7 +128,9 @@ impl FileState {
             let metadata = fs::metadata(path).ok()?;
             Some((metadata.modified().ok()?, metadata.len()))
         };
-        Self(std::iter::once(&settings.policy).chain(&settings.trust.revocation).map(state).collect())
+        let trust = &settings.trust;
+        let files = std::iter::once(&settings.policy).chain(&trust.revocation).chain(&trust.boot_keys);
+        Self(files.map(state).collect())
     }
 }
 
