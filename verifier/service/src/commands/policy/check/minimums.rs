@@ -156,7 +156,7 @@ fn android_version(number: u64) -> String {
 /// Seconds in the greatest unit that tells them whole.
 pub(super) fn span(seconds: u64) -> String {
     let units = [(86_400, "d"), (3600, "h"), (60, "m")];
-    match units.iter().find(|(unit, _)| seconds > 0 && seconds % unit == 0) {
+    match units.iter().find(|(unit, _)| seconds > 0 && seconds.is_multiple_of(*unit)) {
         Some((unit, name)) => format!("{}{name}", seconds / unit),
         None => format!("{seconds}s"),
     }
