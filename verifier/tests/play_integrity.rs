@@ -125,7 +125,7 @@ impl World {
             issuer: ISSUER,
             challenge_keys: &challenge_keys(),
             anchors: &anchors,
-            revocation: Some(&RevocationList::parse(br#"{"entries":{}}"#).unwrap()),
+            revocation: Some(&RevocationList::parse(br#"{"entries":{}}"#, NOW).unwrap()),
             development_keys: &|_| None,
             policy: &self.policy,
         };
