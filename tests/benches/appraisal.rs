@@ -1,7 +1,7 @@
 //! What it costs to verify and appraise evidence, beside what its signatures alone would cost, in one run on one core.
 //!
-//! The evidence is honest cases of `tests/corpus`. Every case is measured in turn, round after round, so that a busy
-//! machine slows all of them alike. With `--rates` only our numbers a second are printed, for `cargo xtask peers --bench`.
+//! The evidence is honest cases of `tests/corpus`. Every case is measured in turn, round after round, in the
+//! processor's time, so that a busy machine slows all of them alike. With `--rates` only our numbers a second are printed, for `cargo xtask peers --bench`.
 #![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs, reason = "prints its table")]
 
 use std::hint::black_box;
@@ -22,7 +22,7 @@ use countersign_verifier::revocation::RevocationList;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use x509_cert::Certificate;
-use x509_cert::der::{Decode, Encode};
+use x509_cert::der::{Decode, DecodePem, Encode};
 
 const CLIENT: &str = "benchmark";
 const ROUNDS: usize = 60;
@@ -235,6 +235,12 @@ fn signatures(chain: &[Certificate]) -> Vec<Signature> {
     chain.windows(2).map(signature).collect()
 }
 
+/// The time that this thread was on a processor.
+fn processor_seconds() -> f64 {
+    let schedule = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    schedule.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e9
+}
+
 /// What is measured, and how long it took each time.
 struct Measured<'a> {
     body: Box<dyn FnMut() + 'a>,
@@ -251,11 +257,11 @@ impl<'a> Measured<'a> {
     }
 
     fn round(&mut self) {
-        let start = Instant::now();
+        let start = processor_seconds();
         for _ in 0..self.times {
             (self.body)();
         }
-        self.samples.push(start.elapsed().as_secs_f64() / f64::from(self.times));
+        self.samples.push((processor_seconds() - start) / f64::from(self.times));
     }
 
     fn median(&mut self) -> f64 {

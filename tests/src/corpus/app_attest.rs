@@ -228,7 +228,8 @@ fn spliced() -> Vec<Case<Input>> {
             object(&Parts { certificates: parts.certificates.clone(), ..other })
         },
     ));
-    let certificates: [(&str, &str, &str, fn(&Parts) -> Vec<Vec<u8>>); 4] = [
+    type Certificates = fn(&Parts) -> Vec<Vec<u8>>;
+    let certificates: [(&str, &str, &str, Certificates); 4] = [
         ("chain-of-android", "the certificates of an Android key attestation", "chain_unknown_root", |_| {
             VirtualAndroid::new(&GoogleAuthority::from_seed(&seed()), &seed()).attest(b"challenge", NOW)
         }),

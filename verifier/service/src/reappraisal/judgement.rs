@@ -20,7 +20,7 @@ pub(super) struct Case<'a> {
     /// Its evidence.
     pub(super) evidence: &'a [StoredEvidence],
     /// What is known beside it.
-    pub(super) signals: Signals<'static>,
+    pub(super) signals: Signals<'a>,
     /// The development key that vouched for it, as long as it does.
     pub(super) development_key: Option<PublicKey>,
 }
