@@ -173,7 +173,7 @@ pub(super) const ANDROID_KEY: &[(Android, Expected)] = &[
     (Android::RemoteChipNotCa, Invalid("chain_not_authority")),
     (Android::FactoryChipNotCa, Invalid("chain_not_authority")),
     (Android::FactoryBatchNotCa, Invalid("chain_not_authority")),
-    (Android::FactoryNotYetValid, Invalid("chain_not_yet_valid")),
+    (Android::FactoryBatchNotYetValid, Invalid("chain_not_yet_valid")),
     (Android::UnknownIntermediateExpired, Invalid("chain_expired")),
     (Android::NullParametersAboveLeaf, Encoding("certificate_algorithm_parameters")),
     (Android::DefaultsWrittenAboveLeaf, Encoding("chain_malformed_certificate")),

@@ -103,7 +103,7 @@ attacks! {
         RemoteChipNotCa Unverifiable "a remotely provisioned chip's certificate of 2016 says that it is no CA",
         FactoryChipNotCa Unverifiable "a factory chip's certificate of this decade says that it is no CA",
         FactoryBatchNotCa Unverifiable "a factory batch's certificate of 2016 says that it is no CA",
-        FactoryNotYetValid Unverifiable "a factory chip's certificate is not valid yet",
+        FactoryBatchNotYetValid Unverifiable "a factory batch's certificate is not valid yet",
         UnknownIntermediateExpired Unverifiable "a chain of unknown provisioning has expired",
         NullParametersAboveLeaf Unverifiable "a signature above the leaf has parameters of NULL with ECDSA",
         DefaultsWrittenAboveLeaf Unverifiable "extensions above the leaf say that they are not critical",
@@ -348,7 +348,8 @@ impl AndroidForgery<'_> {
                 (links[1].certificate.not_before, links[1].certificate.not_after) =
                     (now.minus(20 * DAY), now.minus(6 * DAY));
             }
-            A::NotYetValid | A::FactoryNotYetValid => links[1].certificate.not_before = now.plus(DAY),
+            A::NotYetValid => links[1].certificate.not_before = now.plus(DAY),
+            A::FactoryBatchNotYetValid => links[2].certificate.not_before = now.plus(DAY),
             A::PaddedSerial => links[1].certificate.serial.insert(0, 0),
             A::SwappedIntermediates | A::SwappedIntermediateSameName => {
                 let mut chip = phone.chip();
@@ -437,7 +438,7 @@ impl AndroidAttack {
             Self::StrongBoxBatchTee
             | Self::FactoryChipNotCa
             | Self::FactoryBatchNotCa
-            | Self::FactoryNotYetValid => Some(Provisioning::Factory),
+            | Self::FactoryBatchNotYetValid => Some(Provisioning::Factory),
             _ => None,
         }
     }
