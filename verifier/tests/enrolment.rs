@@ -16,7 +16,7 @@ use countersign_verifier::enrolment::{
 };
 use countersign_verifier::issue::{Issuer, Lifetimes, Signer, SigningFailed};
 use countersign_verifier::policy::{
-    AndroidApp, AppMode, AppPolicy, AppleApp, AppraisalPolicy, Constraint, Enforcement,
+    AndroidApp, AppMode, AppPolicy, AppleApp, AppraisalPolicy, Constraint, Danger, Enforcement,
 };
 use countersign_verifier::revocation::RevocationList;
 use countersign_virtual_device::{
@@ -262,7 +262,8 @@ fn an_assertion_does_not_raise_the_tier_of_a_development_attestation() {
     let mut world = World::new();
     let mut app = world.policy.app("app").unwrap().clone();
     app.enforcements.set(Constraint::Environment, None, Enforcement::Warn);
-    world.policy = AppraisalPolicy::new("test/2").with_app(app);
+    let danger = Danger { weak_keys: vec![Constraint::Environment], ..Danger::default() };
+    world.policy = AppraisalPolicy::new("test/2").with_app(app).with_danger(danger);
     let iphone = VirtualIphone::new(&AppleAuthority::from_seed(&seed()), &seed());
     let iphone = iphone.app("ABCDE12345", "com.example.app").environment(Environment::Development);
     let mut iphone: VirtualPhone = iphone.into();
