@@ -13,7 +13,7 @@ use super::{choose, chosen};
 pub fn run(data: &[u8]) {
     let Some((choice, data)) = choose(data) else { return };
     if choice == 0 {
-        if let Ok(list) = RevocationList::parse(data) {
+        if let Ok(list) = RevocationList::parse(data, NOW) {
             assert!(list.is_empty() || data.contains(&b':'), "entries out of nothing");
             assert!(std::str::from_utf8(data).is_ok(), "a list is text");
         }

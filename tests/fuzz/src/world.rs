@@ -41,7 +41,7 @@ pub static ANCHORS: LazyLock<TrustAnchors> = LazyLock::new(|| {
 });
 
 pub static NOTHING_REVOKED: LazyLock<RevocationList> =
-    LazyLock::new(|| RevocationList::parse(br#"{"entries":{}}"#).expect("a status list"));
+    LazyLock::new(|| RevocationList::parse(br#"{"entries":{}}"#, NOW).expect("a status list"));
 
 static CHALLENGE_KEYS: LazyLock<MacKeyRing> =
     LazyLock::new(|| MacKeyRing::new(MacKey::new(1, [3; 32]), vec![]));

@@ -52,7 +52,7 @@ impl World {
         Self {
             challenge_keys: MacKeyRing::new(MacKey::new(1, [3; 32]), vec![]),
             anchors,
-            revocation: RevocationList::parse(br#"{"entries":{}}"#).unwrap(),
+            revocation: RevocationList::parse(br#"{"entries":{}}"#, NOW).unwrap(),
             policy: AppraisalPolicy::new("properties/1").with_app(app),
         }
     }

@@ -40,6 +40,11 @@ pub struct AndroidSection {
     pub maximum_os_patch_age: Option<TimeSpan>,
     /// Least protection of the key. Default: tee.
     pub minimum_protection: Option<MinimumProtection>,
+    /// Oldest accepted status list of attestation certificates; at least 1h. Default: 7d.
+    pub maximum_revocation_age: Option<TimeSpan>,
+    /// Systems of others than the vendors that are accepted with a locked boot loader, by their name in the trust
+    /// bundle, such as "GrapheneOS". Default: none.
+    pub boot_keys: Option<Vec<String>>,
     /// Enforcement on Android devices.
     pub constraints: ConstraintTable,
 }
@@ -99,6 +104,12 @@ impl AndroidSection {
         if let Some(age) = self.maximum_os_patch_age {
             app.maximum_os_patch_age = Some(age.as_seconds() / 86_400);
         }
+        if let Some(age) = self.maximum_revocation_age {
+            app.maximum_revocation_age = age.as_seconds();
+        }
+        if let Some(systems) = &self.boot_keys {
+            app.boot_keys.clone_from(systems);
+        }
         if let Some(protection) = self.minimum_protection {
             app.minimum_protection = match protection {
                 MinimumProtection::Tee => Protection::Tee,
@@ -108,6 +119,10 @@ impl AndroidSection {
     }
 
     pub(super) fn check(&self, pointer: &str, problems: &mut Problems) {
+        if self.maximum_revocation_age.is_some_and(|age| age.as_seconds() < 3600) {
+            let message = "no status list could be that fresh; write at least 1h, such as \"3d\"";
+            problems.at(&format!("{pointer}/maximum_revocation_age"), message);
+        }
         if self.minimum_os_version.as_ref().is_some_and(|version| version.to_android().is_none()) {
             let message = "Android has no such version; write one such as \"14\" or \"8.1\"";
             problems.at(&format!("{pointer}/minimum_os_version"), message);

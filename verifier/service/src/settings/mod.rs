@@ -134,6 +134,10 @@ pub struct TrustSettings {
     /// Where the service fetches that list itself, as often as its publisher says; Google's is
     /// `https://android.googleapis.com/attestation/status`. With a file too, the newer one counts.
     pub revocation_url: Option<WebUrl>,
+    /// A trust bundle: roots, status list and boot keys in one signed file (docs/trust-bundle.md).
+    pub bundle: Option<PathBuf>,
+    /// The public key that signs it, as `countersign trust key new` prints it.
+    pub bundle_key: Option<String>,
     /// Above how many withdrawals by one change the operator is warned.
     pub withdrawal_alarm: WithdrawalAlarm,
 }
@@ -217,7 +221,13 @@ impl Settings {
         let tls = self.listen.tls.iter_mut().flat_map(|tls| [&mut tls.certificate, &mut tls.key]);
         let paths = [&mut self.policy, &mut self.store.path, &mut self.keys.directory];
         let app_attest = self.app_attest.as_mut().map(|app_attest| &mut app_attest.key_file);
-        for path in paths.into_iter().chain(self.trust.revocation.as_mut()).chain(tls).chain(app_attest) {
+        for path in paths
+            .into_iter()
+            .chain(self.trust.revocation.as_mut())
+            .chain(self.trust.bundle.as_mut())
+            .chain(tls)
+            .chain(app_attest)
+        {
             *path = directory.join(&path);
         }
         let servers = self.resources.iter_mut().flat_map(|resource| &mut resource.authorization_servers);
@@ -235,6 +245,7 @@ impl Document for Settings {
         if let Some(list) = &self.trust.revocation {
             existing_file(list, "/trust/revocation", problems);
         }
+        self.trust.check(problems);
         if let Some(url) = &self.trust.revocation_url {
             private_url(url, "/trust/revocation_url", problems);
         }
@@ -249,6 +260,27 @@ impl Document for Settings {
                 "/listen/edge",
                 "an edge needs something to decide for; add a [[resource]], or remove this line",
             );
+        }
+    }
+}
+
+impl TrustSettings {
+    fn check(&self, problems: &mut Problems) {
+        if let Some(bundle) = &self.bundle {
+            existing_file(bundle, "/trust/bundle", problems);
+        }
+        match (&self.bundle, &self.bundle_key) {
+            (Some(_), None) => {
+                let message = "who may sign it? Add `bundle_key`, which `countersign trust key new` prints";
+                problems.at("/trust/bundle", message);
+            }
+            (None, Some(_)) => {
+                problems.at("/trust/bundle_key", "there is no `bundle` that it could have signed")
+            }
+            (_, Some(key)) if crate::trust::bundle_key(key).is_none() => {
+                problems.at("/trust/bundle_key", "this is no Ed25519 public key: 43 characters of base64url");
+            }
+            _ => {}
         }
     }
 }
