@@ -190,7 +190,7 @@ pub struct NewKey {
     pub public_key: Vec<u8>,
     /// Where it came to live.
     pub protection: KeyProtection,
-    /// Android: its certificate chain in DER, leaf first; else empty.
+    /// Android: its certificate chain in DER, leaf first; empty where the device attests no keys. Else empty.
     pub chain: Vec<Vec<u8>>,
 }
 

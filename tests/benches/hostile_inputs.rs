@@ -154,6 +154,7 @@ fn long_chain() -> Vec<Link> {
         seed: seed(),
         provisioning: countersign_virtual_device::Provisioning::Remote,
         security_level: countersign_virtual_device::SecurityLevel::TrustedEnvironment,
+        certificates_issued: 8,
     };
     let point = android().instance_key().to_p256_sec1().unwrap();
     let key = countersign_virtual_device::certificate::p256_public_key_info(&point);

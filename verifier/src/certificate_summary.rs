@@ -43,7 +43,7 @@ impl CertificateSummary {
         let key = match AttestedKey::from_spki(certificate.public_key) {
             Ok(AttestedKey::P256(_)) => "P-256".to_owned(),
             Ok(AttestedKey::Other(name)) => name,
-            Err(_) => "unreadable".to_owned(),
+            Ok(AttestedKey::Absent) | Err(_) => "unreadable".to_owned(),
         };
         Ok(Self {
             subject: name(certificate.subject),

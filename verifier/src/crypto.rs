@@ -1,16 +1,21 @@
-//! The one place that knows `aws-lc-rs`: token signatures with keys parsed once, certificate signatures, hashes.
+//! The one place that knows `aws-lc-rs`: token signatures with keys parsed once, certificate signatures, key
+//! unwrapping, authenticated decryption, hashes.
 
 use core::fmt;
 
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::digest;
+use aws_lc_rs::key_wrap::{AES_256, AesKek, KeyWrap as _};
+use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA384_ASN1, ECDSA_P384_SHA256_ASN1,
     ECDSA_P384_SHA384_ASN1, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384,
-    RSA_PKCS1_2048_8192_SHA512, VerificationAlgorithm,
+    RSA_PKCS1_2048_8192_SHA512, RSA_PKCS1_SHA256, RsaKeyPair, VerificationAlgorithm,
 };
 use countersign_core::token::keys::{Algorithm, InvalidSignature, PublicKey, VerifySignature};
 use der::Tag;
 use der::asn1::ObjectIdentifier;
+use zeroize::Zeroizing;
 
 use crate::asn1::{Members, NotDer};
 
@@ -88,6 +93,86 @@ pub fn verify_p256_der(key: &PublicKey, message: &[u8], signature: &[u8]) -> Res
         return Err(InvalidSignature);
     };
     verify(&ECDSA_P256_SHA256_ASN1, &point, message, signature)
+}
+
+/// What was encrypted or wrapped is not authentic under this key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotAuthentic;
+
+/// Unwraps a 32-byte key that was wrapped with `key` (AES Key Wrap, RFC 3394; `A256KW` of RFC 7518 section 4.4).
+/// The library holds a copy of `key` while it works, which it does not wipe.
+///
+/// # Errors
+/// [`NotAuthentic`] if the integrity check value is not the one of RFC 3394 section 2.2.3.1.
+pub fn aes256_key_unwrap(key: &[u8; 32], wrapped: &[u8; 40]) -> Result<Zeroizing<[u8; 32]>, NotAuthentic> {
+    let kek = AesKek::new(&AES_256, key).map_err(|_| NotAuthentic)?;
+    let mut unwrapped = Zeroizing::new([0; 32]);
+    kek.unwrap(wrapped, &mut unwrapped[..]).map_err(|_| NotAuthentic)?;
+    Ok(unwrapped)
+}
+
+/// Decrypts `in_out` in its place with AES-256-GCM (NIST SP 800-38D; `A256GCM` of RFC 7518 section 5.3): nonce of
+/// 12 bytes, tag of 16.
+///
+/// # Errors
+/// [`NotAuthentic`], and what is in `in_out` is of no use then.
+pub fn aes256_gcm_open(
+    key: &[u8; 32],
+    nonce: &[u8; 12],
+    additional_data: &[u8],
+    in_out: &mut [u8],
+    tag: &[u8; 16],
+) -> Result<(), NotAuthentic> {
+    let key = UnboundKey::new(&AES_256_GCM, key).map(LessSafeKey::new).map_err(|_| NotAuthentic)?;
+    key.open_in_place_separate_tag(
+        Nonce::assume_unique_for_key(*nonce),
+        Aad::from(additional_data),
+        tag,
+        in_out,
+    )
+    .map(drop)
+    .map_err(|_| NotAuthentic)
+}
+
+/// A private RSA key that signs with RSASSA-PKCS1-v1_5 and SHA-256, `RS256` (RFC 7518 section 3.3). Never in
+/// `Debug`.
+pub struct RsaSigningKey(RsaKeyPair);
+
+/// The key is none of the kind that was expected, or cannot sign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnusableKey;
+
+impl RsaSigningKey {
+    /// From a PEM file of PKCS #8 (`PRIVATE KEY`), RSA with 2048 to 8192 bits.
+    ///
+    /// # Errors
+    /// [`UnusableKey`] for anything else.
+    pub fn from_pkcs8_pem(pem: &str) -> Result<Self, UnusableKey> {
+        let (label, der) = der::pem::decode_vec(pem.trim().as_bytes()).map_err(|_| UnusableKey)?;
+        let der = Zeroizing::new(der);
+        if label != "PRIVATE KEY" {
+            return Err(UnusableKey);
+        }
+        RsaKeyPair::from_pkcs8(&der).map(Self).map_err(|_| UnusableKey)
+    }
+
+    /// Signs `message`. The scheme is deterministic; what randomness the library uses blinds the key and does not show.
+    ///
+    /// # Errors
+    /// [`UnusableKey`] if the library cannot sign.
+    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, UnusableKey> {
+        let mut signature = vec![0; self.0.public_modulus_len()];
+        self.0
+            .sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature)
+            .map_err(|_| UnusableKey)?;
+        Ok(signature)
+    }
+}
+
+impl fmt::Debug for RsaSigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RsaSigningKey(..)")
+    }
 }
 
 /// Why a certificate's signature was not accepted.
@@ -268,7 +353,6 @@ fn verify(
 
 #[cfg(test)]
 mod tests {
-    use aws_lc_rs::rand::SystemRandom;
     use aws_lc_rs::signature::{
         ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
         KeyPair,
@@ -318,6 +402,32 @@ mod tests {
         assert_eq!(verify_p256_der(&key, b"nonce", &[0; 64]), Err(InvalidSignature));
         let trailing = [signature.as_ref(), &[0]].concat();
         assert_eq!(verify_p256_der(&key, b"nonce", &trailing), Err(InvalidSignature));
+    }
+
+    #[test]
+    fn a_key_is_unwrapped_as_in_rfc_3394_and_not_with_a_bit_changed() {
+        let key: [u8; 32] = core::array::from_fn(|index| index as u8);
+        let wrapped = *b"\x28\xc9\xf4\x04\xc4\xb8\x10\xf4\xcb\xcc\xb3\x5c\xfb\x87\xf8\x26\x3f\x57\x86\xe2\
+            \xd8\x0e\xd3\x26\xcb\xc7\xf0\xe7\x1a\x99\xf4\x3b\xfb\x98\x8b\x9b\x7a\x02\xdd\x21";
+        let unwrapped = aes256_key_unwrap(&key, &wrapped).unwrap();
+        assert_eq!(unwrapped[..16], 0x0011_2233_4455_6677_8899_aabb_ccdd_eeff_u128.to_be_bytes());
+        for at in 0..wrapped.len() {
+            let mut altered = wrapped;
+            altered[at] ^= 1;
+            assert_eq!(aes256_key_unwrap(&key, &altered).err(), Some(NotAuthentic), "byte {at}");
+        }
+        assert!(aes256_key_unwrap(&[0; 32], &wrapped).is_err());
+    }
+
+    #[test]
+    fn what_gcm_did_not_seal_is_not_opened() {
+        // Case 13 of the GCM specification: nothing sealed under a zero key and a zero nonce.
+        let tag = 0x530f_8afb_c745_36b9_a963_b4f1_c4cb_738b_u128.to_be_bytes();
+        assert_eq!(aes256_gcm_open(&[0; 32], &[0; 12], b"", &mut [], &tag), Ok(()));
+        assert_eq!(aes256_gcm_open(&[0; 32], &[0; 12], b"x", &mut [], &tag), Err(NotAuthentic));
+        assert_eq!(aes256_gcm_open(&[0; 32], &[1; 12], b"", &mut [], &tag), Err(NotAuthentic));
+        assert_eq!(aes256_gcm_open(&[0; 32], &[0; 12], b"", &mut [0], &tag), Err(NotAuthentic));
+        assert_eq!(aes256_gcm_open(&[0; 32], &[0; 12], b"", &mut [], &[0; 16]), Err(NotAuthentic));
     }
 
     #[test]

@@ -15,10 +15,12 @@ use countersign_core::token::trust_vector::{TrustClaim, TrustVector};
 
 use crate::anchors::TrustAnchors;
 use crate::crypto::AwsLc;
+use crate::evidence::play_integrity::PlayIntegrityError;
 use crate::evidence::{
-    Claims, EvidenceError, EvidenceKind, EvidenceSet, Platform, RecordedEvidence, TrustData, VerifiedEvidence,
+    Claims, EvidenceError, EvidenceKind, EvidenceSet, Platform, RecordedEvidence, TrustData,
+    VerifiedEvidence, play_integrity,
 };
-use crate::policy::{self, AppMode, Appraisal, AppraisalPolicy, Circumstances, History};
+use crate::policy::{self, AppMode, Appraisal, AppraisalPolicy, Circumstances, History, PlayHistory};
 use crate::revocation::RevocationList;
 
 /// Life of a challenge, in seconds.
@@ -58,6 +60,8 @@ pub enum EnrolmentError {
     UnknownDevelopmentKey,
     /// The evidence attests another key than the one that signed the envelope: it was relayed.
     KeyNotAttested,
+    /// Google could not be asked about a Play Integrity token, and nothing else vouches.
+    PlayIntegrityUnreachable,
     /// The evidence could not be verified.
     Evidence(EvidenceError),
 }
@@ -80,6 +84,7 @@ impl EnrolmentError {
             Self::UnsupportedEvidence => "enrolment_unsupported_evidence",
             Self::UnknownDevelopmentKey => "enrolment_unknown_development_key",
             Self::KeyNotAttested => "enrolment_key_not_attested",
+            Self::PlayIntegrityUnreachable => "enrolment_play_integrity_unreachable",
             Self::Evidence(error) => error.reason(),
         }
     }
@@ -87,7 +92,12 @@ impl EnrolmentError {
     /// What an honest device in this situation should do.
     pub fn cure(&self) -> Option<Cure> {
         match self {
-            Self::Challenge(_) => Some(Cure::Retry),
+            // A token that was late on its way is made anew for the next challenge.
+            Self::Challenge(_)
+            | Self::PlayIntegrityUnreachable
+            | Self::Evidence(EvidenceError::PlayIntegrity(
+                PlayIntegrityError::TooOld | PlayIntegrityError::FromTheFuture,
+            )) => Some(Cure::Retry),
             Self::UnknownInstance
             | Self::InstanceMismatch
             | Self::DevelopmentInstance
@@ -116,6 +126,8 @@ pub enum PlatformKey {
     },
     /// The instance key itself is attested; renewals attest a throwaway key when evidence is due.
     AndroidKey,
+    /// None: Google Play alone vouches, for the key only by the app's word.
+    PlayIntegrity,
     /// A registered development key.
     DevelopmentKey,
 }
@@ -125,7 +137,7 @@ impl PlatformKey {
     pub const fn platform(&self) -> Platform {
         match self {
             Self::AppAttest { .. } => Platform::Apple,
-            Self::AndroidKey => Platform::Android,
+            Self::AndroidKey | Self::PlayIntegrity => Platform::Android,
             Self::DevelopmentKey => Platform::Development,
         }
     }
@@ -180,12 +192,37 @@ pub struct AuthenticEnrolment<'a> {
     registered: Option<&'a RegisteredInstance>,
 }
 
+/// An envelope whose evidence holds as far as that can be said offline: a Play Integrity token has yet to be decoded.
+pub struct OfflineEnrolment<'a> {
+    enrolment: Enrolment,
+    registered: Option<&'a RegisteredInstance>,
+    recorded: Vec<RecordedEvidence>,
+    offline: Option<VerifiedEvidence>,
+    token: Option<String>,
+}
+
+/// What became of the token of [`OfflineEnrolment::play_integrity_token`].
+pub type DecodedToken = Result<play_integrity::Payload, DecodeFailure>;
+
+/// Why there is no payload of a Play Integrity token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DecodeFailure {
+    /// It is no good token.
+    Invalid(PlayIntegrityError),
+    /// Google could not be asked.
+    Unreachable,
+    /// There was no token, or this service has neither keys nor an account for the app.
+    NotAsked,
+}
+
 /// An envelope whose evidence is authentic and bound to it.
 pub struct VerifiedEnrolment<'a> {
     enrolment: Enrolment,
     registered: Option<&'a RegisteredInstance>,
     recorded: Vec<RecordedEvidence>,
     evidence: Option<EvidenceSet>,
+    play_integrity_unreachable: bool,
 }
 
 /// What the policy says of an envelope.
@@ -213,6 +250,7 @@ pub struct Admission {
     trust_vector: TrustVector,
     labels: Vec<String>,
     history: History,
+    attestation_key: Option<[u8; 32]>,
     recorded_evidence: Vec<RecordedEvidence>,
     history_before: Option<History>,
     environment: Environment,
@@ -224,7 +262,10 @@ pub struct Admission {
 
 /// What the service knows of an instance that neither envelope nor registry say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Signals {
+pub struct Signals<'a> {
+    /// What was seen of the instance that holds the key which enrols: it stays the instance that it was. A renewal's
+    /// history is that of the registered instance.
+    pub history: Option<&'a History>,
     /// As [`Circumstances::instances_of_certificate`].
     pub instances_of_certificate: Option<u32>,
     /// As [`Circumstances::risk_metric`].
@@ -285,7 +326,8 @@ impl<'a> AuthenticEnrolment<'a> {
         &self.enrolment
     }
 
-    /// Verifies the evidence and that it is bound to this envelope's challenge, client and keys.
+    /// Verifies the evidence and that it is bound to this envelope's challenge, client and keys, except for a Play
+    /// Integrity token: that is decoded only after everything else has passed.
     ///
     /// # Errors
     /// [`EnrolmentError`].
@@ -293,25 +335,101 @@ impl<'a> AuthenticEnrolment<'a> {
         self,
         service: &Service<'_>,
         now: Timestamp,
-    ) -> Result<VerifiedEnrolment<'a>, EnrolmentError> {
+    ) -> Result<OfflineEnrolment<'a>, EnrolmentError> {
         let recorded = self.recorded_evidence(now)?;
         let Self { enrolment, registered } = self;
-        let evidence = match recorded.as_slice() {
-            [] if registered.is_some() => None,
-            [] => return Err(EnrolmentError::NoEvidence),
-            [recorded] => Some(verify_evidence(recorded, &enrolment, registered, service)?.into()),
+        let token = enrolment.evidence.iter().find_map(|evidence| match evidence {
+            Evidence::PlayIntegrity { token } => Some(token.clone()),
+            _ => None,
+        });
+        let offline = match recorded.as_slice() {
+            [] => None,
+            [recorded] => Some(verify_evidence(recorded, &enrolment, registered, service)?),
             [..] => return Err(EnrolmentError::UnexpectedEvidence),
         };
-        Ok(VerifiedEnrolment { enrolment, registered, recorded, evidence })
+        if offline.is_none() && token.is_none() && registered.is_none() {
+            return Err(EnrolmentError::NoEvidence);
+        }
+        let is_android =
+            |registered: &RegisteredInstance| registered.platform_key.platform() == Platform::Android;
+        if token.is_some() && !registered.is_none_or(is_android) {
+            return Err(EnrolmentError::UnexpectedEvidence);
+        }
+        Ok(OfflineEnrolment { enrolment, registered, recorded, offline, token })
     }
 
-    /// The evidence as it can be kept, not verified yet, with all that it must be bound to.
+    /// The evidence as it can be kept, not verified yet, with all that it must be bound to; without a Play Integrity
+    /// token, which has to be decoded first.
     ///
     /// # Errors
     /// [`EnrolmentError`] where evidence is of a kind that does not belong here.
     pub fn recorded_evidence(&self, now: Timestamp) -> Result<Vec<RecordedEvidence>, EnrolmentError> {
         let Self { enrolment, registered } = self;
-        enrolment.evidence.iter().map(|evidence| record(evidence, enrolment, *registered, now)).collect()
+        let offline =
+            enrolment.evidence.iter().filter(|evidence| !matches!(evidence, Evidence::PlayIntegrity { .. }));
+        offline.map(|evidence| record(evidence, enrolment, *registered, now)).collect()
+    }
+}
+
+impl<'a> OfflineEnrolment<'a> {
+    /// What the envelope says.
+    pub const fn enrolment(&self) -> &Enrolment {
+        &self.enrolment
+    }
+
+    /// What was verified offline.
+    pub const fn offline_evidence(&self) -> Option<&VerifiedEvidence> {
+        self.offline.as_ref()
+    }
+
+    /// The Play Integrity token, to be decoded now and once; None if none came.
+    pub fn play_integrity_token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+
+    /// Verifies what the token was decoded to. Where hardware vouches for the instance, and at a renewal, a token that
+    /// could not be decoded counts as absent: an outage of Google locks nobody out.
+    ///
+    /// # Errors
+    /// [`EnrolmentError`]; where Google Play alone vouches also that it could not be asked.
+    pub fn complete(
+        self,
+        decoded: DecodedToken,
+        now: Timestamp,
+    ) -> Result<VerifiedEnrolment<'a>, EnrolmentError> {
+        let Self { enrolment, registered, mut recorded, offline, token } = self;
+        // A payload without a token to it would be somebody else's.
+        let decoded = if token.is_some() { decoded } else { Err(DecodeFailure::NotAsked) };
+        let failure = decoded.as_ref().err().copied();
+        let verdict = match decoded {
+            Ok(payload) => {
+                let binding = match registered {
+                    None => enrolment.binding(Purpose::Enrol, true, false),
+                    Some(_) => enrolment.binding(Purpose::Renew, true, true),
+                };
+                let hash = binding.hash();
+                recorded.push(RecordedEvidence::play_integrity(&payload, hash, now));
+                Some(play_integrity::verify(payload, &hash, now)?)
+            }
+            Err(DecodeFailure::Invalid(error)) => {
+                return Err(EnrolmentError::Evidence(EvidenceError::PlayIntegrity(error)));
+            }
+            Err(DecodeFailure::Unreachable | DecodeFailure::NotAsked) => None,
+        };
+        let play_integrity_unreachable = token.is_some() && verdict.is_none();
+        let evidence = match (offline, verdict) {
+            (Some(primary), Some(verdict)) => Some(EvidenceSet::new(primary).accompanied_by(verdict)),
+            (Some(primary), None) => Some(primary.into()),
+            (None, Some(verdict)) => Some(verdict.into()),
+            (None, None) if registered.is_some() => None,
+            (None, None) => {
+                return Err(match failure {
+                    Some(DecodeFailure::Unreachable) => EnrolmentError::PlayIntegrityUnreachable,
+                    _ => EnrolmentError::UnsupportedEvidence,
+                });
+            }
+        };
+        Ok(VerifiedEnrolment { enrolment, registered, recorded, evidence, play_integrity_unreachable })
     }
 }
 
@@ -372,7 +490,6 @@ fn record(
             let hash = if registered.is_none() { enrol_with_key() } else { renew() };
             Ok(RecordedEvidence::development_key(key_id, signature, hash, now))
         }
-        (Evidence::PlayIntegrity { .. }, _) => Err(EnrolmentError::UnsupportedEvidence),
         _ => Err(EnrolmentError::UnexpectedEvidence),
     }
 }
@@ -385,14 +502,19 @@ impl VerifiedEnrolment<'_> {
 
     /// Appraises the evidence and what the device reports of itself; without evidence the last appraisal counts on, or
     /// less, once evidence is due.
-    pub fn appraise(self, policy: &AppraisalPolicy, signals: Signals, now: Timestamp) -> Verdict {
-        let Self { enrolment, registered, recorded, evidence } = self;
+    pub fn appraise(self, policy: &AppraisalPolicy, signals: Signals<'_>, now: Timestamp) -> Verdict {
+        let Self { enrolment, registered, recorded, evidence, play_integrity_unreachable } = self;
+        let history = registered.map(|registered| &registered.history).or(signals.history);
+        let key_attested_before =
+            registered.is_some_and(|registered| registered.platform_key == PlatformKey::AndroidKey);
         let circumstances = Circumstances {
             environment: Environment(enrolment.environment),
             app_version: &enrolment.app_version,
-            history: registered.map(|registered| &registered.history),
+            history,
             instances_of_certificate: signals.instances_of_certificate,
             risk_metric: signals.risk_metric,
+            key_attested_before,
+            play_integrity_unreachable,
             revocation_as_of: signals.revocation_as_of,
             cohort_key: Some(*enrolment.instance_key.thumbprint().as_bytes()),
         };
@@ -410,7 +532,11 @@ impl VerifiedEnrolment<'_> {
         };
         let mut trust_vector = *appraisal.trust_vector();
         let mut labels = appraisal.labels().to_vec();
-        let is_full = evidence.as_ref().is_some_and(|evidence| {
+        // A verdict of Google Play alone says nothing of a key that hardware vouched for.
+        let vouching = evidence.as_ref().filter(|evidence| {
+            !key_attested_before || evidence.primary().kind() != EvidenceKind::PlayIntegrity
+        });
+        let is_full = vouching.is_some_and(|evidence| {
             // An assertion says less than the attestation of its key: it cannot raise what that was worth.
             evidence.primary().kind() != EvidenceKind::AppAttestAssertion
         });
@@ -426,15 +552,19 @@ impl VerifiedEnrolment<'_> {
             (evidence_tier, evidence_vector) = (registered.tier, registered.trust_vector);
             evidence_labels.clone_from(&registered.labels);
         }
-        let evidence_time = match (&evidence, registered) {
+        let evidence_time = match (vouching, registered) {
             (Some(evidence), _) => evidence.evidence_time(),
             (None, Some(registered)) => registered.evidence_time,
             // Made only by `verify_evidence`, which demands evidence of whoever is not registered.
             (None, None) => Timestamp::EPOCH,
         };
-        let before = registered.map(|registered| registered.history.clone()).unwrap_or_default();
-        let history = evidence.as_ref().map_or(before.clone(), |evidence| before.after(evidence));
-        let evidence = evidence.as_ref().map(EvidenceSet::primary);
+        let history_before = history.cloned();
+        let before = history_before.clone().unwrap_or_default();
+        let mut history = evidence.as_ref().map_or(before.clone(), |evidence| before.after(evidence));
+        let verdict = evidence.as_ref().and_then(|evidence| PlayHistory::of(evidence, &appraisal));
+        history.play_integrity = verdict.or(history.play_integrity);
+        let attestation_key = evidence.as_ref().and_then(attestation_key);
+        let evidence = vouching.map(EvidenceSet::primary);
         let platform_key = platform_key(evidence, registered);
         let is_due = match platform_key {
             PlatformKey::AppAttest { .. } => evidence.is_none(),
@@ -450,6 +580,8 @@ impl VerifiedEnrolment<'_> {
             (None, Some(evidence)) => match evidence.claims() {
                 Claims::AndroidKey(_) => (evidence.protection(), VouchedBy::Platform),
                 Claims::AppAttest(_) => (apple_protection(enrolment.protection), VouchedBy::AttestedApp),
+                // The app that Google recognised vouches for the key; where it lives nobody says who could know.
+                Claims::PlayIntegrity(_) => (Protection::Software, VouchedBy::AttestedApp),
                 Claims::DevelopmentKey(_) => (Protection::Software, VouchedBy::Developer),
             },
             (None, None) => (Protection::Software, VouchedBy::Developer),
@@ -470,8 +602,9 @@ impl VerifiedEnrolment<'_> {
             trust_vector,
             labels,
             history,
+            attestation_key,
             recorded_evidence: recorded,
-            history_before: registered.map(|registered| registered.history.clone()),
+            history_before,
             environment: Environment(enrolment.environment),
             result_lifetime,
             app_version: enrolment.app_version,
@@ -479,6 +612,13 @@ impl VerifiedEnrolment<'_> {
             appraisal,
         }))
     }
+}
+
+fn attestation_key(evidence: &EvidenceSet) -> Option<[u8; 32]> {
+    evidence.all().find_map(|evidence| match evidence.claims() {
+        Claims::AndroidKey(claims) => Some(claims.attestation_key),
+        _ => None,
+    })
 }
 
 /// What an app says of its key, as far as Apple's devices have it: a StrongBox they do not.
@@ -504,6 +644,7 @@ fn platform_key(evidence: Option<&VerifiedEvidence>, registered: Option<&Registe
             }
         }
         Some((_, Claims::AndroidKey(_))) => PlatformKey::AndroidKey,
+        Some((_, Claims::PlayIntegrity(_))) => PlatformKey::PlayIntegrity,
         Some((_, Claims::DevelopmentKey(_))) => PlatformKey::DevelopmentKey,
         None => registered.map_or(PlatformKey::DevelopmentKey, |registered| registered.platform_key.clone()),
     }
@@ -590,12 +731,17 @@ impl Admission {
         &self.history
     }
 
+    /// SHA-256 of the attestation key that signed the Android evidence, if there was some; to be stored.
+    pub const fn attestation_key(&self) -> Option<&[u8; 32]> {
+        self.attestation_key.as_ref()
+    }
+
     /// The evidence that was verified for this, if any came; to be stored, so that it can be verified again.
     pub fn recorded_evidence(&self) -> &[RecordedEvidence] {
         &self.recorded_evidence
     }
 
-    /// What had been seen of the instance before; None at its enrolment. To be stored with the evidence.
+    /// What had been seen of the instance before; None at its first enrolment. To be stored with the evidence.
     pub const fn history_before(&self) -> Option<&History> {
         self.history_before.as_ref()
     }

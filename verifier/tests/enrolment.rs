@@ -11,8 +11,8 @@ use countersign_core::token::result::{DecodedResult, InstanceId, Protection, Tie
 use countersign_verifier::anchors::TrustAnchors;
 use countersign_verifier::crypto::AwsLc;
 use countersign_verifier::enrolment::{
-    ANDROID_EVIDENCE_LIFETIME, Admission, AuthenticEnrolment, CHALLENGE_LIFETIME, EnrolmentError,
-    PlatformKey, RegisteredInstance, Service, Signals, Verdict,
+    ANDROID_EVIDENCE_LIFETIME, Admission, AuthenticEnrolment, CHALLENGE_LIFETIME, DecodeFailure,
+    EnrolmentError, PlatformKey, RegisteredInstance, Service, Signals, Verdict,
 };
 use countersign_verifier::issue::{Issuer, Lifetimes, Signer, SigningFailed};
 use countersign_verifier::policy::{
@@ -105,6 +105,7 @@ impl World {
         let decoded = DecodedEnrolment::decode(envelope).map_err(|_| Refused::Encoding)?;
         let verified = AuthenticEnrolment::verify(decoded, registered, &service, now)
             .and_then(|authentic| authentic.verify_evidence(&service, now))
+            .and_then(|offline| offline.complete(Err(DecodeFailure::NotAsked), now))
             .map_err(Refused::Error)?;
         match verified.appraise(&self.policy, Signals::default(), now) {
             Verdict::Admitted(admission) => Ok(*admission),

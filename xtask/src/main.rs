@@ -6,11 +6,13 @@ use std::{env, process::ExitCode};
 
 mod bench;
 mod ci;
+mod corpus;
 mod dependencies;
 mod fuzz;
 mod groups;
 mod lines;
 mod mutants;
+mod peers;
 mod setup;
 mod tally;
 mod test;
@@ -29,6 +31,11 @@ cargo xtask COMMAND
   ci                    format, dependencies, clippy, docs, and all tests with nothing skipped
     --without GROUP       do not insist on this group (may be repeated)
   bench [ARGS]...       the benchmarks, as ratios of one run; ARGS go to `cargo bench`
+  corpus                write the corpus of forged evidence anew, into tests/corpus
+  peers [PEER]...       run other published verifiers over the corpus and print how often they and we agree
+    --cases FILE          write what each of them says of each case to FILE, outside of the repository
+    --bench               measure them beside ours, all on one core
+                          peers: appattest, node-app-attest, pyattest, jvm
   fuzz [TARGET]...      the fuzz targets one after another, with a table at the end; findings are kept as tests
     --seconds N           for each target (60)
   mutants               changes the verifier in small ways and asks whether a test notices each
@@ -67,6 +74,8 @@ fn main() -> ExitCode {
         "test" => test::run(rest),
         "ci" => ci::run(rest),
         "bench" => bench::run(rest),
+        "corpus" => corpus::run(rest),
+        "peers" => peers::run(rest),
         "fuzz" => fuzz::run(rest),
         "mutants" => mutants::run(rest),
         unknown => Err(Stop::Usage(format!("there is no command `{unknown}`"))),

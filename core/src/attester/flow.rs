@@ -258,13 +258,21 @@ impl Attester {
             }
             _ => return self.fail(AttesterError::PlatformUnavailable, Pace::Soon, None, turn),
         };
-        if matches!(self.config.platform, Platform::Android { .. }) {
-            if made.chain.is_empty() || made.chain.len() as u64 > MAX_CERTIFICATES {
+        if let Platform::Android { play_integrity } = self.config.platform {
+            let is_attested = !made.chain.is_empty();
+            if !(is_attested || play_integrity) || made.chain.len() as u64 > MAX_CERTIFICATES {
                 turn.effects.push(Effect::ForgetKey(made.handle));
                 return self.fail(AttesterError::Unsupported, Pace::Hourly, None, turn);
             }
-            if let Some(attempt) = &mut self.attempt {
-                attempt.evidence.push(Evidence::AndroidKey { chain: made.chain });
+            match &mut self.attempt {
+                Some(attempt) if is_attested => {
+                    attempt.evidence.push(Evidence::AndroidKey { chain: made.chain });
+                }
+                // Google Play alone can vouch for this device, so its token is wanted whether due or not.
+                Some(attempt) if !attempt.wanted.contains(&Wanted::PlayIntegrity) => {
+                    attempt.wanted.push_back(Wanted::PlayIntegrity);
+                }
+                _ => {}
             }
         }
         self.state.key =
@@ -354,6 +362,10 @@ impl Attester {
                 self.restart(turn);
             }
             (Wanted::DevelopmentKey, _) => {
+                self.fail(AttesterError::PlatformUnavailable, Pace::Soon, None, turn);
+            }
+            // Nothing else vouches: without it there is no enrolment.
+            (Wanted::PlayIntegrity, _) if attempt.instance.is_none() && attempt.evidence.is_empty() => {
                 self.fail(AttesterError::PlatformUnavailable, Pace::Soon, None, turn);
             }
             (Wanted::AppAttestAssertion | Wanted::AndroidThrowawayKey | Wanted::PlayIntegrity, _) => {

@@ -246,7 +246,8 @@ pub struct MadeKey {
     pub public_key: PublicKey,
     /// Where it really came to live; a device without StrongBox says so here.
     pub protection: Protection,
-    /// Android: its attestation chain in DER, leaf first; else empty.
+    /// Android: its attestation chain in DER, leaf first; empty on a device that attests no keys, where Play Integrity
+    /// has to vouch alone. Else empty.
     pub chain: Vec<Vec<u8>>,
 }
 

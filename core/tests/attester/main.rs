@@ -123,6 +123,24 @@ fn a_play_integrity_token_is_asked_for_when_due_and_never_blocks() {
 }
 
 #[test]
+fn where_no_key_is_attested_play_integrity_vouches_alone_or_nothing_is_sent() {
+    let mut phone = Phone::new(Platform::Android { play_integrity: true });
+    phone.attests_keys = false;
+    assert_eq!(phone.obtain(), Outcome::Ready);
+    assert!(matches!(phone.service.last_enrolment().evidence[..], [Evidence::PlayIntegrity { .. }]));
+
+    let mut phone = Phone::new(Platform::Android { play_integrity: true });
+    phone.attests_keys = false;
+    phone.intercept = Some(Box::new(|effect| recovery::attest_fails(effect, EvidenceFailure::Other)));
+    assert_eq!(phone.obtain(), Outcome::Failed(AttesterError::PlatformUnavailable));
+    assert!(!phone.log.contains(&"enrol"), "{:?}", phone.log);
+
+    let mut phone = Phone::new(ANDROID);
+    phone.attests_keys = false;
+    assert_eq!(phone.obtain(), Outcome::Failed(AttesterError::Unsupported));
+}
+
+#[test]
 fn a_restarted_process_renews_with_the_stored_challenge() {
     for platform in [IPHONE, ANDROID] {
         let mut phone = Phone::new(platform);

@@ -49,6 +49,8 @@ pub struct Phone {
     pub log: Vec<&'static str>,
     pub attested: Vec<AttestRequest>,
     pub wake: Option<Duration>,
+    /// Whether an Android phone's hardware attests keys.
+    pub attests_keys: bool,
     keys_made: u8,
     app_attest_keys: u8,
     random: u64,
@@ -83,6 +85,7 @@ impl Phone {
             log: Vec::new(),
             attested: Vec::new(),
             wake: None,
+            attests_keys: true,
             keys_made: 0,
             app_attest_keys: 0,
             random: 0,
@@ -225,7 +228,11 @@ impl Phone {
             handle: KeyHandle::new(handle).unwrap(),
             public_key,
             protection: Protection::Tee,
-            chain: challenge.map(|challenge| challenge.to_vec()).into_iter().collect(),
+            chain: challenge
+                .filter(|_| self.attests_keys)
+                .map(|challenge| challenge.to_vec())
+                .into_iter()
+                .collect(),
         }
     }
 

@@ -1,13 +1,8 @@
-//! Attestation objects, assertions, authenticator data and receipts; all but receipts are read and not verified.
+//! Attestation objects, assertions and authenticator data, read and not verified.
 
-use countersign_verifier::evidence::app_attest::AppAttestEnvironment;
-use countersign_verifier::evidence::app_attest::receipt::{
-    Receipt, ReceiptSubject, ReceiptType, UnverifiedReceipt,
-};
 use countersign_verifier::evidence::app_attest::{
     UnverifiedAssertion, UnverifiedAttestation, claimed_key_id,
 };
-use countersign_verifier::policy::AppleApp;
 use countersign_virtual_device::app_attest::{AttestationObject, encode_assertion, encode_extensions};
 use countersign_virtual_device::{AppExtensions, Environment};
 
@@ -26,20 +21,6 @@ pub fn run(data: &[u8]) {
         }
         1 => {
             let _ = UnverifiedAssertion::read(data);
-        }
-        3 => {
-            let read = UnverifiedReceipt::read(data);
-            let (phone, anchors) = (world::iphone(), &*world::ANCHORS);
-            let app = AppleApp::from_app_id(phone.app_id());
-            let subject = ReceiptSubject {
-                rp_id_hash: app.rp_id_hash(),
-                public_key: &phone.app_attest_key(),
-                environment: AppAttestEnvironment::Production,
-            };
-            let verified = Receipt::verify(data, ReceiptType::Receipt, subject, anchors, world::NOW);
-            if let Ok(verified) = verified {
-                assert_eq!(read.map(|read| read.app_id), Ok(verified.app_id().to_owned()));
-            }
         }
         // Authenticator data alone, in an object and in an assertion that are otherwise sound.
         _ => {
@@ -71,7 +52,6 @@ pub fn seeds() -> Vec<Vec<u8>> {
     ] {
         let object = phone.attest(&world::CHALLENGE, world::NOW).object;
         seeds.push(chosen(0, &object));
-        seeds.push(chosen(3, &phone.exchanged_receipt(2, world::NOW)));
         let assertion = phone.clone().assert(&world::CHALLENGE);
         seeds.push(chosen(1, &assertion));
         // authData is the last member of the object, 164 bytes without extensions.

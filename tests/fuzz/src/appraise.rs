@@ -1,6 +1,9 @@
 //! Whole appraisal, with evidence whose content is the input and whose signatures are sound: what only somebody could
 //! make who holds the platform's keys, or a phone that lets itself be written to.
 
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex};
+
 use countersign_core::environment::Environment;
 use countersign_core::request::sha256;
 use countersign_verifier::evidence::EvidenceSet;
@@ -10,7 +13,7 @@ use countersign_verifier::evidence::{Claims, VerifiedEvidence};
 use countersign_verifier::policy::{Appraisal, Circumstances, History};
 use countersign_virtual_device::app_attest::{AttestationObject, nonce};
 use countersign_virtual_device::apple_authority::LeafContent;
-use countersign_virtual_device::certificate::{p256_public_key_info, sign_chain};
+use countersign_virtual_device::certificate::{Link, p256_public_key_info};
 use countersign_virtual_device::google_authority::AttestingChip;
 use countersign_virtual_device::{Provisioning, SecurityLevel};
 
@@ -31,7 +34,10 @@ pub fn run(data: &[u8]) {
         history: (choice & 8 != 0).then_some(&history),
         instances_of_certificate: Some(choice.into()),
         risk_metric: Some(choice.into()),
+        key_attested_before: choice & 16 != 0,
+        play_integrity_unreachable: choice & 32 != 0,
         cohort_key: Some([choice; 32]),
+        revocation_as_of: Some(NOW),
     };
     let appraise = || -> Appraisal { POLICY.appraise(CLIENT, &set, &circumstances, now) };
     let appraisal = appraise();
@@ -85,7 +91,7 @@ fn iphone(authenticator_data: &[u8]) -> Option<VerifiedEvidence> {
     };
     let object = AttestationObject {
         format: "apple-appattest".to_owned(),
-        x5c: sign_chain(&world::apple().chain(&leaf, NOW)),
+        x5c: signed(&world::apple().chain(&leaf, NOW)),
         receipt: Some(Vec::new()),
         authenticator_data: Some(authenticator_data.to_vec()),
         formats_before: Vec::new(),
@@ -103,12 +109,32 @@ fn android(choice: u8, key_description: &[u8]) -> Option<VerifiedEvidence> {
         } else {
             SecurityLevel::StrongBox
         },
+        certificates_issued: choice.into(),
     };
     let point = world::android().instance_key().to_p256_sec1()?;
     let links = world::google().chain(&chip, p256_public_key_info(&point), key_description.to_vec(), NOW);
-    let chain = sign_chain(&links);
+    let chain = signed(&links);
     let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
     android_key::verify(&chain, &CHALLENGE, &ANCHORS, Some(&NOTHING_REVOKED), NOW).ok()
+}
+
+/// The chain, signed; certificates above the leaf are the same for many inputs, and signed once.
+fn signed(links: &[Link]) -> Vec<Vec<u8>> {
+    type Known = Mutex<HashMap<Vec<u8>, Vec<u8>>>;
+    static KNOWN: LazyLock<Known> = LazyLock::new(Known::default);
+    let mut known = KNOWN.lock().expect("nothing panics in here");
+    let name = |link: &Link| {
+        let certificate = &link.certificate;
+        let values = certificate.extensions.iter().flat_map(|extension| extension.value.clone());
+        [certificate.subject.clone(), certificate.issuer.clone(), values.collect()].concat()
+    };
+    let (leaf, above) = links.split_first().expect("a chain has a leaf");
+    let above = above.iter().map(|link| {
+        let sign = || link.certificate.sign(&link.key, link.hash);
+        known.entry(name(link)).or_insert_with(sign).clone()
+    });
+    let above: Vec<_> = above.collect();
+    std::iter::once(leaf.certificate.sign(&leaf.key, leaf.hash)).chain(above).collect()
 }
 
 pub fn seeds() -> Vec<Vec<u8>> {

@@ -8,12 +8,12 @@ use countersign_service::settings::Settings;
 use countersign_verifier::revocation::RevocationList;
 use countersign_virtual_device::google_authority::status_list_json;
 
-use super::{choose, chosen};
+use super::{choose, chosen, world};
 
 pub fn run(data: &[u8]) {
     let Some((choice, data)) = choose(data) else { return };
     if choice == 0 {
-        if let Ok(list) = RevocationList::parse(data, NOW) {
+        if let Ok(list) = RevocationList::parse(data, world::NOW) {
             assert!(list.is_empty() || data.contains(&b':'), "entries out of nothing");
             assert!(std::str::from_utf8(data).is_ok(), "a list is text");
         }

@@ -6,7 +6,7 @@ use countersign_core::enrolment::DecodedEnrolment;
 use countersign_core::time::Timestamp;
 use countersign_core::token::cose::{Header, Sign1, Unsigned, typ};
 use countersign_core::token::keys::Algorithm;
-use countersign_verifier::enrolment::{Admission, AuthenticEnrolment, Signals, Verdict};
+use countersign_verifier::enrolment::{Admission, AuthenticEnrolment, DecodeFailure, Signals, Verdict};
 use countersign_virtual_device::VirtualPhone;
 
 use super::world::{self, POLICY};
@@ -54,6 +54,7 @@ fn admit(envelope: &[u8], now: Timestamp) -> Option<Admission> {
     let decoded = DecodedEnrolment::decode(envelope).ok()?;
     let verified = AuthenticEnrolment::verify(decoded, None, &service, now)
         .and_then(|authentic| authentic.verify_evidence(&service, now))
+        .and_then(|offline| offline.complete(Err(DecodeFailure::NotAsked), now))
         .ok()?;
     match verified.appraise(&POLICY, Signals::default(), now) {
         Verdict::Admitted(admission) => Some(*admission),

@@ -15,6 +15,7 @@ pub mod documents;
 pub mod enrol;
 pub mod envelope;
 pub mod jose;
+pub mod play_integrity;
 pub mod receipt;
 pub mod text;
 pub mod verify;
@@ -31,7 +32,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 13] = [
     Target { name: "app_attest", run: app_attest::run, seeds: app_attest::seeds },
     Target { name: "appraise", run: appraise::run, seeds: appraise::seeds },
     Target { name: "certificate", run: certificate::run, seeds: certificate::seeds },
@@ -41,6 +42,7 @@ pub const TARGETS: [Target; 12] = [
     Target { name: "enrol", run: enrol::run, seeds: enrol::seeds },
     Target { name: "envelope", run: envelope::run, seeds: envelope::seeds },
     Target { name: "jose", run: jose::run, seeds: jose::seeds },
+    Target { name: "play_integrity", run: play_integrity::run, seeds: play_integrity::seeds },
     Target { name: "receipt", run: receipt::run, seeds: receipt::seeds },
     Target { name: "text", run: text::run, seeds: text::seeds },
     Target { name: "verify", run: verify::run, seeds: verify::seeds },

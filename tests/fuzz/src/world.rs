@@ -50,20 +50,28 @@ pub fn seed() -> Seed {
     Seed::from_text("fuzzing")
 }
 
-pub fn apple() -> AppleAuthority {
-    AppleAuthority::from_seed(&seed())
+// Deriving their keys anew for each input would cost more than what is tried with it.
+static APPLE: LazyLock<AppleAuthority> = LazyLock::new(|| AppleAuthority::from_seed(&seed()));
+static GOOGLE: LazyLock<GoogleAuthority> = LazyLock::new(|| GoogleAuthority::from_seed(&seed()));
+static IPHONE: LazyLock<VirtualIphone> =
+    LazyLock::new(|| VirtualIphone::new(&APPLE, &seed()).app("ABCDE12345", PACKAGE));
+static ANDROID: LazyLock<VirtualAndroid> =
+    LazyLock::new(|| VirtualAndroid::new(&GOOGLE, &seed()).app(PACKAGE, 1, SIGNING_DIGEST));
+
+pub fn apple() -> &'static AppleAuthority {
+    &APPLE
 }
 
-pub fn google() -> GoogleAuthority {
-    GoogleAuthority::from_seed(&seed())
+pub fn google() -> &'static GoogleAuthority {
+    &GOOGLE
 }
 
 pub fn iphone() -> VirtualIphone {
-    VirtualIphone::new(&apple(), &seed()).app("ABCDE12345", PACKAGE)
+    IPHONE.clone()
 }
 
 pub fn android() -> VirtualAndroid {
-    VirtualAndroid::new(&google(), &seed()).app(PACKAGE, 1, SIGNING_DIGEST)
+    ANDROID.clone()
 }
 
 pub fn phones() -> [VirtualPhone; 2] {

@@ -4,7 +4,7 @@ use countersign_core::challenge::{MacKey, MacKeyRing, Scope};
 use countersign_core::enrolment::DecodedEnrolment;
 use countersign_core::time::Timestamp;
 use countersign_verifier::anchors::TrustAnchors;
-use countersign_verifier::enrolment::{AuthenticEnrolment, Service, Signals, Verdict};
+use countersign_verifier::enrolment::{AuthenticEnrolment, DecodeFailure, Service, Signals, Verdict};
 use countersign_verifier::evidence::{EvidenceError, EvidenceSet, VerifiedEvidence};
 use countersign_verifier::policy::{AndroidApp, AppPolicy, AppleApp, AppraisalPolicy, Circumstances};
 use countersign_verifier::revocation::RevocationList;
@@ -80,7 +80,8 @@ impl World {
         };
         let Ok(decoded) = DecodedEnrolment::decode(envelope) else { return false };
         let verified = AuthenticEnrolment::verify(decoded, None, &service, NOW)
-            .and_then(|authentic| authentic.verify_evidence(&service, NOW));
+            .and_then(|authentic| authentic.verify_evidence(&service, NOW))
+            .and_then(|offline| offline.complete(Err(DecodeFailure::NotAsked), NOW));
         let Ok(verified) = verified else { return false };
         matches!(verified.appraise(&self.policy, Signals::default(), NOW), Verdict::Admitted(_))
     }

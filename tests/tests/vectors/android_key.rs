@@ -125,9 +125,11 @@ fn another_system(case: &Case) -> Vec<String> {
     let Some(Ok(evidence)) = verified(case, &policy, None) else {
         return vec![format!("{case}: unverified")];
     };
-    let key = hex(described(case)["root_of_trust"]["verifiedBootKey"].as_str().expect("a boot key"));
+    let Claims::AndroidKey(claims) = evidence.claims() else { return vec![format!("{case}: of what kind?")] };
+    let root_of_trust = claims.hardware_enforced.root_of_trust.as_ref().expect("a root of trust");
+    let key = &root_of_trust.verified_boot_key;
     let entry = |name: &str| BootKey {
-        verified_boot_key: key.clone().try_into().expect("32 bytes"),
+        verified_boot_key: key.as_slice().try_into().expect("32 bytes"),
         name: name.to_owned(),
         models: vec!["Pixel 9".to_owned()],
     };

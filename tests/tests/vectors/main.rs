@@ -12,6 +12,7 @@ mod case;
 mod cose;
 mod exceptions;
 mod jose;
+mod play_integrity;
 mod published;
 mod signatures;
 
@@ -55,6 +56,9 @@ fn main() -> ExitCode {
     for case in Case::load(&folder.join("android-key-attestation")) {
         run.judge(&case, &mut exceptions, android_key::chain);
         run.failures.extend(android_key::other_findings(&case));
+    }
+    for case in Case::load(&folder.join("play-integrity")) {
+        run.judge(&case, &mut exceptions, play_integrity::token);
     }
     let mut standards = Tally::default();
     type Judge = fn(&Path, &mut Exceptions) -> Tally;

@@ -14,6 +14,7 @@ use crate::{
         ApplicationId, AuthorizationList, BootState, KeyDescription, RootOfTrust, SecurityLevel,
         key_mint_version, tag,
     },
+    play_integrity::{PlayRequest, VirtualPlay},
     saved::PhoneKeys,
     seed::Seed,
 };
@@ -36,6 +37,8 @@ pub struct VirtualAndroid {
     certificates_issued: u64,
     quirk: Option<AndroidQuirk>,
     attack: Option<AndroidAttack>,
+    google_play: Option<(VirtualPlay, PlayRequest)>,
+    has_key_attestation: bool,
     keys_made: u32,
     instance_key: SigningKey,
 }
@@ -67,6 +70,8 @@ impl VirtualAndroid {
             certificates_issued: 8,
             quirk: None,
             attack: None,
+            google_play: None,
+            has_key_attestation: true,
             keys_made: 0,
             instance_key: seed.p256_key("instance key 0"),
             seed,
@@ -189,6 +194,20 @@ impl VirtualAndroid {
         self
     }
 
+    /// The app can ask Google Play for tokens, of this kind.
+    #[must_use]
+    pub fn google_play(mut self, play: &VirtualPlay, request: PlayRequest) -> Self {
+        self.google_play = Some((play.clone(), request));
+        self
+    }
+
+    /// A phone whose hardware attests no keys: Google Play is all that can vouch for it.
+    #[must_use]
+    pub const fn without_key_attestation(mut self) -> Self {
+        self.has_key_attestation = false;
+        self
+    }
+
     /// A phone of the same model with the same app: genuine, and somebody else's.
     #[must_use]
     pub fn of_somebody_else(&self) -> Self {
@@ -201,6 +220,24 @@ impl VirtualAndroid {
     pub const fn honest(mut self) -> Self {
         self.attack = None;
         self
+    }
+
+    /// Whether hardware attests keys.
+    pub const fn has_key_attestation(&self) -> bool {
+        self.has_key_attestation
+    }
+
+    /// Whether the app can ask Google Play for tokens.
+    pub const fn has_google_play(&self) -> bool {
+        self.google_play.is_some()
+    }
+
+    /// A Play Integrity token for a binding hash, if the app can ask for one.
+    pub fn play_integrity_token(&self, binding_hash: &[u8; 32], now: Timestamp) -> Option<String> {
+        self.google_play.as_ref().map(|(play, request)| match request {
+            PlayRequest::Classic => play.classic_token(binding_hash, now),
+            PlayRequest::Standard => play.standard_token(binding_hash, now),
+        })
     }
 
     /// Where keys really live.
@@ -296,7 +333,7 @@ impl VirtualAndroid {
     }
 
     /// The chip whose key signs leaves.
-    pub(crate) fn chip(&self) -> AttestingChip {
+    pub fn chip(&self) -> AttestingChip {
         AttestingChip {
             seed: self.seed.child(self.security_level.title()),
             provisioning: self.provisioning,
@@ -311,7 +348,7 @@ impl VirtualAndroid {
     }
 
     /// What the phone honestly says of a P-256 key that it has made.
-    pub(crate) fn key_description(&self, challenge: &[u8], now: Timestamp) -> KeyDescription {
+    pub fn key_description(&self, challenge: &[u8], now: Timestamp) -> KeyDescription {
         let version = self.attestation_version;
         let mut software = AuthorizationList::default();
         software.set(tag::CREATION_DATE_TIME, asn1::integer(now.as_unix_seconds() * 1000));

@@ -172,7 +172,7 @@ fn root_name() -> Vec<u8> {
 
 fn intermediate_name() -> Vec<u8> {
     name(&[
-        (COMMON_NAME, asn1::utf8("Countersign Virtual App Attestation CA 1")),
+        (COMMON_NAME, asn1::utf8("Countersign Virtual Apple App Attestation CA 1")),
         (ORGANIZATION_NAME, asn1::utf8("Countersign")),
     ])
 }

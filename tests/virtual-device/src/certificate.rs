@@ -158,6 +158,20 @@ impl Certificate {
             *value = if ca { asn1::sequence([asn1::boolean(true)]) } else { asn1::sequence([]) };
         }
     }
+
+    /// Sets BasicConstraints to CA with this path length, where the certificate has them.
+    pub fn set_path_length(&mut self, length: u64) {
+        if let Some(value) = self.extension_mut(BASIC_CONSTRAINTS) {
+            *value = Extension::basic_constraints(true, Some(length)).value;
+        }
+    }
+
+    /// Sets the first byte of KeyUsage, where the certificate has it.
+    pub fn set_key_usage(&mut self, bits: u8) {
+        if let Some(value) = self.extension_mut(KEY_USAGE) {
+            *value = Extension::key_usage(bits).value;
+        }
+    }
 }
 
 impl Extension {

@@ -285,7 +285,10 @@ impl VirtualDevice {
                 phone.make_instance_key();
                 Vec::new()
             }
-            (VirtualPhone::Android(phone), Some(challenge)) => phone.attest(&challenge, now.wall),
+            (VirtualPhone::Android(phone), Some(challenge)) => {
+                let chain = phone.attest(&challenge, now.wall);
+                if phone.has_key_attestation() { chain } else { Vec::new() }
+            }
             _ => return Err(KeyFailure::Unsupported),
         };
         let public_key = self.phone.instance_key();
@@ -322,7 +325,13 @@ impl VirtualDevice {
             (AttestRequest::AppAttestAssertion { client_data_hash, .. }, VirtualPhone::Iphone(phone)) => {
                 Ok(Evidence::AppAttestAssertion { assertion: phone.assert(&client_data_hash) })
             }
-            (AttestRequest::AndroidThrowawayKey { challenge }, VirtualPhone::Android(phone)) => {
+            (AttestRequest::PlayIntegrity { request_hash }, VirtualPhone::Android(phone)) => {
+                let token = phone.play_integrity_token(&request_hash, now.wall);
+                token.map(|token| Evidence::PlayIntegrity { token }).ok_or(EvidenceFailure::Unsupported)
+            }
+            (AttestRequest::AndroidThrowawayKey { challenge }, VirtualPhone::Android(phone))
+                if phone.has_key_attestation() =>
+            {
                 Ok(Evidence::AndroidKey { chain: phone.attest_throwaway(&challenge, now.wall) })
             }
             _ => Err(EvidenceFailure::Unsupported),
@@ -335,6 +344,6 @@ fn platform_of(phone: &VirtualPhone) -> Platform {
         VirtualPhone::Iphone(phone) => {
             Platform::Apple { production: phone.environment_of_app() == Environment::Production }
         }
-        VirtualPhone::Android(_) => Platform::Android { play_integrity: false },
+        VirtualPhone::Android(phone) => Platform::Android { play_integrity: phone.has_google_play() },
     }
 }

@@ -76,6 +76,25 @@ impl VirtualPhone {
             _ => {}
         }
         let mut evidence = vec![self.evidence(&call, instance, session, attack)];
+        if let Self::Android(phone) = self {
+            let (purpose, session_key) = match instance {
+                None => (Purpose::Enrol, None),
+                Some(_) => (Purpose::Renew, Some(session.public_key())),
+            };
+            let binding = Binding {
+                purpose,
+                issuer: call.issuer,
+                challenge: call.challenge.as_bytes(),
+                client_id: call.client_id,
+                instance_key: Some(&phone.instance_key()),
+                session_key: session_key.as_ref(),
+            };
+            let token = phone.play_integrity_token(&binding.hash(), call.now);
+            if !phone.has_key_attestation() {
+                evidence.clear();
+            }
+            evidence.extend(token.map(|token| Evidence::PlayIntegrity { token }));
+        }
         match attack {
             Some(A::NoEvidence) => evidence.clear(),
             Some(A::DuplicateEvidence) => evidence.extend_from_within(..),

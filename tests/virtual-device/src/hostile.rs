@@ -6,6 +6,7 @@
 mod android;
 mod assertion;
 mod iphone;
+mod play_integrity;
 mod protocol;
 mod receipt;
 
@@ -14,6 +15,7 @@ pub(crate) use android::AndroidForgery;
 pub use assertion::AssertionAttack;
 pub use iphone::IphoneAttack;
 pub(crate) use iphone::IphoneForgery;
+pub use play_integrity::PlayIntegrityAttack;
 pub use protocol::{EnrolmentAttack, ProofAttack};
 pub use receipt::ReceiptAttack;
 pub(crate) use receipt::ReceiptForgery;
@@ -108,6 +110,9 @@ mod tests {
         for attack in ProofAttack::ALL {
             assert_eq!(ProofAttack::from_name(&attack.name()), Some(*attack));
         }
+        for attack in PlayIntegrityAttack::ALL {
+            assert_eq!(PlayIntegrityAttack::from_name(&attack.name()), Some(*attack));
+        }
         for attack in ReceiptAttack::ALL {
             assert_eq!(ReceiptAttack::from_name(&attack.name()), Some(*attack));
         }
@@ -122,6 +127,7 @@ mod tests {
         assert!(described(AssertionAttack::ALL.iter().map(|attack| attack.description()).collect()));
         assert!(described(EnrolmentAttack::ALL.iter().map(|attack| attack.description()).collect()));
         assert!(described(ProofAttack::ALL.iter().map(|attack| attack.description()).collect()));
+        assert!(described(PlayIntegrityAttack::ALL.iter().map(|attack| attack.description()).collect()));
         assert!(described(AndroidAttack::ALL.iter().map(|attack| attack.description()).collect()));
     }
 }

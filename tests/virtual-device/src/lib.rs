@@ -37,9 +37,11 @@ pub mod hostile;
 pub mod iphone;
 pub mod key_description;
 pub mod phone;
+pub mod play_integrity;
 pub mod receipt;
 pub mod saved;
 pub mod seed;
+pub mod service_account;
 pub mod session;
 
 pub use android::VirtualAndroid;
@@ -50,11 +52,13 @@ pub use device::VirtualDevice;
 pub use enrolment::ServiceCall;
 pub use google_authority::{GoogleAuthority, Provisioning};
 pub use hostile::{
-    AndroidAttack, AssertionAttack, EnrolmentAttack, Expected, IphoneAttack, ProofAttack, ReceiptAttack,
+    AndroidAttack, AssertionAttack, EnrolmentAttack, Expected, IphoneAttack, PlayIntegrityAttack,
+    ProofAttack, ReceiptAttack,
 };
 pub use iphone::{AppAttestation, AppExtensions, Environment, VirtualIphone};
 pub use key_description::{BootState, SecurityLevel};
 pub use phone::VirtualPhone;
+pub use play_integrity::{PlayRequest, VirtualPlay};
 pub use saved::RestoreError;
 pub use seed::{Seed, SeededRandom};
 pub use session::{HeaderFields, ProofRequest, Session, SessionKey};

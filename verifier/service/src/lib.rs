@@ -5,6 +5,7 @@
 
 mod administration;
 mod attestation;
+pub mod boot_keys_file;
 pub mod cli;
 pub mod clock;
 pub mod commands;
@@ -12,6 +13,7 @@ pub mod document;
 mod edge;
 mod gateways;
 pub mod keys;
+pub mod play_integrity;
 pub mod policy_file;
 mod reappraisal;
 pub mod receipts;

@@ -17,6 +17,7 @@ use crate::attestation::RecordBudget;
 use crate::clock::Clock;
 use crate::edge;
 use crate::keys::{KeysError, ServiceKeys};
+use crate::play_integrity::{PlayIntegrity, PlayIntegrityProblem};
 use crate::reappraisal::{self, Reappraisal};
 use crate::receipts::{self, AppleReceiptExchange, AppleSetupError, Endpoints};
 use crate::routes::{self, EdgeListener};
@@ -40,6 +41,7 @@ pub struct Service {
     pub(crate) store: Store,
     pub(crate) keys: ServiceKeys,
     pub(crate) trust: ArcSwap<Trust>,
+    pub(crate) play_integrity: PlayIntegrity,
     pub(crate) edge: Option<Arc<EdgeRuntime>>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) refusals: RecordBudget,
@@ -63,6 +65,8 @@ pub enum StartError {
     Store(StoreError),
     /// The policy, its roots or the revocation list.
     Trust(TrustError),
+    /// The keys or accounts of Play Integrity.
+    PlayIntegrity(PlayIntegrityProblem),
     /// The edge.
     Edge(SetupError),
     /// The key for exchanging receipts.
@@ -141,6 +145,7 @@ impl Service {
             Some(_) => Some(edge::start(&settings, &keys, &clock).await?),
             None => None,
         };
+        let play_integrity = PlayIntegrity::open(&settings.play_integrity)?;
         let metrics = Arc::<Metrics>::default();
         metrics.status_list_as_of(trust.revocation.as_ref().map_or(0, |list| list.as_of().as_unix_seconds()));
         let trust = ArcSwap::from_pointee(trust);
@@ -150,6 +155,7 @@ impl Service {
             store,
             keys,
             trust,
+            play_integrity,
             edge,
             metrics,
             refusals: RecordBudget::default(),
@@ -351,6 +357,12 @@ impl From<TrustError> for StartError {
     }
 }
 
+impl From<PlayIntegrityProblem> for StartError {
+    fn from(error: PlayIntegrityProblem) -> Self {
+        Self::PlayIntegrity(error)
+    }
+}
+
 impl From<ListenError> for StartError {
     fn from(error: ListenError) -> Self {
         Self::Listen(error)
@@ -376,6 +388,7 @@ impl fmt::Display for StartError {
             Self::Keys(error) => error.fmt(f),
             Self::Store(error) => error.fmt(f),
             Self::Trust(error) => error.fmt(f),
+            Self::PlayIntegrity(error) => error.fmt(f),
             Self::Edge(error) => error.fmt(f),
             Self::AppAttest(error) => error.fmt(f),
         }

@@ -45,6 +45,7 @@ pub struct Metrics {
     requests: Family<3>,
     durations: Mutex<BTreeMap<[String; 2], Histogram>>,
     appraisals: Family<3>,
+    objections: Family<1>,
     observed_refusals: Family<2>,
     edge_decisions: Family<3>,
     store_errors: Family<1>,
@@ -69,6 +70,11 @@ impl Metrics {
     /// An enrolment or renewal was decided: purpose, verdict, reason.
     pub fn appraisal(&self, purpose: &'static str, verdict: &'static str, reason: &'static str) {
         self.appraisals.add([purpose, verdict, reason]);
+    }
+
+    /// A constraint spoke against an enrolment or renewal, which was refused or let in with a warning.
+    pub fn objection(&self, constraint: &'static str) {
+        self.objections.add([constraint]);
     }
 
     /// An app that is only observed passed a device that would have been refused: app (by its name in the policy), and
@@ -148,6 +154,12 @@ impl Metrics {
             "countersign_appraisals_total",
             "Enrolments and renewals decided.",
             ["purpose", "verdict", "reason"],
+        );
+        self.objections.write(
+            &mut text,
+            "countersign_objections_total",
+            "Constraints that spoke against an enrolment or renewal.",
+            ["constraint"],
         );
         self.observed_refusals.write(
             &mut text,

@@ -74,6 +74,11 @@ impl World {
         Self { running, clock, directory }
     }
 
+    /// An attestation service with these settings beside its own, and the files that `prepare` makes for them.
+    pub(crate) async fn with_settings(more: &str, prepare: impl FnOnce(&Path)) -> Self {
+        Self::with(more, prepare).await
+    }
+
     /// Where the settings file is, and what it names.
     pub(crate) fn directory(&self) -> &Path {
         self.directory.path()

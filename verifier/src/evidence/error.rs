@@ -1,5 +1,6 @@
 //! Why evidence could not be verified.
 
+use super::play_integrity::PlayIntegrityError;
 use crate::chain::ChainError;
 use crate::revocation::CertificateStatus;
 
@@ -83,6 +84,8 @@ pub enum EvidenceError {
         /// What the list says.
         status: CertificateStatus,
     },
+    /// The Play Integrity token was not accepted.
+    PlayIntegrity(PlayIntegrityError),
 }
 
 impl EvidenceError {
@@ -116,6 +119,7 @@ impl EvidenceError {
             Self::ChallengeMismatch => "evidence_challenge_mismatch",
             Self::EmptyChallenge => "evidence_empty_challenge",
             Self::Revoked { .. } => "evidence_revoked",
+            Self::PlayIntegrity(error) => error.reason(),
         }
     }
 
@@ -167,6 +171,7 @@ impl EvidenceError {
             Self::Revoked { index, status } => {
                 format!("Certificate {index} is on the status list: {status:?}.")
             }
+            Self::PlayIntegrity(error) => error.explanation().to_owned(),
         }
     }
 }
@@ -174,6 +179,12 @@ impl EvidenceError {
 impl From<ChainError> for EvidenceError {
     fn from(error: ChainError) -> Self {
         Self::Chain(error)
+    }
+}
+
+impl From<PlayIntegrityError> for EvidenceError {
+    fn from(error: PlayIntegrityError) -> Self {
+        Self::PlayIntegrity(error)
     }
 }
 

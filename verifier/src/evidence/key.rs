@@ -18,6 +18,8 @@ pub enum AttestedKey {
     P256(PublicKey),
     /// Any other key, by the name of its algorithm.
     Other(String),
+    /// None: evidence that vouches for app and device, and for keys only by the binding hash in it.
+    Absent,
 }
 
 impl AttestedKey {
@@ -25,7 +27,7 @@ impl AttestedKey {
     pub const fn as_p256(&self) -> Option<&PublicKey> {
         match self {
             Self::P256(key) => Some(key),
-            Self::Other(_) => None,
+            Self::Other(_) | Self::Absent => None,
         }
     }
 
@@ -55,6 +57,7 @@ impl Serialize for AttestedKey {
                 map.serialize_entry("jkt", &key.thumbprint().to_base64url())?;
             }
             Self::Other(algorithm) => map.serialize_entry("algorithm", algorithm)?,
+            Self::Absent => map.serialize_entry("algorithm", "none")?,
         }
         map.end()
     }

@@ -9,6 +9,7 @@ pub mod app_attest;
 pub mod development_key;
 mod error;
 mod key;
+pub mod play_integrity;
 pub mod recorded;
 mod set;
 
@@ -32,6 +33,8 @@ pub enum EvidenceKind {
     AppAttestAssertion,
     /// An Android key attestation chain.
     AndroidKey,
+    /// A Play Integrity token.
+    PlayIntegrity,
     /// A signature by a registered development key.
     DevelopmentKey,
 }
@@ -43,6 +46,7 @@ impl EvidenceKind {
             Self::AppAttest => "app-attest",
             Self::AppAttestAssertion => "app-attest-assertion",
             Self::AndroidKey => "android-key",
+            Self::PlayIntegrity => "play-integrity",
             Self::DevelopmentKey => "development-key",
         }
     }
@@ -51,7 +55,7 @@ impl EvidenceKind {
     pub const fn platform(self) -> Platform {
         match self {
             Self::AppAttest | Self::AppAttestAssertion => Platform::Apple,
-            Self::AndroidKey => Platform::Android,
+            Self::AndroidKey | Self::PlayIntegrity => Platform::Android,
             Self::DevelopmentKey => Platform::Development,
         }
     }
@@ -93,6 +97,8 @@ pub enum Claims {
     AppAttest(Box<app_attest::AppAttestClaims>),
     /// Of an Android key attestation.
     AndroidKey(Box<android_key::AndroidKeyClaims>),
+    /// Of a Play Integrity token.
+    PlayIntegrity(Box<play_integrity::PlayIntegrityClaims>),
     /// Of a development key.
     DevelopmentKey(development_key::DevelopmentKeyClaims),
 }

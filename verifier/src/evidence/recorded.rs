@@ -11,8 +11,10 @@ use countersign_core::time::Timestamp;
 use countersign_core::token::keys::PublicKey;
 use minicbor::{Decoder, Encoder};
 
+use super::play_integrity::Payload;
 use super::{
     EvidenceError, EvidenceKind, EvidenceSet, VerifiedEvidence, android_key, app_attest, development_key,
+    play_integrity,
 };
 use crate::anchors::TrustAnchors;
 use crate::chain::MAX_CERTIFICATES;
@@ -48,6 +50,7 @@ enum Statement {
     Assertion { assertion: Vec<u8>, key: PublicKey, client_data_hash: [u8; 32], previous_counter: u32 },
     AndroidKey { chain: Vec<Vec<u8>>, challenge: [u8; 32] },
     DevelopmentKey { key_id: String, signature: Vec<u8>, binding_hash: [u8; 32] },
+    PlayIntegrity { payload: String, binding_hash: [u8; 32] },
 }
 
 impl RecordedEvidence {
@@ -79,6 +82,12 @@ impl RecordedEvidence {
         Self::of(Statement::DevelopmentKey { key_id, signature, binding_hash }, at)
     }
 
+    /// A payload of Play Integrity that was authentic when it was opened, for [`play_integrity::verify`]. The token
+    /// itself is not kept: Google decodes it once.
+    pub fn play_integrity(payload: &Payload, binding_hash: [u8; 32], at: Timestamp) -> Self {
+        Self::of(Statement::PlayIntegrity { payload: payload.json().to_owned(), binding_hash }, at)
+    }
+
     const fn of(statement: Statement, verified_at: Timestamp) -> Self {
         Self { verified_at, statement }
     }
@@ -90,12 +99,14 @@ impl RecordedEvidence {
             Statement::Assertion { .. } => EvidenceKind::AppAttestAssertion,
             Statement::AndroidKey { .. } => EvidenceKind::AndroidKey,
             Statement::DevelopmentKey { .. } => EvidenceKind::DevelopmentKey,
+            Statement::PlayIntegrity { .. } => EvidenceKind::PlayIntegrity,
         }
     }
 
-    /// Whether it vouches for a key by itself. An assertion does not: it speaks for a key that was attested before.
+    /// Whether it vouches for a key by itself. An assertion does not: it speaks for a key that was attested before. Nor
+    /// does Google Play, which knows of no key.
     pub const fn vouches_alone(&self) -> bool {
-        !matches!(self.statement, Statement::Assertion { .. })
+        !matches!(self.statement, Statement::Assertion { .. } | Statement::PlayIntegrity { .. })
     }
 
     /// The development key that it names.
@@ -131,6 +142,9 @@ impl RecordedEvidence {
             Statement::DevelopmentKey { key_id, signature, binding_hash } => {
                 let key = (trust.development_keys)(key_id).ok_or(EvidenceError::UnknownDevelopmentKey)?;
                 development_key::verify(key_id, &key, binding_hash, signature, at)
+            }
+            Statement::PlayIntegrity { payload, binding_hash } => {
+                play_integrity::verify(Payload::from_json(payload)?, binding_hash, at)
             }
         }
     }
@@ -179,6 +193,9 @@ impl RecordedEvidence {
                 signature: d.bytes()?.to_vec(),
                 binding_hash: cbor::bytes_array(d)?,
             },
+            (5, Some(2)) => {
+                Statement::PlayIntegrity { payload: d.str()?.to_owned(), binding_hash: cbor::bytes_array(d)? }
+            }
             _ => return Err(CborError::UnknownCritical),
         };
         Ok(Self { verified_at, statement })
@@ -208,6 +225,9 @@ impl RecordedEvidence {
             }
             Statement::DevelopmentKey { key_id, signature, binding_hash } => {
                 e.u8(4)?.array(3)?.str(key_id)?.bytes(signature)?.bytes(binding_hash)?;
+            }
+            Statement::PlayIntegrity { payload, binding_hash } => {
+                e.u8(5)?.array(2)?.str(payload)?.bytes(binding_hash)?;
             }
         }
         Ok(())
@@ -260,12 +280,18 @@ mod tests {
         PublicKey::from_p256_sec1(&bytes).unwrap()
     }
 
-    fn each_kind() -> [RecordedEvidence; 4] {
+    fn payload() -> Payload {
+        let json = br#"{"tokenPayloadExternal":{"requestDetails":{"requestPackageName":"p","timestampMillis":"1"}}}"#;
+        play_integrity::from_decode_answer(json).unwrap()
+    }
+
+    fn each_kind() -> [RecordedEvidence; 5] {
         [
             RecordedEvidence::app_attest(b"object", [1; 32], [2; 32], AT),
             RecordedEvidence::app_attest_assertion(b"assertion", key(), [3; 32], 7, AT),
             RecordedEvidence::android_key(&[b"leaf".to_vec(), b"root".to_vec()], [4; 32], AT),
             RecordedEvidence::development_key("laptop", &[5; 64], [6; 32], AT),
+            RecordedEvidence::play_integrity(&payload(), [7; 32], AT),
         ]
     }
 

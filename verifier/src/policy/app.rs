@@ -5,6 +5,7 @@ use countersign_core::token::result::Protection;
 
 use super::cohort::Cohort;
 use super::constraint::{Constraint, Enforcement, Enforcements};
+use super::play_integrity::PlayIntegrityRules;
 use crate::crypto::sha256;
 use crate::evidence::Platform;
 use crate::evidence::android_key::PatchLevel;
@@ -88,6 +89,8 @@ pub struct AppPolicy {
     pub cohorts: Vec<Cohort>,
     /// Constraints whose failure edges are told, as labels in the result.
     pub exported_labels: Vec<Constraint>,
+    /// What is asked of Google Play's verdict.
+    pub play_integrity: PlayIntegrityRules,
     /// Life of the app's results in seconds, where it is shorter than the service's.
     pub result_lifetime: Option<u64>,
     /// Oldest status list of Android attestation certificates, in seconds.
@@ -120,6 +123,7 @@ impl AppPolicy {
             observe: false,
             cohorts: Vec::new(),
             exported_labels: Vec::new(),
+            play_integrity: PlayIntegrityRules::default(),
             result_lifetime: None,
             maximum_revocation_age: MAXIMUM_REVOCATION_AGE,
         }
@@ -127,16 +131,18 @@ impl AppPolicy {
 }
 
 impl AppPolicy {
-    /// How a constraint is enforced for an instance: the first of its cohorts that says so, else as for all.
+    /// How a constraint is enforced for an instance: the first of its cohorts that says so, else as for all, else as
+    /// `default`.
     pub(super) fn enforcement(
         &self,
         constraint: Constraint,
         platform: Platform,
         cohort_key: Option<&[u8; 32]>,
+        default: Enforcement,
     ) -> Enforcement {
         let cohorts = self.cohorts.iter().filter(|cohort| cohort_key.is_some_and(|key| cohort.contains(key)));
         let own = cohorts.filter_map(|cohort| cohort.enforcements.stated(constraint, platform)).next();
-        own.unwrap_or_else(|| self.enforcements.of(constraint, platform))
+        own.or_else(|| self.enforcements.stated(constraint, platform)).unwrap_or(default)
     }
 }
 

@@ -26,6 +26,7 @@ impl AppVersion {
                     _ => None,
                 }
             }
+            Claims::PlayIntegrity(claims) => claims.version_code.map(Self::Code),
             Claims::DevelopmentKey(_) => None,
         })
     }

@@ -116,13 +116,10 @@ impl Appraisal {
         let Appraised { app, platform, evidence, now, .. } = *appraised;
         let outcomes: Vec<_> = findings
             .into_iter()
-            .map(|Finding { constraint, satisfied, explanation }| Outcome {
-                constraint,
-                enforcement: appraised
-                    .danger
-                    .enforcement(constraint, app.enforcement(constraint, platform, appraised.cohort_key)),
-                satisfied,
-                explanation,
+            .map(|Finding { constraint, satisfied, explanation, default, floor }| {
+                let wanted = app.enforcement(constraint, platform, appraised.cohort_key, default);
+                let enforcement = appraised.danger.enforcement(constraint, wanted).max(floor);
+                Outcome { constraint, enforcement, satisfied, explanation }
             })
             .collect();
         let failed = || outcomes.iter().filter(|outcome| !outcome.satisfied);

@@ -23,6 +23,10 @@ pub struct Circumstances<'a> {
     pub instances_of_certificate: Option<u32>,
     /// The risk metric of the instance's latest receipt.
     pub risk_metric: Option<u64>,
+    /// Hardware vouched for the instance's key before; what comes now stands beside that.
+    pub key_attested_before: bool,
+    /// A Play Integrity token came, and Google could not be asked what it says.
+    pub play_integrity_unreachable: bool,
     /// The time as of which the status list is that evidence was verified with; None where its age does not count.
     pub revocation_as_of: Option<Timestamp>,
     /// SHA-256 thumbprint of the instance key: which cohorts the instance belongs to follows from it.

@@ -147,6 +147,25 @@ constraints! {
     EnvironmentRefused "environment-refused" Require,
     /// The device reports none of the environment signals that the policy warns of.
     EnvironmentWarned "environment-warned" Warn,
+    /// Google Play gave its verdict on a device whose key hardware vouches for.
+    PlayIntegrityPresent "play-integrity-present" Ignore,
+    /// Package and signers, as far as Google Play states them, are the app's. Not negotiable.
+    PlayAppIdentity "play-app-identity" Require,
+    /// Google Play recognises the app as what it distributes. Required where Google Play vouches alone.
+    PlayAppRecognised "play-app-recognised" Warn,
+    /// Google vouches for at least the app's minimum of device integrity. Required, whatever a policy says, where Google
+    /// Play vouches alone.
+    PlayDeviceIntegrity "play-device-integrity" Warn,
+    /// The user got the app from Google Play.
+    PlayLicensed "play-licensed" Warn,
+    /// Play Protect is on and found nothing, where the verdict has it.
+    PlayProtect "play-protect" Warn,
+    /// No unknown app can capture, control or overlay, where the verdict has it.
+    PlayAppAccessRisk "play-app-access-risk" Warn,
+    /// The device asks for no more tokens than is usual, where the verdict has it.
+    PlayRecentActivity "play-recent-activity" Warn,
+    /// Hardware vouches for the key, not Google Play alone.
+    KeyAttestationPresent "key-attestation-present" Warn,
     /// Development keys vouch for apps in development only. Not negotiable.
     DevelopmentMode "development-mode" Require,
     /// A platform vouches for the device, not a developer. Not negotiable.
@@ -161,7 +180,28 @@ impl Constraint {
 
     /// Whether a policy can change its enforcement.
     pub const fn is_negotiable(self) -> bool {
-        !matches!(self, Self::Client | Self::AppIdentity | Self::DevelopmentMode | Self::PlatformEvidence)
+        !matches!(
+            self,
+            Self::Client
+                | Self::AppIdentity
+                | Self::PlayAppIdentity
+                | Self::DevelopmentMode
+                | Self::PlatformEvidence
+        )
+    }
+
+    /// Whether it is about a verdict of Google Play.
+    pub(super) const fn is_of_play_integrity(self) -> bool {
+        matches!(
+            self,
+            Self::PlayAppIdentity
+                | Self::PlayAppRecognised
+                | Self::PlayDeviceIntegrity
+                | Self::PlayLicensed
+                | Self::PlayProtect
+                | Self::PlayAppAccessRisk
+                | Self::PlayRecentActivity
+        )
     }
 
     /// Whether it stays required where an app is only observed: nobody is to be let in by it.
@@ -173,9 +213,11 @@ impl Constraint {
     /// free to.
     pub const fn opt_out(self) -> Option<OptOut> {
         match self {
-            Self::BootState | Self::DeviceLocked | Self::SecurityLevel | Self::BootKeyContinuity => {
-                Some(OptOut::WeakDevices)
-            }
+            Self::BootState
+            | Self::DeviceLocked
+            | Self::SecurityLevel
+            | Self::BootKeyContinuity
+            | Self::KeyAttestationPresent => Some(OptOut::WeakDevices),
             Self::Environment
             | Self::KeyOrigin
             | Self::KeyPurpose
@@ -261,6 +303,14 @@ mod tests {
             "leniencies",
             "revocation-checked",
             "environment-warned",
+            "play-integrity-present",
+            "play-app-recognised",
+            "play-device-integrity",
+            "play-licensed",
+            "play-protect",
+            "play-app-access-risk",
+            "play-recent-activity",
+            "key-attestation-present",
             "platform-evidence",
         ];
         assert_eq!(relaxed, expected);

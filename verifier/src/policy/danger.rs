@@ -15,7 +15,8 @@ pub struct Danger {
     pub app_attest_environments: Vec<AppAttestEnvironment>,
     /// Verified boot keys of other systems than the vendor's, accepted when the boot loader is locked.
     pub self_signed_boot_keys: Vec<Vec<u8>>,
-    /// Constraints on the device itself (boot state and key, lock, security level) that apps may enforce less than by
+    /// Constraints on the device itself (boot state and key, lock, security level, that hardware attests
+    /// the key at all) that apps may enforce less than by
     /// default. What is not named here stays as strict as its default, whatever an app says.
     pub weak_devices: Vec<Constraint>,
     /// Constraints on the attested key and its certificates that apps may enforce less than by default, likewise.

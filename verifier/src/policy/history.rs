@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::Finding;
 use super::app_version::{AppVersion, claimed_version};
+use super::appraisal::Appraisal;
 use super::constraint::Constraint;
 use crate::evidence::android_key::{AndroidKeyClaims, PatchLevel};
-use crate::evidence::{Claims, EvidenceSet, Hex};
+use crate::evidence::{Claims, EvidenceKind, EvidenceSet, Hex};
 
 /// The highest versions and levels that were seen of an instance, and the keys that never change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,10 +40,37 @@ pub struct History {
     /// The verified boot key, in hex.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verified_boot_key: Option<String>,
+    /// Google Play's last verdict, for an instance whose key hardware vouches for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub play_integrity: Option<PlayHistory>,
+}
+
+/// Google Play's last verdict on an instance. Tokens come less often than renewals; in between the last one counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlayHistory {
+    /// When it was verified, seconds since the epoch.
+    pub time: u64,
+    /// The constraints that it did not satisfy, by label.
+    pub failed: Vec<String>,
+}
+
+impl PlayHistory {
+    /// What to remember of an appraisal of `evidence`; None if no verdict was among it.
+    pub(crate) fn of(evidence: &EvidenceSet, appraisal: &Appraisal) -> Option<Self> {
+        let verdict = evidence.of_kind(EvidenceKind::PlayIntegrity)?;
+        let outcomes = appraisal.outcomes().iter();
+        let failed =
+            outcomes.filter(|outcome| !outcome.satisfied && outcome.constraint.is_of_play_integrity());
+        Some(Self {
+            time: verdict.evidence_time().as_unix_seconds(),
+            failed: failed.map(|outcome| outcome.constraint.label().to_owned()).collect(),
+        })
+    }
 }
 
 impl History {
-    /// What is known after `evidence` was accepted: the higher of each pair; unknown takes nothing away.
+    /// What is known after `evidence` was accepted: the higher of each pair; unknown takes nothing away. The boot key is
+    /// the one that was seen first: where a policy only warns of another, it warns as long as there is another.
     #[must_use]
     pub fn after(&self, evidence: &EvidenceSet) -> Self {
         let seen = Self::of(evidence);
@@ -54,7 +82,8 @@ impl History {
             boot_patch_level: later(self.boot_patch_level, seen.boot_patch_level),
             version_code: self.version_code.max(seen.version_code),
             bundle_version: newer(self.bundle_version.as_ref(), seen.bundle_version),
-            verified_boot_key: seen.verified_boot_key.or_else(|| self.verified_boot_key.clone()),
+            verified_boot_key: self.verified_boot_key.clone().or(seen.verified_boot_key),
+            play_integrity: self.play_integrity.clone(),
         }
     }
 
@@ -70,7 +99,7 @@ impl History {
             match evidence.claims() {
                 Claims::AndroidKey(claims) => seen.read(claims),
                 Claims::AppAttest(claims) => seen.apple_version.clone_from(&claims.os_version),
-                Claims::DevelopmentKey(_) => {}
+                Claims::PlayIntegrity(_) | Claims::DevelopmentKey(_) => {}
             }
         }
         seen
@@ -82,7 +111,9 @@ impl History {
         self.os_patch_level = hardware.os_patch_level;
         self.vendor_patch_level = hardware.vendor_patch_level;
         self.boot_patch_level = hardware.boot_patch_level;
+        // Phones report no bytes, or zeros, when nothing was verified.
         let key = hardware.root_of_trust.as_ref().map(|root_of_trust| &root_of_trust.verified_boot_key);
+        let key = key.filter(|key| key.iter().any(|byte| *byte != 0));
         self.verified_boot_key = key.map(|key| Hex(key).to_string());
     }
 }
@@ -158,7 +189,11 @@ fn is_not_below(before: Option<u64>, now: Option<u64>) -> bool {
 
 fn later(before: Option<PatchLevel>, now: Option<PatchLevel>) -> Option<PatchLevel> {
     match (before, now) {
-        (Some(before), Some(now)) => Some(if now.is_at_least(before) { now } else { before }),
+        // A day that was seen once stays seen, though the same month comes without one.
+        (Some(before), Some(now)) => {
+            let forgets_the_day = before.is_at_least(now) && before.names_a_day();
+            Some(if now.is_at_least(before) && !forgets_the_day { now } else { before })
+        }
         _ => now.or(before),
     }
 }

@@ -13,6 +13,7 @@ mod cohort;
 mod constraint;
 mod danger;
 mod history;
+mod play_integrity;
 mod rationale;
 mod trust_vector;
 
@@ -31,7 +32,10 @@ pub use self::circumstances::Circumstances;
 pub use self::cohort::Cohort;
 pub use self::constraint::{Constraint, Enforcement, Enforcements, OptOut};
 pub use self::danger::Danger;
-pub use self::history::History;
+pub use self::history::{History, PlayHistory};
+pub use self::play_integrity::{
+    DeviceActivityLimit, DeviceIntegrity, PLAY_INTEGRITY_LIFETIME, PlayIntegrityRules,
+};
 
 use self::appraisal::Appraised;
 
@@ -40,11 +44,26 @@ struct Finding {
     constraint: Constraint,
     satisfied: bool,
     explanation: String,
+    /// How it is enforced here unless the policy says otherwise.
+    default: Enforcement,
+    /// The least that it is enforced here, whatever the policy says.
+    floor: Enforcement,
 }
 
 impl Finding {
     fn new(constraint: Constraint, satisfied: bool, explanation: impl Into<String>) -> Self {
-        Self { constraint, satisfied, explanation: explanation.into() }
+        let default = constraint.default_enforcement();
+        Self { constraint, satisfied, explanation: explanation.into(), default, floor: Enforcement::Ignore }
+    }
+
+    /// The same where the situation calls for another enforcement than the constraint's default.
+    fn by_default(self, default: Enforcement) -> Self {
+        Self { default, ..self }
+    }
+
+    /// The same where the situation allows no less than this.
+    fn at_least(self, floor: Enforcement) -> Self {
+        Self { floor, ..self }
     }
 }
 
@@ -130,7 +149,10 @@ impl AppraisalPolicy {
 
     /// How a constraint is enforced for an app on a platform, outside of its cohorts.
     pub fn enforcement(&self, app: &AppPolicy, constraint: Constraint, platform: Platform) -> Enforcement {
-        self.danger.enforcement(constraint, app.enforcement(constraint, platform, None))
+        self.danger.enforcement(
+            constraint,
+            app.enforcement(constraint, platform, None, constraint.default_enforcement()),
+        )
     }
 
     /// Appraises evidence that was sent under `client_id`, in the light of what else is known.
@@ -176,16 +198,20 @@ impl AppraisalPolicy {
         }
         let explanation = "An app is registered under this client identifier.";
         let mut findings = vec![Finding::new(Constraint::Client, true, explanation)];
-        for evidence in evidence.into_iter().flat_map(EvidenceSet::all) {
+        for (index, evidence) in evidence.into_iter().flat_map(EvidenceSet::all).enumerate() {
             match evidence.claims() {
                 Claims::AppAttest(claims) => findings.extend(app_attest::findings(claims, app, &self.danger)),
                 Claims::AndroidKey(claims) => {
                     let rules = android_key::Rules { app, boot_keys: &self.boot_keys, danger: &self.danger };
                     findings.extend(android_key::findings(claims, evidence, rules, circumstances, now));
                 }
+                Claims::PlayIntegrity(claims) => {
+                    findings.extend(play_integrity::findings(claims, index == 0, circumstances, app));
+                }
                 Claims::DevelopmentKey(_) => findings.extend(development_key_findings(app)),
             }
         }
+        findings.extend(play_integrity::findings_without(evidence, platform, circumstances, now));
         if platform == Platform::Apple {
             findings.extend(app_attest::risk_metric(circumstances.risk_metric, app));
         }

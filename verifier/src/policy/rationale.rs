@@ -36,7 +36,16 @@ impl Constraint {
             | Self::RevocationChecked
             | Self::RevocationFresh
             | Self::PatchLevelContinuity
-            | Self::BootKeyContinuity => ANDROID,
+            | Self::BootKeyContinuity
+            | Self::PlayIntegrityPresent
+            | Self::PlayAppIdentity
+            | Self::PlayAppRecognised
+            | Self::PlayDeviceIntegrity
+            | Self::PlayLicensed
+            | Self::PlayProtect
+            | Self::PlayAppAccessRisk
+            | Self::PlayRecentActivity
+            | Self::KeyAttestationPresent => ANDROID,
             Self::Client
             | Self::AppIdentity
             | Self::AppVersion
@@ -137,6 +146,25 @@ impl Constraint {
             }
             Self::EnvironmentWarned => {
                 "What the device itself noticed makes an attack easier, without being one."
+            }
+            Self::PlayIntegrityPresent => {
+                "Google sees of a device and its apps what hardware does not attest."
+            }
+            Self::PlayAppIdentity => {
+                "Where Google finds another app or signer than hardware does, one of them was deceived."
+            }
+            Self::PlayAppRecognised => "An app that Google Play does not know may have been changed.",
+            Self::PlayDeviceIntegrity => "A device that Google does not vouch for may run whatever it likes.",
+            Self::PlayLicensed => "Copies from elsewhere are those that pirates and fraudsters hand out.",
+            Self::PlayProtect => "Harmful apps on the device can act in the user's name.",
+            Self::PlayAppAccessRisk => {
+                "An app from nowhere that sees or controls the screen can do what the user can."
+            }
+            Self::PlayRecentActivity => {
+                "A device that asks for far more tokens than a user needs makes them for others."
+            }
+            Self::KeyAttestationPresent => {
+                "A key that no hardware attests may have been copied, whatever Google says of the device."
             }
             Self::DevelopmentMode => {
                 "A developer's key proves no device and no app, so users' apps take none."

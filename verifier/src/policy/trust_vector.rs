@@ -21,6 +21,11 @@ pub(super) fn of_evidence(evidence: &EvidenceSet) -> TrustVector {
                 vector.worsen(TrustClaim::StorageOpaque, 2);
             }
         }
+        // Nothing of the hardware: Google says what was booted and which app runs, and vouches for no key.
+        if let Claims::PlayIntegrity(_) = evidence.claims() {
+            vector.worsen(TrustClaim::Executables, 3);
+            vector.worsen(TrustClaim::Configuration, 2);
+        }
     }
     vector
 }
@@ -47,25 +52,35 @@ const fn meaning(constraint: Constraint) -> (TrustClaim, i8, i8) {
         | Constraint::PatchLevelContinuity
         | Constraint::AppVersionContinuity
         | Constraint::BootKeyContinuity
+        | Constraint::PlayRecentActivity
         | Constraint::Receipt
         | Constraint::RiskMetric => (InstanceIdentity, 96, -33),
         // 96: contraindicated executables; 33: not recognised; 32: known to have bugs.
         Constraint::AppIdentity
         | Constraint::Environment
         | Constraint::ValidationCategory
+        | Constraint::PlayAppIdentity
+        | Constraint::PlayAppRecognised
+        | Constraint::PlayLicensed
         | Constraint::ValidationCategoryPresent
         | Constraint::BootState => (Executables, 96, 33),
-        Constraint::AppVersion | Constraint::EnvironmentRefused | Constraint::EnvironmentWarned => {
-            (Executables, 96, 32)
-        }
+        Constraint::AppVersion
+        | Constraint::EnvironmentRefused
+        | Constraint::EnvironmentWarned
+        | Constraint::PlayProtect => (Executables, 96, 32),
         // 96: cannot be supported; 32: known vulnerabilities; 36: what matters to security is not known.
         Constraint::DeviceLocked
         | Constraint::OsPatchLevel
         | Constraint::OsPatchAge
-        | Constraint::OsVersion => (Configuration, 96, 32),
-        Constraint::KnownTags | Constraint::Leniencies => (Configuration, 96, 36),
+        | Constraint::OsVersion
+        | Constraint::PlayDeviceIntegrity => (Configuration, 96, 32),
+        Constraint::KnownTags | Constraint::Leniencies | Constraint::PlayIntegrityPresent => {
+            (Configuration, 96, 36)
+        }
         // 97: not recognised; 96: contraindicated; 32: genuine, but known to be weak.
-        Constraint::SecurityLevel | Constraint::PlatformEvidence => (Hardware, 97, 32),
+        Constraint::SecurityLevel | Constraint::PlatformEvidence | Constraint::KeyAttestationPresent => {
+            (Hardware, 97, 32)
+        }
         Constraint::StrongboxInChain
         | Constraint::RemoteProvisioning
         | Constraint::CertificatesIssued
@@ -78,7 +93,7 @@ const fn meaning(constraint: Constraint) -> (TrustClaim, i8, i8) {
         | Constraint::KeyAlgorithm
         | Constraint::KeyCurve
         | Constraint::KeyDigest => (StorageOpaque, 96, 32),
-        Constraint::ApplicationBound => (RuntimeOpaque, 96, 32),
+        Constraint::ApplicationBound | Constraint::PlayAppAccessRisk => (RuntimeOpaque, 96, 32),
     }
 }
 

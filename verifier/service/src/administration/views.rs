@@ -15,6 +15,7 @@ pub(crate) fn instance(record: &InstanceRecord) -> Value {
     let platform = match &registered.platform_key {
         PlatformKey::AppAttest { counter, .. } => json!({ "kind": "app-attest", "counter": counter }),
         PlatformKey::AndroidKey => json!({ "kind": "android-key" }),
+        PlatformKey::PlayIntegrity => json!({ "kind": "play-integrity" }),
         PlatformKey::DevelopmentKey => json!({ "kind": "development-key" }),
     };
     json!({

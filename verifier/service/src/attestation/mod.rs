@@ -1,6 +1,8 @@
 //! Enrolment and renewal: from an envelope to an answer, in the order of protocol section 5.
 
 #[cfg(test)]
+mod continuity_tests;
+#[cfg(test)]
 mod development_key_tests;
 mod observed;
 mod record_budget;
@@ -17,12 +19,13 @@ use countersign_core::token::result::{InstanceId, Tier};
 use countersign_verifier::chain::ChainError;
 use countersign_verifier::crypto::sha256;
 use countersign_verifier::enrolment::{
-    self, Admission, AuthenticEnrolment, CHALLENGE_LIFETIME, EnrolmentError, PlatformKey, RegisteredInstance,
-    Signals, Verdict, VerifiedEnrolment,
+    self, Admission, AuthenticEnrolment, CHALLENGE_LIFETIME, DecodeFailure, DecodedToken, EnrolmentError,
+    OfflineEnrolment, PlatformKey, RegisteredInstance, Signals, Verdict, VerifiedEnrolment,
 };
 use countersign_verifier::evidence::EvidenceError;
+use countersign_verifier::evidence::android_key::unverified_attestation_key;
 use countersign_verifier::issue::{AttestationResult, Issuer, Lifetimes};
-use countersign_verifier::policy::{Appraisal, Constraint, Enforcement};
+use countersign_verifier::policy::{Appraisal, Constraint, Enforcement, History};
 use countersign_verifier::revocation::RevocationList;
 use serde_json::{Value, json};
 
@@ -126,6 +129,8 @@ struct Call<'a> {
 struct Registry<'a> {
     /// The instance that is to be renewed.
     registered: Option<&'a RegisteredInstance>,
+    /// What was seen of that instance, or of the one that holds the key that enrols.
+    history: Option<&'a History>,
     /// Whether the instance is banned, or the one that holds the key that enrols.
     banned: bool,
     /// That it is withdrawn, where the call brings nothing that could lift that.
@@ -152,6 +157,14 @@ impl Registry<'_> {
     }
 }
 
+/// The attestation key that an envelope's Android evidence says to be signed with.
+fn attestation_key(enrolment: &Enrolment) -> Option<[u8; 32]> {
+    enrolment.evidence.iter().find_map(|evidence| match evidence {
+        Evidence::AndroidKey { chain } => unverified_attestation_key(chain),
+        _ => None,
+    })
+}
+
 /// The development key that an envelope names.
 fn development_key_id(enrolment: &Enrolment) -> Option<&str> {
     enrolment.evidence.iter().find_map(|evidence| match evidence {
@@ -171,7 +184,7 @@ struct Known {
     claims: Value,
     appraisal: Value,
     /// What the service knows beside envelope and registry.
-    signals: Signals,
+    signals: Signals<'static>,
     /// The receipt of a new App Attest key.
     receipt: Option<NewReceipt>,
     /// The evidence, to be kept with the refusal.
@@ -328,7 +341,9 @@ impl Call<'_> {
             .as_ref()
             .and_then(|record| record.withdrawn.clone())
             .filter(|_| repeated.is_some() || !vouches);
-        let registered = record.map(|record| record.registered).filter(|_| envelope.instance.is_some());
+        let holder = record.map(|record| record.registered);
+        let history = holder.as_ref().map(|holder| holder.history.clone());
+        let registered = holder.filter(|_| envelope.instance.is_some());
         // The same request again is judged as it was judged the first time, and its answer lives no longer than the
         // first one would have.
         let judged_at = repeated.as_ref().map_or(now, |consumed| consumed.committed);
@@ -336,14 +351,19 @@ impl Call<'_> {
         let registered = registered.map(|registered| with_counter(registered, previous_counter));
         let asserts = envelope.evidence.iter().any(|one| matches!(one, Evidence::AppAttestAssertion { .. }));
 
+        if let Some(key) = attestation_key(envelope) {
+            let instances = service.store.instances_of_attestation_key(&key, known_as.as_ref()).await?;
+            known.signals.instances_of_certificate = Some(instances);
+        }
         let registry = Registry {
             registered: registered.as_ref(),
+            history: history.as_ref(),
             banned,
             withdrawn: withdrawn.as_ref(),
             used_by_another: used && repeated.is_none(),
             development_key: development_key.as_ref(),
         };
-        let admission = self.judge(decoded, &registry, judged_at, known)?;
+        let admission = self.judge(decoded, &registry, judged_at, known).await?;
         // 9. One transaction.
         if repeated.is_none() {
             service.count_observed(admission.appraisal());
@@ -384,45 +404,55 @@ impl Call<'_> {
     }
 
     /// The steps that need no database.
-    fn judge(
+    async fn judge(
         &self,
         decoded: DecodedEnrolment<'_>,
         registry: &Registry<'_>,
         judged_at: Timestamp,
         known: &mut Known,
     ) -> Result<Box<Admission>, Cause> {
-        // 4. Envelope signature, 5. session possession (and once more issuer and challenge).
-        let development_key =
-            |key_id: &str| registry.development_key.filter(|key| key.id == key_id).map(|key| key.public_key);
-        let checks = self.service.checks(self.trust, &development_key);
-        let authentic = AuthenticEnrolment::verify(decoded, registry.registered, &checks, judged_at)?;
-        known.authentic = true;
-        // 6. Ban, and withdrawal.
-        if registry.banned {
-            return Err(Cause::Banned);
-        }
-        if let Some(withdrawal) = registry.withdrawn {
-            known.reasons = std::iter::once(Cause::Withdrawn.reason().to_owned())
-                .chain(withdrawal.reasons.iter().cloned())
-                .collect();
-            return Err(Cause::Withdrawn);
-        }
-        if registry.used_by_another {
-            return Err(Cause::ChallengeUsed);
-        }
-        // Whoever vouches must still do so, and by the clock of now, also for a request that was answered before.
-        registry.check_development_key(authentic.enrolment(), self.now)?;
-        known.evidence = refused_evidence(&authentic, registry.registered, judged_at);
-        // 7. Evidence, offline.
-        let verified = authentic.verify_evidence(&checks, judged_at)?;
+        let offline = {
+            // 4. Envelope signature, 5. session possession (and once more issuer and challenge).
+            let development_key = |key_id: &str| {
+                registry.development_key.filter(|key| key.id == key_id).map(|key| key.public_key)
+            };
+            let checks = self.service.checks(self.trust, &development_key);
+            let authentic = AuthenticEnrolment::verify(decoded, registry.registered, &checks, judged_at)?;
+            known.authentic = true;
+            // 6. Ban, and withdrawal.
+            if registry.banned {
+                return Err(Cause::Banned);
+            }
+            if let Some(withdrawal) = registry.withdrawn {
+                known.reasons = std::iter::once(Cause::Withdrawn.reason().to_owned())
+                    .chain(withdrawal.reasons.iter().cloned())
+                    .collect();
+                return Err(Cause::Withdrawn);
+            }
+            if registry.used_by_another {
+                return Err(Cause::ChallengeUsed);
+            }
+            // Whoever vouches must still do so, and by the clock of now, also for a request that was answered before.
+            registry.check_development_key(authentic.enrolment(), self.now)?;
+            known.evidence = refused_evidence(&authentic, registry.registered, judged_at);
+            // 7. Evidence, offline, and only then Google's word.
+            authentic.verify_evidence(&checks, judged_at)?
+        };
+        let payload = self.decode_play_integrity(&offline).await;
+        let verified = offline.complete(payload, judged_at)?;
         known.claims = claims_of(&verified);
         if self.service.settings.app_attest.is_some() {
             known.receipt = NewReceipt::of(&verified, judged_at);
         }
         // 8. Appraise.
-        match verified.appraise(&self.trust.policy, known.signals, judged_at) {
-            Verdict::Admitted(admission) => Ok(admission),
+        let signals = Signals { history: registry.history, ..known.signals };
+        match verified.appraise(&self.trust.policy, signals, judged_at) {
+            Verdict::Admitted(admission) => {
+                self.service.count_objections(admission.appraisal());
+                Ok(admission)
+            }
             Verdict::Refused(appraisal) => {
+                self.service.count_objections(&appraisal);
                 known.reasons = reasons_of(&appraisal);
                 known.appraisal = json!(appraisal);
                 Err(if only_the_list_is_old(&appraisal) {
@@ -432,6 +462,14 @@ impl Call<'_> {
                 })
             }
         }
+    }
+
+    /// What became of the Play Integrity token, if one came: opened with the console's keys, or decoded by Google.
+    async fn decode_play_integrity(&self, offline: &OfflineEnrolment<'_>) -> DecodedToken {
+        let token = offline.play_integrity_token().ok_or(DecodeFailure::NotAsked)?;
+        let app = self.trust.policy.app(&offline.enrolment().client_id).ok_or(DecodeFailure::NotAsked)?;
+        let packages = app.android.iter().map(|android| android.package.as_str());
+        self.service.play_integrity.decode(packages, token, self.now).await
     }
 
     fn granted(&self, admission: &Admission, known: &mut Known) -> Result<Decision, Cause> {
@@ -449,18 +487,29 @@ impl Call<'_> {
 }
 
 impl Service {
+    fn count_objections(&self, appraisal: &Appraisal) {
+        for outcome in appraisal.objections() {
+            self.metrics.objection(outcome.constraint.label());
+        }
+    }
+
     /// What is known of an instance beside its evidence. The same for a renewal and for a re-appraisal.
     pub(crate) async fn signals(
         &self,
         trust: &Trust,
         record: Option<&InstanceRecord>,
-    ) -> Result<Signals, StoreError> {
+    ) -> Result<Signals<'static>, StoreError> {
         let risk_metric = match record {
             Some(record) => self.store.risk_metric(&record.registered.id).await?,
             None => None,
         };
+        let instances_of_certificate = match record {
+            Some(record) => self.store.instances_sharing_the_key_of(&record.registered.id).await?,
+            None => None,
+        };
         Ok(Signals {
             risk_metric,
+            instances_of_certificate,
             revocation_as_of: trust.revocation.as_ref().map(RevocationList::as_of),
             ..Signals::default()
         })
@@ -519,7 +568,7 @@ fn with_counter(mut registered: RegisteredInstance, previous: Option<u32>) -> Re
 const fn counter(registered: &RegisteredInstance) -> Option<u32> {
     match &registered.platform_key {
         PlatformKey::AppAttest { counter, .. } => Some(*counter),
-        PlatformKey::AndroidKey | PlatformKey::DevelopmentKey => None,
+        PlatformKey::AndroidKey | PlatformKey::PlayIntegrity | PlatformKey::DevelopmentKey => None,
     }
 }
 

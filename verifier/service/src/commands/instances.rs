@@ -175,6 +175,7 @@ fn table(records: &[InstanceRecord]) -> String {
         let platform = match registered.platform_key {
             PlatformKey::AppAttest { .. } => "app-attest",
             PlatformKey::AndroidKey => "android-key",
+            PlatformKey::PlayIntegrity => "play-integrity",
             PlatformKey::DevelopmentKey => "development-key",
         };
         let banned = match &record.ban {

@@ -15,16 +15,15 @@ use countersign_verifier::trust_bundle::{
     BundleContent, BundledRoots, BundledStatusList, MAX_BUNDLE, NotedBootKey, RootKind, TrustBundle,
 };
 use ed25519_dalek::Signer;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::boot_keys_file::{BootKeySection, BootKeysFile};
 use crate::cli::{Exit, SettingsFile, answer, complain};
 use crate::clock::Clock;
-use crate::document::{self, Document, Problems};
+use crate::document;
 use crate::keys;
-use crate::policy_file::Sha256Hex;
 use crate::settings::{Settings, TimeSpan};
 use crate::trust::{Trust, bundle_key};
 
@@ -120,35 +119,6 @@ impl Drop for KeyFile {
     fn drop(&mut self) {
         self.d.zeroize();
     }
-}
-
-/// Boot keys as people write them.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct BootKeyFile {
-    /// The keys.
-    #[serde(rename = "boot_key")]
-    boot_keys: Vec<WrittenBootKey>,
-}
-
-impl Document for BootKeyFile {
-    fn check(&self, _problems: &mut Problems) {}
-}
-
-/// One of them.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct WrittenBootKey {
-    /// What secure hardware reports: SHA-256 of the key.
-    verified_boot_key: Sha256Hex,
-    /// The system.
-    name: String,
-    /// The models that it is for; default: not said.
-    #[serde(default)]
-    models: Vec<String>,
-    /// Where the key is from.
-    #[serde(default)]
-    note: String,
 }
 
 /// Runs the command.
@@ -284,9 +254,9 @@ fn make_bundle(make: &Make) -> Result<String, String> {
 }
 
 fn boot_keys(file: &Path) -> Result<Vec<NotedBootKey>, String> {
-    let written: BootKeyFile = document::load(file).map_err(|problems| problems.to_string())?;
-    let noted = |key: WrittenBootKey| {
-        let WrittenBootKey { verified_boot_key, name, models, note } = key;
+    let written: BootKeysFile = document::load(file).map_err(|problems| problems.to_string())?;
+    let noted = |key: BootKeySection| {
+        let BootKeySection { verified_boot_key, name, models, note } = key;
         NotedBootKey { key: BootKey { verified_boot_key: verified_boot_key.bytes(), name, models }, note }
     };
     Ok(written.boot_keys.into_iter().map(noted).collect())

@@ -21,7 +21,7 @@ pub(super) fn private_directory(path: &Path) -> Result<(), KeysError> {
 }
 
 /// The text of a secret file, `None` if there is none.
-pub(super) fn read(path: &Path) -> Result<Option<Zeroizing<String>>, KeysError> {
+pub(crate) fn read(path: &Path) -> Result<Option<Zeroizing<String>>, KeysError> {
     let mut file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -5,7 +5,7 @@
 //! Each kind has a current key, a signing key also the next one, published before it signs, and previous ones until
 //! their last value has expired.
 
-mod files;
+pub(crate) mod files;
 mod key_set;
 
 use std::fmt;

@@ -8,6 +8,7 @@ mod danger;
 mod documentation;
 mod environment;
 mod platform;
+mod play_integrity;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -26,6 +27,7 @@ pub use constraint_table::{ConstraintTable, EnforcementName};
 pub use danger::{DangerSection, Environment};
 pub use environment::{EnvironmentSection, SignalName};
 pub use platform::{AndroidSection, AppleSection, Category, MinimumProtection};
+pub use play_integrity::{DeviceIntegrityName, PlayIntegritySection};
 pub use values::{MinimumPatch, Sha256Hex, Version};
 
 use crate::document::{self, Document, Problems, directory_of};

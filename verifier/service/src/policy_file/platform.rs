@@ -7,12 +7,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::constraint_table::ConstraintTable;
+use super::play_integrity::PlayIntegritySection;
 use super::values::{MinimumPatch, Version};
 use crate::document::Problems;
 use crate::settings::TimeSpan;
 
 /// Least age that patch levels may be limited to, in days: they come once a month.
 const LEAST_PATCH_AGE: u64 = 45;
+
+/// Greatest age that a status list may be allowed, in seconds: whoever bought a leaked key since passes.
+const GREATEST_REVOCATION_AGE: u64 = 30 * 86_400;
 
 /// What is asked of Apple's devices.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
@@ -38,15 +42,35 @@ pub struct AndroidSection {
     pub minimum_os_patch: Option<MinimumPatch>,
     /// Greatest accepted age of the system's patch level, in days such as "180d"; at least 45d. Default: any.
     pub maximum_os_patch_age: Option<TimeSpan>,
+    /// Greatest accepted age of the status list that certificates are looked up in, at most 30d. Default: 7d.
+    pub maximum_revocation_age: Option<TimeSpan>,
     /// Least protection of the key. Default: tee.
     pub minimum_protection: Option<MinimumProtection>,
-    /// Oldest accepted status list of attestation certificates; at least 1h. Default: 7d.
-    pub maximum_revocation_age: Option<TimeSpan>,
-    /// Systems of others than the vendors that are accepted with a locked boot loader, by their name in the trust
-    /// bundle, such as "GrapheneOS". Default: none.
+    /// Systems beside the vendors' that are accepted where the boot loader is locked, by their names in the list of
+    /// verified boot keys, such as "GrapheneOS". Default: none.
+    #[schemars(extend("uniqueItems" = true), inner(length(min = 1, max = 64)))]
     pub boot_keys: Option<Vec<String>>,
+    /// Most certificates that the provisioning server may have issued to the device in 30 days. Phones that nobody
+    /// suspects are seen with 8 to 128. Default: any.
+    pub maximum_certificates_issued: Option<u64>,
+    /// Most instances whose latest evidence may come from the same attestation key.
+    pub maximum_instances_per_certificate: MaximumInstances,
+    /// What is asked of Google Play's verdict.
+    pub play_integrity: PlayIntegritySection,
     /// Enforcement on Android devices.
     pub constraints: ConstraintTable,
+}
+
+/// Most instances per attestation key, by how the key came onto the device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct MaximumInstances {
+    /// Of keys that were provisioned remotely, or of which the chain does not say. Default: 10.
+    #[schemars(range(min = 1))]
+    pub remote: Option<u32>,
+    /// Of keys from the factory, each of which 100,000 phones and more share. Default: any.
+    #[schemars(range(min = 1))]
+    pub factory: Option<u32>,
 }
 
 /// Least protection of a key.
@@ -98,6 +122,7 @@ impl AndroidSection {
         if let Some(version) = &self.minimum_os_version {
             app.minimum_android_version = version.to_android();
         }
+        self.play_integrity.write(&mut app.play_integrity);
         if let Some(MinimumPatch(level)) = self.minimum_os_patch {
             app.minimum_os_patch = Some(level);
         }
@@ -107,15 +132,21 @@ impl AndroidSection {
         if let Some(age) = self.maximum_revocation_age {
             app.maximum_revocation_age = age.as_seconds();
         }
-        if let Some(systems) = &self.boot_keys {
-            app.boot_keys.clone_from(systems);
-        }
         if let Some(protection) = self.minimum_protection {
             app.minimum_protection = match protection {
                 MinimumProtection::Tee => Protection::Tee,
                 MinimumProtection::Strongbox => Protection::Strongbox,
             };
         }
+        if let Some(systems) = &self.boot_keys {
+            app.boot_keys.clone_from(systems);
+        }
+        app.maximum_certificates_issued =
+            self.maximum_certificates_issued.or(app.maximum_certificates_issued);
+        let (own, most) =
+            (self.maximum_instances_per_certificate, &mut app.maximum_instances_per_certificate);
+        most.remote = own.remote.or(most.remote);
+        most.factory = own.factory.or(most.factory);
     }
 
     pub(super) fn check(&self, pointer: &str, problems: &mut Problems) {
@@ -133,6 +164,11 @@ impl AndroidSection {
                  date; write more, such as \"180d\""
             );
             problems.at(&format!("{pointer}/maximum_os_patch_age"), message);
+        }
+        if self.maximum_revocation_age.is_some_and(|age| age.as_seconds() > GREATEST_REVOCATION_AGE) {
+            let message =
+                "a status list of more than 30d ago says little of today; write less, such as \"7d\"";
+            problems.at(&format!("{pointer}/maximum_revocation_age"), message);
         }
     }
 }

@@ -5,7 +5,9 @@ use std::fs;
 use countersign_core::environment::{self, Signal};
 use countersign_core::token::result::Protection;
 use countersign_verifier::evidence::app_attest::{AppAttestEnvironment, ValidationCategory};
-use countersign_verifier::policy::{AppMode, AppleApp, Constraint, Enforcement};
+use countersign_verifier::policy::{
+    AppMode, AppleApp, Constraint, DeviceActivityLimit, DeviceIntegrity, Enforcement,
+};
 
 use super::*;
 
@@ -59,10 +61,39 @@ fn a_misspelt_safeguard_is_a_problem_and_not_a_default() {
 
 #[test]
 fn what_is_not_negotiable_is_not_in_the_table() {
-    for label in ["client", "app-identity", "development-mode", "platform-evidence"] {
+    for label in ["client", "app-identity", "play-app-identity", "development-mode", "platform-evidence"] {
         let found = policy(&format!("id = 'x'\n[constraints]\n{label} = 'ignore'\n")).unwrap_err();
         assert!(found.contains(&format!("policy.toml:3: `{label}` is not negotiable")), "{found}");
     }
+}
+
+#[test]
+fn what_is_asked_of_google_play_is_read_for_all_apps_and_for_one() {
+    let text = "id = 'x'\n[android.play_integrity]\nminimum_device_integrity = 'strong'\n\
+                maximum_activity_level = 4\n\
+                [[app]]\nclient_id = 'a'\nmode = 'development'\n\
+                [app.on_android.play_integrity]\nminimum_device_integrity = 'basic'\n\
+                [[app]]\nclient_id = 'b'\nmode = 'development'\n";
+    let read = policy(text).unwrap();
+    let rules = |client_id| read.app(client_id).unwrap().play_integrity;
+    assert_eq!(rules("a").minimum_device_integrity, DeviceIntegrity::Basic);
+    assert_eq!(rules("b").minimum_device_integrity, DeviceIntegrity::Strong);
+    assert_eq!(rules("a").maximum_activity, DeviceActivityLimit::Level4);
+    let found = policy("id = 'x'\n[android.play_integrity]\nmaximum_activity_level = 5\n");
+    assert!(found.unwrap_err().starts_with("policy.toml:3: "));
+}
+
+#[test]
+fn that_google_play_is_alone_is_ignored_only_where_danger_says_so() {
+    let text = |value: &str, weak: &str| {
+        format!(
+            "id = 'x'\n[constraints]\nkey-attestation-present = '{value}'\n[danger]\nweak_devices = [{weak}]\n"
+        )
+    };
+    let found = policy(&text("ignore", "")).unwrap_err();
+    assert!(found.contains("with less than \"warn\" for `key-attestation-present`"), "{found}");
+    assert!(policy(&text("warn", "")).is_ok() && policy(&text("require", "")).is_ok());
+    assert!(policy(&text("ignore", "'key-attestation-present'")).is_ok());
 }
 
 #[test]
@@ -142,7 +173,7 @@ fn what_holds_for_one_app_on_one_platform_goes_before_all_else() {
 fn minimums_hold_for_every_app_or_for_one() {
     let policy = policy(&app(
         "[apple]\nminimum_os_version = '26.1'\nmaximum_risk_metric = 20\n\
-         [android]\nminimum_os_version = '14'\nmaximum_os_patch_age = '180d'\nminimum_os_patch = '2025-01'\n",
+         [android]\nminimum_os_version = '14'\nmaximum_revocation_age = '2d'\nmaximum_os_patch_age = '180d'\nminimum_os_patch = '2025-01'\n",
         "minimum_app_version = '2.10'\nminimum_version_code = 210\n\
          [app.on_android]\nminimum_os_version = '8.1'\nmaximum_os_patch_age = '365d'\n\
          [app.on_apple]\nminimum_os_version = '27'\nmaximum_risk_metric = 90\nvalidation_categories = ['app-store']\n\
@@ -156,12 +187,32 @@ fn minimums_hold_for_every_app_or_for_one() {
         (shop.minimum_os_patch, lab.minimum_os_patch),
         ("2025-01".parse().ok(), "2025-01".parse().ok())
     );
+    assert_eq!((shop.maximum_revocation_age, lab.maximum_revocation_age), (172_800, 172_800));
     assert_eq!((shop.maximum_risk_metric, lab.maximum_risk_metric), (Some(90), Some(20)));
     assert_eq!(shop.minimum_apple_version.as_deref(), Some("27"));
     assert_eq!(lab.minimum_apple_version.as_deref(), Some("26.1"));
     assert_eq!((shop.minimum_app_version.as_deref(), shop.minimum_version_code), (Some("2.10"), Some(210)));
     assert_eq!((&lab.minimum_app_version, lab.minimum_version_code), (&None, None));
     assert_eq!(shop.validation_categories, [ValidationCategory::APP_STORE]);
+}
+
+#[test]
+fn systems_certificates_and_shared_keys_are_limited_for_every_app_or_for_one() {
+    let policy = policy(&app(
+        "[android]\nboot_keys = ['GrapheneOS']\nmaximum_certificates_issued = 200\n\
+         maximum_instances_per_certificate = { factory = 500 }\n",
+        "[app.on_android]\nboot_keys = []\nmaximum_instances_per_certificate = { remote = 3 }\n\
+         [[app]]\nclient_id = 'lab'\nmode = 'development'\n",
+    ))
+    .unwrap();
+    let (shop, lab) = (policy.app("shop").unwrap(), policy.app("lab").unwrap());
+    assert_eq!((&shop.boot_keys, &lab.boot_keys), (&vec![], &vec!["GrapheneOS".to_owned()]));
+    assert_eq!((shop.maximum_certificates_issued, lab.maximum_certificates_issued), (Some(200), Some(200)));
+    let instances = |app: &AppPolicy| {
+        let most = app.maximum_instances_per_certificate;
+        (most.remote, most.factory)
+    };
+    assert_eq!((instances(shop), instances(lab)), ((Some(3), Some(500)), (Some(10), Some(500))));
 }
 
 #[test]
@@ -174,6 +225,7 @@ fn a_version_or_an_age_that_cannot_be_meant_is_a_problem() {
         ("[apple]\nminimum_os_version = '17.x'\n", "write a version such as"),
         ("[android]\nmaximum_os_patch_age = '44d'\n", "patch levels come once a month"),
         ("[android]\nmaximum_os_patch_age = '180'\n", "write a time span"),
+        ("[android]\nmaximum_revocation_age = '31d'\n", "a status list of more than 30d ago"),
         ("[android]\nminimum_os_version = 14\n", "write a text"),
     ];
     for (text, sentence) in cases {

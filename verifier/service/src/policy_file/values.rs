@@ -23,7 +23,7 @@ pub struct Version(String);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String", extend("format" = formats::SHA256_HEX))]
-pub struct Sha256Hex(pub(super) [u8; 32]);
+pub struct Sha256Hex(pub(crate) [u8; 32]);
 
 impl TryFrom<String> for MinimumPatch {
     type Error = InvalidText;

@@ -20,7 +20,7 @@ pub(super) struct Case<'a> {
     /// Its evidence.
     pub(super) evidence: &'a [StoredEvidence],
     /// What is known beside it.
-    pub(super) signals: Signals,
+    pub(super) signals: Signals<'a>,
     /// The development key that vouched for it, as long as it does.
     pub(super) development_key: Option<PublicKey>,
 }
@@ -102,6 +102,8 @@ fn find(case: &Case<'_>, trust: &Trust, now: Timestamp) -> Found {
         history: primary.and_then(|(_, stored)| stored.circumstances.history.as_ref()),
         instances_of_certificate: signals.instances_of_certificate,
         risk_metric: signals.risk_metric,
+        key_attested_before: false,
+        play_integrity_unreachable: false,
         revocation_as_of: signals.revocation_as_of,
         cohort_key: Some(*record.registered.instance_key.thumbprint().as_bytes()),
     };

@@ -87,6 +87,7 @@ fn public_code(cause: &Cause) -> PublicCode {
         Cause::Enrolment(error) => match error {
             EnrolmentError::Challenge(_) => PublicCode::ChallengeNotUsable,
             EnrolmentError::UnknownInstance | EnrolmentError::InstanceMismatch => PublicCode::UnknownInstance,
+            EnrolmentError::PlayIntegrityUnreachable => PublicCode::Unavailable,
             EnrolmentError::KeyNotAttested | EnrolmentError::Evidence(_) => PublicCode::EvidenceNotVerified,
             EnrolmentError::UnknownClient
             | EnrolmentError::DevelopmentInstance

@@ -2,6 +2,7 @@
 //!
 //! Every default is safe for production, and every value that weakens security is named `danger…`.
 
+mod play_integrity;
 mod resource;
 mod values;
 
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use play_integrity::{PlayAppSettings, PlayIntegritySettings};
 pub use resource::{
     AuthorizationServerSettings, BodyBinding, CredentialKind, KeyProtection, Mode, NonceDemand,
     ResourceSettings, RouteSettings, Tier, TokenBinding,
@@ -41,6 +43,9 @@ pub struct Settings {
     /// What the evidence is checked against, beside the roots that are built in.
     #[serde(default)]
     pub trust: TrustSettings,
+    /// Who opens the Play Integrity tokens of which Android app.
+    #[serde(default)]
+    pub play_integrity: PlayIntegritySettings,
     /// The key with which Apple is asked about devices. Default: Apple is not asked.
     pub app_attest: Option<AppAttestSettings>,
     /// How long things are valid.
@@ -138,6 +143,8 @@ pub struct TrustSettings {
     pub bundle: Option<PathBuf>,
     /// The public key that signs it, as `countersign trust key new` prints it.
     pub bundle_key: Option<String>,
+    /// The list of verified boot keys of systems that policies may accept. Default: none is known.
+    pub boot_keys: Option<PathBuf>,
     /// Above how many withdrawals by one change the operator is warned.
     pub withdrawal_alarm: WithdrawalAlarm,
 }
@@ -225,11 +232,13 @@ impl Settings {
             .into_iter()
             .chain(self.trust.revocation.as_mut())
             .chain(self.trust.bundle.as_mut())
+            .chain(self.trust.boot_keys.as_mut())
             .chain(tls)
             .chain(app_attest)
         {
             *path = directory.join(&path);
         }
+        self.play_integrity.resolve(directory);
         let servers = self.resources.iter_mut().flat_map(|resource| &mut resource.authorization_servers);
         for server in servers.filter(|server| !server.jwks.contains("://")) {
             server.jwks = directory.join(&server.jwks).display().to_string();
@@ -242,6 +251,9 @@ impl Document for Settings {
     fn check(&self, problems: &mut Problems) {
         private_url(&self.issuer, "/issuer", problems);
         existing_file(&self.policy, "/policy", problems);
+        if let Some(list) = &self.trust.boot_keys {
+            existing_file(list, "/trust/boot_keys", problems);
+        }
         if let Some(list) = &self.trust.revocation {
             existing_file(list, "/trust/revocation", problems);
         }
@@ -253,6 +265,7 @@ impl Document for Settings {
             existing_file(&app_attest.key_file, "/app_attest/key_file", problems);
         }
         self.listen.check(problems);
+        self.play_integrity.check(problems);
         self.lifetime.check(problems);
         resource::check(&self.resources, self.listen.gateway, problems);
         if self.listen.edge.is_some() && self.resources.is_empty() {

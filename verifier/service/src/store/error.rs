@@ -16,6 +16,8 @@ pub enum StoreError {
     NotWritable(PathBuf),
     /// The file is not a SQLite database, or is damaged.
     Damaged(PathBuf),
+    /// The file is of an older version, and the service of this one has not been started on it.
+    OlderSchema(PathBuf),
     /// The file was written by a newer version, or its schema was changed by hand.
     ForeignSchema(PathBuf),
     /// Another process kept the file locked.
@@ -66,6 +68,7 @@ impl StoreError {
             Self::DiskFull(_) => "store_disk_full",
             Self::NotWritable(_) => "store_not_writable",
             Self::Damaged(_) => "store_damaged",
+            Self::OlderSchema(_) => "store_older_schema",
             Self::ForeignSchema(_) => "store_foreign_schema",
             Self::Busy(_) => "store_busy",
             Self::Other { .. } => "store_other",
@@ -122,6 +125,12 @@ impl fmt::Display for StoreError {
                 f,
                 "{} is not a database of this service or is damaged; restore it from a backup, or name another \
                  file in [store]",
+                path.display()
+            ),
+            Self::OlderSchema(path) => write!(
+                f,
+                "{} is of an older version of this program; start the service of this version once, which brings it \
+                 up to date",
                 path.display()
             ),
             Self::ForeignSchema(path) => write!(

@@ -4,7 +4,7 @@ use countersign_core::cbor::CborError;
 use countersign_core::environment::Environment;
 use countersign_core::time::Timestamp;
 use countersign_core::token::result::InstanceId;
-use countersign_verifier::enrolment::Admission;
+use countersign_verifier::enrolment::{Admission, PlatformKey};
 use countersign_verifier::evidence::RecordedEvidence;
 use countersign_verifier::policy::History;
 use serde::{Deserialize, Serialize};
@@ -140,7 +140,9 @@ impl Store {
     ) -> Result<(), StoreError> {
         let failed = |error: sqlx::Error| self.failed(&error);
         let pieces = admission.recorded_evidence();
-        if pieces.iter().any(RecordedEvidence::vouches_alone) {
+        // Where Google Play vouches alone, what vouched before does so no more.
+        let replaces = !pieces.is_empty() && *admission.platform_key() == PlatformKey::PlayIntegrity;
+        if replaces || pieces.iter().any(RecordedEvidence::vouches_alone) {
             sqlx::query("DELETE FROM evidence WHERE instance = ?")
                 .bind(instance.as_bytes().as_slice())
                 .execute(&mut *connection)

@@ -5,11 +5,13 @@
 
 mod acts;
 mod admin_keys;
+mod attestation_keys;
 mod decisions;
 mod development_keys;
 mod error;
 mod evidence;
 mod instances;
+mod read_only;
 mod reappraisal;
 mod receipts;
 mod record;

@@ -145,6 +145,7 @@ impl InstanceRecord {
                 key: key("app_attest_key")?,
                 counter: row.try_get("app_attest_counter").ok()?,
             },
+            "android-key" if row.try_get("play_integrity_alone").ok()? => PlatformKey::PlayIntegrity,
             "android-key" => PlatformKey::AndroidKey,
             "development-key" => PlatformKey::DevelopmentKey,
             _ => return None,

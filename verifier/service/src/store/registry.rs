@@ -255,6 +255,8 @@ impl Store {
                 (id, previous_counter)
             }
         };
+        let kept = self.keep_attestation_key(connection, &instance, commit.admission).await;
+        kept.map_err(CommitError::Store)?;
         self.keep_evidence(connection, &instance, commit.admission).await.map_err(CommitError::Store)?;
         sqlx::query(
             "INSERT INTO consumed_challenge \
@@ -296,12 +298,13 @@ impl Store {
         let query = sqlx::query_as(
             "INSERT INTO instance (id, platform_key, app_attest_key, app_attest_counter, protection, vouched_by, \
              evidence_time, evidence_tier, app_version, updated, client_id, instance_key, trust_vector, labels, history, \
-             created, generation) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?10, ?16) \
+             created, generation, play_integrity_alone) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?10, ?16, ?17) \
              ON CONFLICT (client_id, instance_key) DO UPDATE SET platform_key = ?2, app_attest_key = ?3, \
              app_attest_counter = ?4, protection = ?5, vouched_by = ?6, evidence_time = ?7, evidence_tier = ?8, \
              app_version = ?9, updated = ?10, trust_vector = ?13, labels = ?14, history = ?15, generation = ?16, \
-             revision = revision + 1, withdrawn_at = NULL, withdrawn_reasons = NULL RETURNING id, banned",
+             revision = revision + 1, withdrawn_at = NULL, withdrawn_reasons = NULL, \
+             play_integrity_alone = ?17 RETURNING id, banned",
         )
         .bind(id.as_bytes().as_slice());
         let platform = PlatformColumns::of(admission);
@@ -321,6 +324,7 @@ impl Store {
             .bind(json!(admission.evidence_labels()).to_string())
             .bind(json!(admission.history()).to_string())
             .bind(commit.generation.as_bytes().as_slice())
+            .bind(platform.play_integrity_alone)
             .fetch_one(&mut *connection)
             .await
             .map_err(|error| self.lost(&error))?;
@@ -438,16 +442,18 @@ struct PlatformColumns {
     name: &'static str,
     app_attest_key: Option<Vec<u8>>,
     app_attest_counter: Option<u32>,
+    play_integrity_alone: bool,
 }
 
 impl PlatformColumns {
     fn of(admission: &Admission) -> Self {
         let (name, app_attest) = match admission.platform_key() {
             PlatformKey::AppAttest { key, counter } => ("app-attest", Some((sec1(key), *counter))),
-            PlatformKey::AndroidKey => ("android-key", None),
+            PlatformKey::AndroidKey | PlatformKey::PlayIntegrity => ("android-key", None),
             PlatformKey::DevelopmentKey => ("development-key", None),
         };
         let (app_attest_key, app_attest_counter) = app_attest.unzip();
-        Self { name, app_attest_key, app_attest_counter }
+        let play_integrity_alone = *admission.platform_key() == PlatformKey::PlayIntegrity;
+        Self { name, app_attest_key, app_attest_counter, play_integrity_alone }
     }
 }

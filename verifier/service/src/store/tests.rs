@@ -4,7 +4,8 @@ use countersign_core::challenge::Challenge;
 use countersign_core::enrolment::DecodedEnrolment;
 use countersign_core::token::result::InstanceId;
 use countersign_verifier::enrolment::{
-    Admission, AuthenticEnrolment, PlatformKey, RegisteredInstance, Service as Checks, Signals, Verdict,
+    Admission, AuthenticEnrolment, DecodeFailure, PlatformKey, RegisteredInstance, Service as Checks,
+    Signals, Verdict,
 };
 use countersign_virtual_device::{ServiceCall, VirtualPhone};
 use tempfile::TempDir;
@@ -78,7 +79,8 @@ impl Bench {
         };
         let decoded = DecodedEnrolment::decode(envelope).unwrap();
         let authentic = AuthenticEnrolment::verify(decoded, registered, &checks, NOW).unwrap();
-        match authentic.verify_evidence(&checks, NOW).unwrap().appraise(
+        let offline = authentic.verify_evidence(&checks, NOW).unwrap();
+        match offline.complete(Err(DecodeFailure::NotAsked), NOW).unwrap().appraise(
             &self.trust.policy,
             Signals::default(),
             NOW,

@@ -52,7 +52,7 @@ pub struct Trust {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TrustError {
-    /// The policy file.
+    /// The policy file, or the list of boot keys.
     Policy(Problems),
     /// A root in the policy's `danger` section.
     Anchors(AnchorError),
@@ -83,7 +83,10 @@ impl Trust {
     /// # Errors
     /// The first file that cannot be used.
     pub fn load(settings: &Settings, now: Timestamp) -> Result<Self, TrustError> {
-        let policy = crate::policy_file::load(&settings.policy).map_err(TrustError::Policy)?;
+        let mut policy = crate::policy_file::load(&settings.policy).map_err(TrustError::Policy)?;
+        if let Some(path) = &settings.trust.boot_keys {
+            policy = policy.with_boot_keys(crate::boot_keys_file::load(path).map_err(TrustError::Policy)?);
+        }
         let mut trust = Self::new(policy).map_err(TrustError::Anchors)?;
         if let Some(bundle) = bundle::read(settings, now)? {
             trust = trust.with_bundle(bundle).map_err(TrustError::Anchors)?;
@@ -107,7 +110,11 @@ impl Trust {
             Some(list) => Some(newest(self.revocation, list.clone())),
             None => self.revocation,
         };
-        let policy = self.policy.with_boot_keys(bundle.boot_keys().clone());
+        // A bundle without boot keys says nothing of them.
+        let policy = match bundle.boot_keys().entries() {
+            [] => self.policy,
+            _ => self.policy.with_boot_keys(bundle.boot_keys().clone()),
+        };
         Ok(Self { policy, anchors, revocation, bundle: Some(bundle), generation: OnceLock::new() })
     }
 
@@ -159,9 +166,9 @@ impl FileState {
             let metadata = fs::metadata(path).ok()?;
             Some((metadata.modified().ok()?, metadata.len()))
         };
-        let files =
-            [Some(&settings.policy), settings.trust.revocation.as_ref(), settings.trust.bundle.as_ref()];
-        Self(files.into_iter().flatten().map(state).collect())
+        let trust = &settings.trust;
+        let files = std::iter::once(&settings.policy).chain(&trust.revocation).chain(&trust.boot_keys);
+        Self(files.chain(&trust.bundle).map(state).collect())
     }
 }
 

@@ -15,6 +15,7 @@ use subtle::ConstantTimeEq;
 
 use super::{AttestedKey, Claims, EvidenceError, EvidenceKind, VerifiedEvidence};
 use crate::anchors::TrustAnchors;
+use crate::certificate::Certificate;
 use crate::chain::{Authorities, ChainError, Dates, Leaf, Path, Rules};
 use crate::crypto::sha256;
 use crate::leniency::Leniencies;
@@ -156,6 +157,13 @@ pub fn verify(
         counter: None,
         claims: Claims::AndroidKey(Box::new(claims)),
     })
+}
+
+/// SHA-256 of the SubjectPublicKeyInfo of the key that is said to have signed the leaf, as in
+/// [`AndroidKeyClaims::attestation_key`], before anything is verified: to look up what is known of that key.
+pub fn unverified_attestation_key(chain: &[Vec<u8>]) -> Option<[u8; 32]> {
+    let above_leaf = Certificate::decode(chain.get(1)?).ok()?;
+    Some(sha256(above_leaf.public_key))
 }
 
 /// The value of the leaf's KeyDescription, which must be the only one. One above the leaf means that an attested key

@@ -23,7 +23,8 @@ pub struct Arguments {
     /// The time to judge at. Default: now.
     #[arg(long, value_name = "RFC3339", value_parser = time)]
     pub at: Option<Timestamp>,
-    /// The challenge. App Attest: hashed with SHA-256 into clientDataHash; Android: attestationChallenge as it is.
+    /// The challenge. App Attest: hashed with SHA-256 into clientDataHash; Android: attestationChallenge as it is;
+    /// Play Integrity: its base64url is the nonce or request hash.
     #[arg(long, value_name = "HEX", value_parser = hex, conflicts_with = "client_data_hash")]
     pub challenge: Option<Bytes>,
     /// App Attest: clientDataHash as it is, of any length.
@@ -50,13 +51,20 @@ pub struct Arguments {
     /// Android: the status list of revoked certificates (JSON).
     #[arg(long, value_name = "FILE")]
     pub revocation: Option<PathBuf>,
+    /// Play Integrity: the console's decryption key (base64), in a file of mode 0600.
+    #[arg(long, value_name = "FILE", requires = "verification_key")]
+    pub decryption_key: Option<PathBuf>,
+    /// Play Integrity: the console's verification key (base64), in a file of mode 0600.
+    #[arg(long, value_name = "FILE", requires = "decryption_key")]
+    pub verification_key: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
     /// Print an EAR, the attestation result of draft-ietf-rats-ear-04 (JSON, not signed).
     #[arg(long, conflicts_with = "json")]
     pub ear: bool,
-    /// The evidence: CBOR for App Attest, PEM or DER certificates (leaf first) for Android.
+    /// The evidence: CBOR for App Attest, PEM or DER certificates (leaf first) for Android, a token or the JSON of
+    /// Google's answer for Play Integrity.
     #[arg(value_name = "EVIDENCE")]
     pub evidence: PathBuf,
 }
@@ -74,6 +82,8 @@ pub enum Kind {
     AppAttestAssertion,
     /// A chain of Android key attestation.
     AndroidKey,
+    /// A Play Integrity token with the console's keys, or Google's answer on one.
+    PlayIntegrity,
 }
 
 /// Any number of bytes, given in hex.

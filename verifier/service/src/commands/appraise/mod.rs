@@ -1,6 +1,7 @@
 //! `countersign appraise`: judges one piece of evidence, offline, and says why.
 
 mod arguments;
+mod play_integrity;
 mod report;
 
 use std::fs::File;
@@ -58,6 +59,9 @@ pub fn run(arguments: &Arguments) -> Exit {
 }
 
 fn judge(arguments: &Arguments) -> Result<Report, WrongUse> {
+    let has_console_keys = arguments.decryption_key.is_some() || arguments.verification_key.is_some();
+    let takes_them = arguments.kind == Kind::PlayIntegrity;
+    refuse("--decryption-key", has_console_keys && !takes_them, "only Play Integrity tokens are encrypted")?;
     let now = arguments.at.unwrap_or_else(|| Clock::system().now());
     let (policy, client_id) = policy(arguments)?;
     let anchors = policy.danger().trust_anchors().map_err(|error| error.reason().to_owned())?;
@@ -66,6 +70,7 @@ fn judge(arguments: &Arguments) -> Result<Report, WrongUse> {
         Kind::AppAttest => attestation(arguments, &evidence, &anchors, now)?,
         Kind::AppAttestAssertion => assertion(arguments, &evidence, now)?,
         Kind::AndroidKey => chain(arguments, &evidence, &anchors, now)?,
+        Kind::PlayIntegrity => play_integrity::token(arguments, &evidence, now)?,
     };
     Ok(match verified {
         Ok(evidence) => {
@@ -165,7 +170,7 @@ fn policy(arguments: &Arguments) -> Result<(AppraisalPolicy, String), WrongUse> 
     }
     let (unknown, cure) = match arguments.kind {
         Kind::AppAttest | Kind::AppAttestAssertion => (app.apple.is_empty(), "--app-id"),
-        Kind::AndroidKey => (app.android.is_empty(), "--package and --signer"),
+        Kind::AndroidKey | Kind::PlayIntegrity => (app.android.is_empty(), "--package and --signer"),
     };
     if unknown {
         return Err(format!("which app is expected? Name it with {cure}, or in a policy"));

@@ -13,7 +13,7 @@ use countersign_verifier::crypto::AwsLc;
 use super::explanation::{Check, Explanation, Validity, Value, members};
 use super::fault::{Claim, Fault, Shape, claim, claims_fault, encoding_fault, optional};
 use super::key_set::KeySet;
-use super::{challenge, evidence};
+use super::{challenge, evidence, play_integrity};
 
 const RESULT_CLAIMS: &[Claim] = &[
     claim(1, "iss", Shape::Text),
@@ -266,7 +266,9 @@ fn piece(evidence: &Evidence) -> Value {
         }
         Evidence::AppAttestAssertion { assertion } => evidence::assertion(assertion).map_err(unreadable),
         Evidence::AndroidKey { chain } => Ok(evidence::chain(chain)),
-        Evidence::PlayIntegrity { token } => Ok(Value::Text(format!("{} characters", token.len()))),
+        // Not every token of Google's has the form of those that its console's keys open.
+        Evidence::PlayIntegrity { token } => Ok(play_integrity::outside(token)
+            .unwrap_or_else(|_| Value::Text(format!("{} characters", token.len())))),
         Evidence::DevelopmentKey { key_id, .. } => Ok(members([("key_id", key_id.as_str().into())])),
     };
     members([("kind", evidence.kind().into()), ("says", content.unwrap_or_else(|unreadable| unreadable))])

@@ -12,7 +12,7 @@ use serde_json::{Map, Value as Json};
 use super::explanation::{Check, Explanation, Value, members};
 use super::fault::Fault;
 use super::key_set::KeySet;
-use super::{compact, jwt};
+use super::{compact, jwt, play_integrity};
 
 /// Entries of a status list that are shown.
 const SHOWN: usize = 20;
@@ -41,7 +41,9 @@ pub(super) fn explain(json: &[u8], keys: Option<&KeySet>) -> Result<Explanation,
         reason: error.reason(),
         at: "a member stands twice, or it is nested too deep".to_owned(),
     })?;
-    if has("keys") {
+    if has("tokenPayloadExternal") {
+        play_integrity::explain_answer(json)
+    } else if has("keys") {
         key_set(json, &object)
     } else if has("kty") {
         let set = Map::from_iter([("keys".to_owned(), Json::Array(vec![parsed.clone()]))]);

@@ -11,6 +11,7 @@ mod fault;
 mod input;
 mod jwt;
 mod key_set;
+mod play_integrity;
 mod recognise;
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@ use super::explanation::Explanation;
 use super::fault::Fault;
 use super::input::MAX_INPUT;
 use super::key_set::KeySet;
-use super::{challenge, compact, document, evidence, jwt};
+use super::{challenge, compact, document, evidence, jwt, play_integrity};
 
 /// Explains `input`, whatever it is.
 ///
@@ -38,6 +38,9 @@ fn text_form(text: &str, keys: Option<&KeySet>) -> Result<Explanation, Fault> {
         return document::explain(text.as_bytes(), keys);
     }
     let token = without_field_name(text);
+    if token.split('.').count() == 5 {
+        return play_integrity::explain_token(token);
+    }
     if token.contains('.') {
         return jwt::explain(token, keys);
     }

@@ -36,11 +36,6 @@ pub(super) fn counted(count: usize, noun: &str) -> String {
     }
 }
 
-/// Names that come from outside may not steer a terminal.
-pub(super) fn printable(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
-}
-
 fn wrapped_within(width: usize, first: &str, text: &str) -> Vec<String> {
     let indent = " ".repeat(first.chars().count());
     let mut lines = Vec::new();
@@ -81,10 +76,5 @@ mod tests {
         let frame =
             framed("title", &[("head".to_owned(), "word ".repeat(60)), ("é".to_owned(), String::new())]);
         assert!(frame.lines().all(|line| line.chars().count() == WIDTH), "{frame}");
-    }
-
-    #[test]
-    fn a_name_cannot_steer_the_terminal() {
-        assert_eq!(printable("a\u{1b}[2Jb\n"), "a\u{fffd}[2Jb\u{fffd}");
     }
 }

@@ -2,6 +2,7 @@
 
 mod check;
 mod layout;
+mod trial;
 
 use clap::Subcommand;
 
@@ -12,11 +13,15 @@ use crate::cli::Exit;
 pub enum Command {
     /// Tell every problem of a policy file with its line, or explain in words what it says.
     Check(check::Arguments),
+    /// Appraise the evidence of enrolled and of refused devices by a policy that is not in force, and tell whose
+    /// standing would change. Changes nothing.
+    Try(trial::Arguments),
 }
 
 /// Runs the command.
 pub fn run(command: &Command) -> Exit {
     match command {
         Command::Check(arguments) => check::run(arguments),
+        Command::Try(arguments) => trial::run(arguments),
     }
 }

@@ -277,6 +277,34 @@ fn minimums(policy: &AppraisalPolicy, app: &AppPolicy, now: Timestamp) -> Vec<Mi
                 )
             }),
         );
+        let age = app.maximum_revocation_age;
+        add(
+            Platform::Android,
+            Constraint::RevocationFresh,
+            Some(format!("a status list that is at most {} old", span(age))),
+        );
+        let issued = app.maximum_certificates_issued;
+        add(
+            Platform::Android,
+            Constraint::CertificatesIssued,
+            issued.map(|issued| format!("at most {issued} certificates issued to the device in 30 days")),
+        );
+        let shared = app.maximum_instances_per_certificate;
+        for (keys, most) in [("remotely provisioned", shared.remote), ("factory", shared.factory)] {
+            add(
+                Platform::Android,
+                Constraint::AttestationKeySharing,
+                most.map(|most| format!("at most {most} instances on one {keys} attestation key")),
+            );
+        }
+        let systems = (!app.boot_keys.is_empty()).then(|| app.boot_keys.join(", "));
+        add(
+            Platform::Android,
+            Constraint::BootState,
+            systems.map(|systems| {
+                format!("the vendor's system, or under a locked boot loader one of: {systems}")
+            }),
+        );
         let code = app.minimum_version_code;
         add(
             Platform::Android,
@@ -309,6 +337,15 @@ pub(super) fn android_version(number: u64) -> String {
         (0, 0) => major.to_string(),
         (_, 0) => format!("{major}.{minor}"),
         _ => format!("{major}.{minor}.{patch}"),
+    }
+}
+
+/// Seconds in the greatest unit that tells them whole.
+pub(super) fn span(seconds: u64) -> String {
+    let units = [(86_400, "d"), (3600, "h"), (60, "m")];
+    match units.iter().find(|(unit, _)| seconds > 0 && seconds % unit == 0) {
+        Some((unit, name)) => format!("{}{name}", seconds / unit),
+        None => format!("{seconds}s"),
     }
 }
 

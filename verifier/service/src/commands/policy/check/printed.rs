@@ -1,7 +1,8 @@
 //! The description of a policy on a terminal.
 
-use super::super::layout::{WIDTH, counted, framed, printable, rule, wrapped};
-use super::description::{AppDescription, CohortDescription, Description, Difference, Minimum};
+use super::super::layout::{WIDTH, counted, framed, rule, wrapped};
+use super::description::{AppDescription, CohortDescription, Description, Difference, Minimum, span};
+use crate::commands::inspect::printable;
 
 pub(super) fn text(description: &Description) -> String {
     let danger = match description.danger.len() {
@@ -121,8 +122,7 @@ fn cohort(cohort: &CohortDescription) -> String {
 
 fn results(app: &AppDescription) -> Vec<String> {
     let life = app.result_lifetime.map(|seconds| {
-        let life = if seconds % 60 == 0 { format!("{}m", seconds / 60) } else { format!("{seconds}s") };
-        format!("    live {life}, or as long as the service says where that is shorter")
+        format!("    live {}, or as long as the service says where that is shorter", span(seconds))
     });
     let labels = (!app.labels.is_empty()).then(|| {
         wrapped("    ", &format!("tell edges which of these constraints failed: {}", app.labels.join(", ")))

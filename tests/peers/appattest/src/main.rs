@@ -1,0 +1,96 @@
+//! Runs the crate `appattest` over the corpus: FOLDER TIME [SECONDS CASE...]. See ../README.md.
+
+use appattest::assertion::Assertion;
+use appattest::attestation::Attestation;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde_json::Value;
+
+/// Reads a case and returns what judges it, so that reading is not measured.
+type Judge = fn(&Value, &Value) -> Box<dyn Fn() -> bool>;
+
+const FAMILIES: [(&str, Judge); 2] = [("app-attest", attestation), ("app-attest-assertion", assertion)];
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [folder, time, bench @ ..] = arguments.as_slice() else { panic!("FOLDER TIME [SECONDS CASE...]") };
+    let time: u64 = time.parse().expect("seconds since 1970");
+    for (family, judge) in FAMILIES {
+        let text = std::fs::read_to_string(format!("{folder}/{family}.json")).expect("the corpus is there");
+        let manifest: Value = serde_json::from_str(&text).expect("the corpus is JSON");
+        for case in manifest["cases"].as_array().expect("there are cases") {
+            let name = format!("{family}/{}", case["id"].as_str().unwrap_or_default());
+            match bench {
+                [] if case["verify_at"] == time => println!("{name} {}", answer(judge(&manifest, case)())),
+                [seconds, cases @ ..] if cases.contains(&name) => {
+                    let seconds: f64 = seconds.parse().expect("a number of seconds");
+                    let judge = judge(&manifest, case);
+                    println!("{name} {:.1}", rate(seconds, || assert!(judge())));
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+fn attestation(manifest: &Value, case: &Value) -> Box<dyn Fn() -> bool> {
+    let (object, root) = (bytes(&case["attestation_object"]), text(&manifest["roots"][0]));
+    let (challenge, app_id, key_id) =
+        (text(&case["client_data"]), text(&manifest["policy"]["app_id"]), text(&case["key_id"]));
+    Box::new(move || {
+        Attestation::from_cbor_bytes(&object)
+            .and_then(|attestation| {
+                attestation.verify(&challenge, &app_id, &key_id, root.as_bytes()).map(drop)
+            })
+            .is_ok()
+    })
+}
+
+fn assertion(manifest: &Value, case: &Value) -> Box<dyn Fn() -> bool> {
+    let (object, hash, key) =
+        (bytes(&case["assertion"]), bytes(&case["client_data_hash"]), bytes(&case["public_key"]));
+    let (challenge, app_id) = (text(&case["client_data"]), text(&manifest["policy"]["app_id"]));
+    let counter = case["previous_counter"].as_u64().and_then(|counter| counter.try_into().ok());
+    let counter = counter.expect("a counter has 32 bits");
+    Box::new(move || {
+        Assertion::from_assertion(&object)
+            .and_then(|assertion| assertion.verify(&hash, &challenge, &app_id, &key, counter, &challenge))
+            .is_ok()
+    })
+}
+
+fn answer(accepted: bool) -> &'static str {
+    if accepted { "accept" } else { "reject" }
+}
+
+/// Calls per second of the processor's time, after a tenth of the time to warm up.
+fn rate(seconds: f64, mut call: impl FnMut()) -> f64 {
+    let mut run = |seconds: f64| {
+        let (start, mut calls) = (processor_seconds(), 0_u32);
+        loop {
+            (0..16).for_each(|_| call());
+            calls += 16;
+            let elapsed = processor_seconds() - start;
+            if elapsed > seconds {
+                return f64::from(calls) / elapsed;
+            }
+        }
+    };
+    run(seconds / 10.0);
+    run(seconds)
+}
+
+/// The time that this thread was on a processor, so that a busy machine does not make it look slow.
+fn processor_seconds() -> f64 {
+    let schedule =
+        std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux counts processor time");
+    let nanoseconds = schedule.split(' ').next().and_then(|first| first.parse::<f64>().ok());
+    nanoseconds.expect("the first number is time") / 1e9
+}
+
+fn bytes(value: &Value) -> Vec<u8> {
+    STANDARD.decode(value.as_str().unwrap_or_default()).expect("the corpus is base64")
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,70 @@
+// Runs the package `node-app-attest` over the corpus: FOLDER TIME [SECONDS CASE...]. See ../README.md.
+import crypto from "node:crypto";
+import { readFileSync } from "node:fs";
+import { syncBuiltinESMExports } from "node:module";
+
+const [folder, time, seconds, ...chosen] = process.argv.slice(2);
+const read = (family) => JSON.parse(readFileSync(`${folder}/${family}.json`, "utf8"));
+const families = { "app-attest": read("app-attest"), "app-attest-assertion": read("app-attest-assertion") };
+
+// The package takes no root: it makes its own from PEM when it is loaded, and is given the corpus' instead.
+const Genuine = crypto.X509Certificate;
+crypto.X509Certificate = class extends Genuine {
+  constructor(certificate) {
+    super(typeof certificate === "string" ? families["app-attest"].roots[0] : certificate);
+  }
+};
+syncBuiltinESMExports();
+const { verifyAttestation, verifyAssertion } = await import("node-app-attest");
+
+const bytes = (text) => Buffer.from(text, "base64");
+const app = (manifest) => ({ teamIdentifier: manifest.policy.team_id, bundleIdentifier: manifest.policy.bundle_id });
+const pem = (text) => `-----BEGIN PUBLIC KEY-----\n${text}\n-----END PUBLIC KEY-----\n`;
+const verify = {
+  "app-attest": (manifest, input) =>
+    verifyAttestation({
+      ...app(manifest),
+      attestation: bytes(input.attestation_object),
+      challenge: input.client_data,
+      keyId: input.key_id,
+      allowDevelopmentEnvironment: false,
+    }),
+  "app-attest-assertion": (manifest, input) =>
+    verifyAssertion({
+      ...app(manifest),
+      assertion: bytes(input.assertion),
+      payload: input.client_data,
+      publicKey: pem(input.public_key_spki),
+      signCount: input.previous_counter,
+    }),
+};
+
+// Calls per second of the processor's time, so that a busy machine does not make it look slow.
+function rate(limit, call) {
+  const seconds = () => (({ user, system }) => (user + system) / 1e6)(process.cpuUsage());
+  const start = seconds();
+  for (let calls = 16; ; calls += 16) {
+    for (let i = 0; i < 16; i += 1) call();
+    const elapsed = seconds() - start;
+    if (elapsed > limit) return calls / elapsed;
+  }
+}
+
+for (const [family, manifest] of Object.entries(families)) {
+  for (const input of manifest.cases) {
+    const name = `${family}/${input.id}`;
+    const call = () => verify[family](manifest, input);
+    if (seconds === undefined && (time === "all" || input.verify_at === Number(time))) {
+      let answer = "accept";
+      try {
+        call();
+      } catch {
+        answer = "reject";
+      }
+      console.log(`${name} ${answer}`);
+    } else if (chosen.includes(name)) {
+      rate(Number(seconds) / 2, call);
+      console.log(`${name} ${rate(Number(seconds), call).toFixed(1)}`);
+    }
+  }
+}

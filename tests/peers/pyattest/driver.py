@@ -1,0 +1,74 @@
+"""Runs the package `pyattest` over the corpus: FOLDER TIME [SECONDS CASE...]. See ../README.md."""
+
+import asyncio
+import base64
+import hashlib
+import json
+import pathlib
+import sys
+import time
+
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+from pyattest.assertion import Assertion
+from pyattest.attestation import Attestation
+from pyattest.configs.apple import AppleConfig
+
+folder, now, *bench = sys.argv[1:]
+
+
+def read(family):
+    return json.loads(pathlib.Path(folder, f"{family}.json").read_text())
+
+
+ROOT = read("app-attest")["roots"][0].encode()
+
+
+def config(manifest, case):
+    return AppleConfig(
+        key_id=base64.b64decode(case["key_id"]),
+        app_id=manifest["policy"]["app_id"],
+        production=True,
+        root_ca=ROOT,
+    )
+
+
+def attestation(manifest, case):
+    raw = base64.b64decode(case["attestation_object"])
+    asyncio.run(Attestation(raw, case["client_data"].encode(), config(manifest, case)).verify())
+
+
+def assertion(manifest, case):
+    raw, digest = base64.b64decode(case["assertion"]), base64.b64decode(case["client_data_hash"])
+    key = load_der_public_key(base64.b64decode(case["public_key_spki"]))
+    verified = Assertion(raw, digest, key, config(manifest, case))
+    verified.verify()
+    # The package hands counter and App ID hash to its caller, who has to compare them.
+    if verified.data["counter"] <= case["previous_counter"]:
+        raise ValueError("counter")
+    if verified.data["rp_id"] != hashlib.sha256(manifest["policy"]["app_id"].encode()).digest():
+        raise ValueError("app id")
+
+
+def rate(seconds, call):
+    """Calls per second of the processor's time, so that a busy machine does not make it look slow."""
+    start, calls = time.process_time(), 0
+    while time.process_time() - start < seconds:
+        call()
+        calls += 1
+    return calls / (time.process_time() - start)
+
+
+for family, judge in {"app-attest": attestation, "app-attest-assertion": assertion}.items():
+    manifest = read(family)
+    for case in manifest["cases"]:
+        name = f"{family}/{case['id']}"
+        if not bench and case["verify_at"] == int(now):
+            try:
+                judge(manifest, case)
+                answer = "accept"
+            except Exception:
+                answer = "reject"
+            print(name, answer)
+        elif bench and name in bench[1:]:
+            rate(float(bench[0]) / 10, lambda: judge(manifest, case))
+            print(name, round(rate(float(bench[0]), lambda: judge(manifest, case)), 1))

@@ -1,0 +1,168 @@
+//! What is replayed: the evidence that instances stand on, and that of refusals, a batch at a time.
+
+use countersign_core::time::Timestamp;
+use countersign_core::token::result::InstanceId;
+use countersign_verifier::evidence::RecordedEvidence;
+
+use crate::store::{
+    InstanceFilter, InstanceRecord, RecordedCircumstances, RefusedEvidence, Store, StoreError, StoredEvidence,
+};
+
+/// How many are read at a time.
+const BATCH: u32 = 256;
+
+/// Recorded evidence with all that was known beside it.
+pub(super) struct Case {
+    pub(super) origin: Origin,
+    pub(super) client_id: String,
+    /// Never empty.
+    pub(super) pieces: Vec<RecordedEvidence>,
+    pub(super) circumstances: RecordedCircumstances,
+    /// SHA-256 thumbprint of the instance key; unknown for enrolments that were refused.
+    pub(super) cohort_key: Option<[u8; 32]>,
+    pub(super) risk_metric: Option<u64>,
+}
+
+/// Whose evidence it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// An enrolled instance's.
+    Instance(InstanceId),
+    /// That of a refusal, by its reference.
+    Refusal(String),
+}
+
+/// Cases, and why others are none.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub(super) cases: Vec<Case>,
+    pub(super) skipped: Vec<&'static str>,
+}
+
+/// All cases since a time: first of instances, then of refusals.
+pub(super) struct Cases<'a> {
+    store: &'a Store,
+    since: Timestamp,
+    position: Position,
+}
+
+enum Position {
+    Instances { after: Option<InstanceId> },
+    Refusals { after: i64 },
+    End,
+}
+
+impl<'a> Cases<'a> {
+    pub(super) const fn of(store: &'a Store, since: Timestamp) -> Self {
+        Self { store, since, position: Position::Instances { after: None } }
+    }
+
+    /// The next ones, which may be none of a batch; None at the end.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub(super) async fn next_batch(&mut self) -> Result<Option<Batch>, StoreError> {
+        match self.position {
+            Position::Instances { after } => self.instances(after).await.map(Some),
+            Position::Refusals { after } => self.refusals(after).await.map(Some),
+            Position::End => Ok(None),
+        }
+    }
+
+    async fn instances(&mut self, after: Option<InstanceId>) -> Result<Batch, StoreError> {
+        let filter = InstanceFilter { updated_since: Some(self.since), ..InstanceFilter::default() };
+        let records = self.store.instances(&filter, after, BATCH).await?;
+        self.position = match records.last() {
+            Some(last) => Position::Instances { after: Some(last.registered.id) },
+            None => Position::Refusals { after: 0 },
+        };
+        let mut batch = Batch::default();
+        for record in records {
+            if record.banned {
+                batch.skipped.push("the instance is banned");
+                continue;
+            }
+            let id = record.registered.id;
+            let evidence = self.store.evidence_of(&id).await?;
+            let risk_metric = self.store.risk_metric(&id).await?;
+            batch.put(of_instance(&record, evidence, risk_metric));
+        }
+        Ok(batch)
+    }
+
+    async fn refusals(&mut self, after: i64) -> Result<Batch, StoreError> {
+        let refusals = self.store.refused_evidence(self.since, after, BATCH).await?;
+        self.position = match refusals.last() {
+            Some((row, ..)) => Position::Refusals { after: *row },
+            None => Position::End,
+        };
+        let mut batch = Batch::default();
+        for (_, decision, refused) in refusals {
+            let instance = match &decision.instance {
+                Some(id) => self.store.instance(id).await?,
+                None => None,
+            };
+            let origin = Origin::Refusal(decision.reference.as_str().to_owned());
+            batch.put(of_refusal(origin, decision.client_id, refused, instance.as_ref()));
+        }
+        Ok(batch)
+    }
+}
+
+impl Batch {
+    fn put(&mut self, case: Result<Case, &'static str>) {
+        match case {
+            Ok(case) => self.cases.push(case),
+            Err(reason) => self.skipped.push(reason),
+        }
+    }
+}
+
+fn of_instance(
+    record: &InstanceRecord,
+    evidence: Vec<StoredEvidence>,
+    risk_metric: Option<u64>,
+) -> Result<Case, &'static str> {
+    let mut pieces = Vec::with_capacity(evidence.len());
+    for stored in &evidence {
+        let piece = stored.recorded.clone();
+        pieces.push(piece.map_err(|_| "another version of this program wrote the evidence")?);
+    }
+    // What vouches for the instance says what it continued; what it reported last counts.
+    let with_pieces = || pieces.iter().zip(&evidence);
+    let primary = with_pieces().find(|(piece, _)| piece.vouches_alone());
+    let latest = with_pieces().max_by_key(|(piece, _)| piece.verified_at());
+    let Some((_, latest)) = latest else { return Err("no evidence of the instance is stored") };
+    let circumstances = RecordedCircumstances {
+        environment: latest.circumstances.environment,
+        app_version: record.app_version.clone(),
+        history: primary.and_then(|(_, stored)| stored.circumstances.history.clone()),
+    };
+    Ok(Case {
+        origin: Origin::Instance(record.registered.id),
+        client_id: record.registered.client_id.clone(),
+        circumstances,
+        cohort_key: Some(*record.registered.instance_key.thumbprint().as_bytes()),
+        risk_metric,
+        pieces,
+    })
+}
+
+fn of_refusal(
+    origin: Origin,
+    client_id: Option<String>,
+    refused: RefusedEvidence,
+    instance: Option<&InstanceRecord>,
+) -> Result<Case, &'static str> {
+    if refused.recorded.is_empty() {
+        return Err("another version of this program wrote the evidence");
+    }
+    Ok(Case {
+        origin,
+        client_id: client_id.ok_or("the refusal names no client")?,
+        pieces: refused.recorded,
+        circumstances: refused.circumstances,
+        cohort_key: instance.map(|record| *record.registered.instance_key.thumbprint().as_bytes()),
+        risk_metric: None,
+    })
+}
