@@ -11,7 +11,7 @@ use countersign_core::token::cose::Sign1;
 use countersign_core::token::jose::Jws;
 use countersign_core::token::{MAX_COMPACT_FIELD, MAX_JWT_FIELD};
 use countersign_verifier::anchors::TrustAnchors;
-use countersign_verifier::enrolment::{AuthenticEnrolment, Service, Signals, Verdict};
+use countersign_verifier::enrolment::{AuthenticEnrolment, DecodeFailure, Service, Signals, Verdict};
 use countersign_verifier::evidence::android_key;
 use countersign_verifier::policy::{AndroidApp, AppPolicy, AppleApp, AppraisalPolicy};
 use countersign_verifier::revocation::RevocationList;
@@ -93,7 +93,8 @@ impl World {
         };
         let Ok(decoded) = DecodedEnrolment::decode(envelope) else { return false };
         let verified = AuthenticEnrolment::verify(decoded, None, &service, NOW)
-            .and_then(|authentic| authentic.verify_evidence(&service, NOW));
+            .and_then(|authentic| authentic.verify_evidence(&service, NOW))
+            .and_then(|offline| offline.complete(Err(DecodeFailure::NotAsked), NOW));
         let Ok(verified) = verified else { return false };
         matches!(verified.appraise(&self.policy, Signals::default(), NOW), Verdict::Admitted(_))
     }

@@ -164,7 +164,8 @@ fn our_verdict_on_every_android_case_is_the_one_stated() {
     assert_none(&disagreements("android-key", android_policy, |case, anchors| {
         let chain: Vec<_> = case["chain"].as_array().unwrap().iter().map(bytes).collect();
         let chain: Vec<_> = chain.iter().map(Vec::as_slice).collect();
-        let list = RevocationList::parse(case["status_list"].to_string().as_bytes()).unwrap();
+        let list =
+            RevocationList::parse(case["status_list"].to_string().as_bytes(), verify_at(case)).unwrap();
         android_key::verify(&chain, &bytes(&case["challenge"]), anchors, Some(&list), verify_at(case))
     }));
 }

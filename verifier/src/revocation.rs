@@ -217,10 +217,7 @@ mod tests {
     #[test]
     fn a_list_that_is_no_text_is_refused_even_where_nobody_looks() {
         let json = b"{\"entries\":{},\n\"comment\":\"\xff\"}";
-        assert_eq!(
-            RevocationList::parse(json, Timestamp::EPOCH),
-            Err(RevocationListError::Malformed { line: 2 })
-        );
+        assert_eq!(RevocationList::parse(json, AS_OF), Err(RevocationListError::Malformed { line: 2 }));
     }
 
     #[test]

@@ -227,7 +227,7 @@ fn extended_chains_are_refused_by_their_own_names() {
         (A::RemoteChipNotCa, "chain_not_authority"),
         (A::FactoryChipNotCa, "chain_not_authority"),
         (A::FactoryBatchNotCa, "chain_not_authority"),
-        (A::FactoryNotYetValid, "chain_not_yet_valid"),
+        (A::FactoryBatchNotYetValid, "chain_not_yet_valid"),
         (A::UnknownIntermediateExpired, "chain_expired"),
         (A::NullParametersAboveLeaf, "certificate_algorithm_parameters"),
         (A::DefaultsWrittenAboveLeaf, "chain_malformed_certificate"),

@@ -146,7 +146,7 @@ pub(super) fn cases() -> Vec<Case<Input>> {
     ));
     cases.push(case(
         "key-certifies-key",
-        Invalid("chain_not_authority"),
+        Invalid("evidence_misplaced_key_description"),
         "a further leaf, issued by a genuinely attested key that says that it is a CA",
         {
             let id = "key-certifies-key";

@@ -82,6 +82,14 @@ pub(super) fn explain(reason: &str) -> Explanation {
                 ": use the extension closest to the root"
             ),
         ),
+        "evidence_attest_key_chain" => (
+            "An attestation key that an app made vouches for less than the chip's own; the extension nearest to the root speaks of that key, not of the leaf's.",
+            "Android, Verify hardware-backed key pairs with key attestation: use the extension closest to the root",
+        ),
+        "evidence_misplaced_provisioning_info" => (
+            "It speaks of the key that signs leaves, directly above them; anywhere else the chain was extended below that key.",
+            "Android, Verify hardware-backed key pairs with key attestation: provisioning information extension",
+        ),
         "evidence_malformed_key_description" | "evidence_unordered_key_description" => (
             "Secure hardware writes DER of this schema and nothing else; bytes that can be read in two ways let two readers see two devices.",
             SCHEMA,
@@ -120,6 +128,13 @@ pub(super) fn explain(reason: &str) -> Explanation {
         }
         "certificate_algorithm_unsupported" => {
             ("A signature is worth what its algorithm and key are worth.", "RFC 5480; RFC 8017")
+        }
+        "certificate_algorithm_parameters" => (
+            "What a vendor's server signs has one encoding; only leaves that devices make are known for others.",
+            "RFC 5758 section 3.2; RFC 4055 section 5",
+        ),
+        "chain_ml_dsa_unsupported" => {
+            ("There is no root yet that signs with ML-DSA, and these signatures are none.", "RFC 9881")
         }
         "chain_expired" | "chain_not_yet_valid" => (
             "Outside its validity nobody answers for the certificate; short-lived keys are made short-lived on purpose.",

@@ -228,25 +228,21 @@ pub(super) const CASES: &[(&str, Expected, &str, Encode)] = &[
             description.encode()
         },
     ),
-    ("no-purpose", Contraindicated(&["key-purpose"]), "the key has no purpose", |mut description| {
-        description.hardware_enforced.set(tag::PURPOSE, asn1::set_of([]));
-        description.encode()
-    }),
+    (
+        "purposes-empty",
+        Contraindicated(&["key-purpose"]),
+        "the set of the key's purposes is empty",
+        |mut description| {
+            description.hardware_enforced.set(tag::PURPOSE, asn1::set_of([]));
+            description.encode()
+        },
+    ),
     (
         "no-digest",
         Contraindicated(&["key-digest"]),
         "the key may be used with no digest",
         |mut description| {
             description.hardware_enforced.remove(tag::DIGEST);
-            description.encode()
-        },
-    ),
-    (
-        "all-applications-in-software-list",
-        Contraindicated(&["application-bound"]),
-        "the software list says that the key belongs to all applications",
-        |mut description| {
-            description.software_enforced.set(tag::ALL_APPLICATIONS, asn1::null());
             description.encode()
         },
     ),

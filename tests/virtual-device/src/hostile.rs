@@ -4,6 +4,7 @@
 //! a wrong App ID is covered by the nonce, a forged KeyDescription by the signatures of the chain.
 
 mod android;
+mod android_names;
 mod assertion;
 mod iphone;
 mod play_integrity;

@@ -32,6 +32,10 @@ pub struct BootKeySection {
     #[serde(default)]
     #[schemars(length(max = 64), inner(length(min = 1, max = 64)))]
     pub models: Vec<String>,
+    /// Where the key is from, for people; a trust bundle keeps it.
+    #[serde(default)]
+    #[schemars(length(max = 1024))]
+    pub note: String,
 }
 
 /// Reads the list in `file`.

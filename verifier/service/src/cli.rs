@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 #[cfg(feature = "virtual-device")]
 use crate::commands::virtual_device;
 use crate::commands::{
-    appraise, development_keys, explain, inspect, instances, keys, policy, serve, settings, subjects,
+    appraise, development_keys, explain, inspect, instances, keys, policy, serve, settings, subjects, trust,
 };
 
 /// Proves with each request that an API call comes from the genuine app on a genuine phone.
@@ -51,6 +51,9 @@ pub enum Command {
     /// Rotate the service's keys, make new ones where they are lost, or give administrators theirs.
     #[command(subcommand)]
     Keys(keys::Command),
+    /// Look at what evidence is judged by, and make and verify trust bundles.
+    #[command(subcommand)]
+    Trust(trust::Command),
     /// Play a phone against a running service, to try a request with curl. Not in release builds.
     #[cfg(feature = "virtual-device")]
     #[command(subcommand)]
@@ -114,6 +117,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Appraise(arguments) => appraise::run(&arguments),
         Command::Keys(command) => keys::run(&command),
+        Command::Trust(command) => trust::run(&command),
         #[cfg(feature = "virtual-device")]
         Command::VirtualDevice(command) => virtual_device::run(&command),
         Command::Inspect(arguments) => inspect::run(&arguments),

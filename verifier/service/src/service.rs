@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use countersign_edge::{EdgeRuntime, SetupError};
 use countersign_verifier::revocation::RevocationList;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Mutex, Notify, watch};
 use tokio::task::JoinHandle;
 
 use crate::administration::KeyFailures;
@@ -135,6 +135,7 @@ impl Service {
         }
         let store = Store::open(&settings.store.path).await?;
         store.raise_ban_sequence(clock.now()).await?;
+        trust::remember(&trust, &settings, &store).await?;
         let had_keys = store.had_keys().await?;
         let keys = ServiceKeys::open(&settings.keys.directory, had_keys, clock.now())?;
         if !had_keys {
@@ -209,14 +210,14 @@ impl Service {
 
 impl Service {
     /// Puts another set of policy, roots and status list in force, and has all instances appraised under it.
-    pub fn replace_trust(&self, trust: Trust) {
-        let _alone = self.changing_trust.lock().unwrap_or_else(PoisonError::into_inner);
+    pub async fn replace_trust(&self, trust: Trust) {
+        let _alone = self.changing_trust.lock().await;
         self.put_in_force(trust);
     }
 
     /// Puts a newer status list in force, beside the policy and roots that are.
-    pub(crate) fn adopt_status_list(&self, list: RevocationList) {
-        let _alone = self.changing_trust.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) async fn adopt_status_list(&self, list: RevocationList) {
+        let _alone = self.changing_trust.lock().await;
         let trust = self.trust.load();
         let list = trust::newest(trust.revocation.clone(), list);
         self.put_in_force(trust.with_revocation(list));
@@ -237,10 +238,11 @@ impl Service {
     ///
     /// # Errors
     /// The first file that cannot be used, as a sentence that says what to do.
-    pub fn reload_trust(&self) -> Result<(), TrustError> {
+    pub async fn reload_trust(&self) -> Result<(), TrustError> {
         // Also while reading, so that a status list that is fetched meanwhile is not overwritten by an older one.
-        let _alone = self.changing_trust.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = self.changing_trust.lock().await;
         let trust = Trust::load(&self.settings, self.clock.now())?;
+        trust::remember(&trust, &self.settings, &self.store).await?;
         tracing::info!(policy = trust.policy.id(), "policy, roots and status list read again");
         self.put_in_force(trust);
         Ok(())
@@ -331,7 +333,7 @@ async fn reload(service: Arc<Service>, mut files: FileState, mut stopped: watch:
             continue;
         }
         files = current;
-        if let Err(error) = service.reload_trust() {
+        if let Err(error) = service.reload_trust().await {
             tracing::error!(%error, "the changed files cannot be used; the old ones stay in force");
         }
     }

@@ -108,7 +108,7 @@ fn a_policy_with_problems_is_not_tried() {
     let output = served.try_out(&policy("test/2", "[app.constraints]\nboot-state = 'warn'\n"), &[]);
     assert_eq!(output.status.code(), Some(1));
     let named = String::from_utf8(output.stderr).unwrap();
-    assert!(named.contains("new.toml:9: ") && output.stdout.is_empty(), "{named}");
+    assert!(named.contains("new.toml:10: ") && output.stdout.is_empty(), "{named}");
     let never = served.try_out(&policy("test/2", ""), &["--since", "yesterday"]);
     assert_eq!(never.status.code(), Some(3));
 }

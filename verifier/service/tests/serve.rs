@@ -66,12 +66,13 @@ impl Desk {
             public = public.or_else(|| address("public"));
             admin = admin.or_else(|| address("admin"));
         }
-        Served { child, public: public.unwrap(), admin: admin.unwrap() }
+        Served { child, lines, public: public.unwrap(), admin: admin.unwrap() }
     }
 }
 
 struct Served {
     child: Child,
+    lines: std::io::Lines<BufReader<std::process::ChildStderr>>,
     public: SocketAddr,
     admin: SocketAddr,
 }
@@ -109,6 +110,21 @@ fn one_line_of_settings_is_enough_and_it_ends_in_order() {
     assert!(get(served.admin, "/metrics").contains("route=\"/.well-known/jwks.json\",status=\"200\"} 1"));
     served.signal("TERM");
     assert_eq!(served.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_changed_policy_is_taken_up_by_sighup_and_a_broken_one_is_not() {
+    let desk = Desk::with_free_ports();
+    let mut served = desk.serve();
+    for (policy, line) in [
+        ("id = 'test/2'", "policy, roots and status list read again"),
+        ("id = 2", "the old ones stay in force"),
+    ] {
+        fs::write(desk.path("policy.toml"), policy).unwrap();
+        served.signal("HUP");
+        assert!(served.lines.by_ref().any(|said| said.unwrap().contains(line)), "{line}");
+    }
+    assert!(get(served.admin, "/healthz").starts_with("HTTP/1.1 200"));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use const_oid::{
     ObjectIdentifier,
-    db::rfc4519::{C, COMMON_NAME, ORGANIZATION_NAME, ORGANIZATIONAL_UNIT_NAME, TITLE},
+    db::rfc4519::{C, COMMON_NAME, ORGANIZATION_NAME, ORGANIZATIONAL_UNIT_NAME},
 };
 use p256::ecdsa::SigningKey;
 
@@ -10,12 +10,9 @@ use countersign_core::time::Timestamp;
 
 use crate::{
     android::VirtualAndroid,
-    android_quirk::START_OF_2016,
     asn1,
     certificate::{DAY, Extension, IssuerKey, Link, ML_DSA_65, SignatureHash, name, p256_public_key_info},
-    google_authority::{
-        AttestingChip, GoogleAuthority, KEY_DESCRIPTION, Provisioning, factory_name, google_name,
-    },
+    google_authority::{GoogleAuthority, KEY_DESCRIPTION, Provisioning, google_name},
     hostile::{attacks, iphone::flip_last_bit},
     key_description::{ApplicationId, BootState, KeyDescription, RootOfTrust, SecurityLevel, tag},
     seed::Seed,
@@ -106,7 +103,7 @@ attacks! {
         RemoteChipNotCa Unverifiable "a remotely provisioned chip's certificate of 2016 says that it is no CA",
         FactoryChipNotCa Unverifiable "a factory chip's certificate of this decade says that it is no CA",
         FactoryBatchNotCa Unverifiable "a factory batch's certificate of 2016 says that it is no CA",
-        FactoryNotYetValid Unverifiable "a factory chip's certificate is not valid yet",
+        FactoryBatchNotYetValid Unverifiable "a factory batch's certificate is not valid yet",
         UnknownIntermediateExpired Unverifiable "a chain of unknown provisioning has expired",
         NullParametersAboveLeaf Unverifiable "a signature above the leaf has parameters of NULL with ECDSA",
         DefaultsWrittenAboveLeaf Unverifiable "extensions above the leaf say that they are not critical",
@@ -351,7 +348,8 @@ impl AndroidForgery<'_> {
                 (links[1].certificate.not_before, links[1].certificate.not_after) =
                     (now.minus(20 * DAY), now.minus(6 * DAY));
             }
-            A::NotYetValid | A::FactoryNotYetValid => links[1].certificate.not_before = now.plus(DAY),
+            A::NotYetValid => links[1].certificate.not_before = now.plus(DAY),
+            A::FactoryBatchNotYetValid => links[2].certificate.not_before = now.plus(DAY),
             A::PaddedSerial => links[1].certificate.serial.insert(0, 0),
             A::SwappedIntermediates | A::SwappedIntermediateSameName => {
                 let mut chip = phone.chip();
@@ -370,55 +368,6 @@ impl AndroidForgery<'_> {
         if unknown.contains(&self.attack) {
             links[3].certificate.subject = google_name("Droid CA9");
             links[2].certificate.issuer = google_name("Droid CA9");
-        }
-    }
-
-    fn names_and_encoding(&self, links: &mut [Link]) {
-        use AndroidAttack as A;
-        let chip = self.phone.chip();
-        match self.attack {
-            A::ProvisioningInfoInLeaf => links[0].certificate.extensions.push(chip.provisioning_info()),
-            A::ProvisioningInfoAboveChip => links[2].certificate.extensions.push(chip.provisioning_info()),
-            A::MlDsaSignedLeaf => links[0].hash = SignatureHash::MlDsaInName,
-            A::MlDsaSignedIntermediate => links[1].hash = SignatureHash::MlDsaInName,
-            A::LeafIsAuthority => {
-                links[0].certificate.extensions.push(Extension::basic_constraints(true, None));
-            }
-            A::RemoteChipNotCa => {
-                links[1].certificate.set_ca(false);
-                links[1].certificate.not_before = START_OF_2016;
-            }
-            A::FactoryChipNotCa => links[1].certificate.set_ca(false),
-            A::FactoryBatchNotCa => {
-                links[2].certificate.set_ca(false);
-                links[2].certificate.not_before = START_OF_2016;
-            }
-            A::NullParametersAboveLeaf => links[1].hash = SignatureHash::Sha256WithNull,
-            A::DefaultsWrittenAboveLeaf => links[1].certificate.writes_defaults = true,
-            A::IssuerInOtherStringType => links[0].certificate.issuer = name_of_chip(&chip, asn1::utf8),
-            A::IssuerInOtherCase => {
-                let upper_case = |text: &str| asn1::printable(&text.to_uppercase());
-                links[0].certificate.issuer = name_of_chip(&chip, upper_case);
-            }
-            A::IssuerLacksAttribute => {
-                links[0].certificate.issuer = name(&[(COMMON_NAME, asn1::printable(&chip.number_text()))]);
-            }
-            A::StrongBoxBatchTee => {
-                let title = factory_name(SecurityLevel::StrongBox.title(), &chip.number_text());
-                links[0].certificate.issuer = title.clone();
-                links[1].certificate.subject = title;
-            }
-            A::StrongBoxTitleRemote | A::StrongBoxSecondOrganization => {
-                let second = if self.attack == A::StrongBoxTitleRemote { TITLE } else { ORGANIZATION_NAME };
-                let both = name(&[
-                    (COMMON_NAME, asn1::printable(&chip.number_text())),
-                    (ORGANIZATION_NAME, asn1::printable("TEE")),
-                    (second, asn1::printable("StrongBox")),
-                ]);
-                links[0].certificate.issuer = both.clone();
-                links[1].certificate.subject = both;
-            }
-            _ => {}
         }
     }
 
@@ -489,18 +438,10 @@ impl AndroidAttack {
             Self::StrongBoxBatchTee
             | Self::FactoryChipNotCa
             | Self::FactoryBatchNotCa
-            | Self::FactoryNotYetValid => Some(Provisioning::Factory),
+            | Self::FactoryBatchNotYetValid => Some(Provisioning::Factory),
             _ => None,
         }
     }
-}
-
-/// The subject of a remotely provisioned chip, its values written in another way.
-fn name_of_chip(chip: &AttestingChip, write: impl Fn(&str) -> Vec<u8>) -> Vec<u8> {
-    name(&[
-        (COMMON_NAME, write(&chip.number_text())),
-        (ORGANIZATION_NAME, write(chip.security_level.title())),
-    ])
 }
 
 /// The subject of Google's root of 2025.

@@ -10,5 +10,6 @@ pub mod policy;
 pub mod serve;
 pub mod settings;
 pub mod subjects;
+pub mod trust;
 #[cfg(feature = "virtual-device")]
 pub mod virtual_device;

@@ -18,7 +18,7 @@ pub struct Arguments {
     pub log: LogFormat,
 }
 
-/// Runs the service until the process is told to end (SIGTERM or SIGINT).
+/// Runs the service until the process is told to end (SIGTERM or SIGINT). SIGHUP reads policy and trust data again.
 pub fn run(arguments: &Arguments) -> Exit {
     let settings = match Settings::load(&arguments.settings.path) {
         Ok(settings) => settings,
@@ -40,8 +40,8 @@ pub fn run(arguments: &Arguments) -> Exit {
 
 async fn serve(settings: Settings) -> Exit {
     // Before anything is opened, so that no signal in between is lost.
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hang_up)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()))
     else {
         complain("the system refuses to tell this process of signals, so it could not end in order");
         return Exit::Failure;
@@ -53,9 +53,16 @@ async fn serve(settings: Settings) -> Exit {
             return Exit::Failure;
         }
     };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hang_up.recv() => {
+                if let Err(error) = running.service().reload_trust().await {
+                    tracing::error!(%error, "the changed files cannot be used; the old ones stay in force");
+                }
+            }
+        }
     }
     tracing::info!("ending; requests that are under way have ten seconds");
     running.shut_down().await;

@@ -150,6 +150,10 @@ impl AndroidSection {
     }
 
     pub(super) fn check(&self, pointer: &str, problems: &mut Problems) {
+        if self.maximum_revocation_age.is_some_and(|age| age.as_seconds() < 3600) {
+            let message = "no status list could be that fresh; write at least 1h, such as \"3d\"";
+            problems.at(&format!("{pointer}/maximum_revocation_age"), message);
+        }
         if self.minimum_os_version.as_ref().is_some_and(|version| version.to_android().is_none()) {
             let message = "Android has no such version; write one such as \"14\" or \"8.1\"";
             problems.at(&format!("{pointer}/minimum_os_version"), message);

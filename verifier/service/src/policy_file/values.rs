@@ -62,6 +62,13 @@ impl From<Version> for String {
     }
 }
 
+impl Sha256Hex {
+    /// The bytes.
+    pub(crate) const fn bytes(self) -> [u8; 32] {
+        self.0
+    }
+}
+
 impl TryFrom<String> for Sha256Hex {
     type Error = InvalidText;
 

@@ -269,7 +269,7 @@ async fn an_old_status_list_withdraws_nobody_and_lets_nobody_through() {
     assert!(renew(&world, &mut apple, other).await.is_ok(), "no list speaks of iPhones");
     let mut fresh = trust();
     fresh.revocation = fresh.revocation.map(|list| list.confirmed(world.now()));
-    world.service().replace_trust(fresh);
+    world.service().replace_trust(fresh).await;
     renew(&world, &mut phone, instance).await.unwrap();
 }
 

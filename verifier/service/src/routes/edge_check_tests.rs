@@ -1,10 +1,12 @@
 //! Forward authentication over HTTP, as a gateway meets it.
 
 use countersign_verifier::check::identity::IDENTITY_FIELDS;
+use countersign_verifier::policy::AppraisalPolicy;
 use countersign_virtual_device::{HeaderFields, ProofRequest, Session};
 use reqwest::{Client, Method, RequestBuilder, Response};
 
-use crate::virtual_world::{RESOURCE, World, access_token, iphone};
+use crate::trust::Trust;
+use crate::virtual_world::{RESOURCE, World, access_token, iphone, trust};
 
 const TARGET: &str = "/v1/pay?amount=1";
 
@@ -74,6 +76,21 @@ async fn nginx_gets_every_identity_field_of_a_permitted_request() {
     }
     assert_eq!(field("cache-control"), "no-store");
     assert!(!response.headers().values().any(|value| value == session.result.as_str()));
+}
+
+#[tokio::test]
+async fn a_withdrawn_instance_is_refused_at_once_and_passes_again_when_the_policy_is_taken_back() {
+    let (world, session, first) = world_and_call("nginx", "").await;
+    let again = |number| call(&world, &session, first.token.clone(), "DPoP", number);
+    assert_eq!(ask_as_nginx(&world, &first).await.status(), 200);
+    let danger = trust().policy.danger().clone();
+    let nothing = Trust::new(AppraisalPolicy::new("test/2").with_danger(danger)).unwrap();
+    world.service().replace_trust(nothing).await;
+    world.service().reappraise_all().await.unwrap();
+    assert!(ask_as_nginx(&world, &again(2)).await.status().is_client_error());
+    world.service().replace_trust(trust()).await;
+    world.service().reappraise_all().await.unwrap();
+    assert_eq!(ask_as_nginx(&world, &again(3)).await.status(), 200);
 }
 
 #[tokio::test]

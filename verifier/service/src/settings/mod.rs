@@ -139,6 +139,10 @@ pub struct TrustSettings {
     /// Where the service fetches that list itself, as often as its publisher says; Google's is
     /// `https://android.googleapis.com/attestation/status`. With a file too, the newer one counts.
     pub revocation_url: Option<WebUrl>,
+    /// A trust bundle: roots, status list and boot keys in one signed file (docs/trust-bundle.md).
+    pub bundle: Option<PathBuf>,
+    /// The public key that signs it, as `countersign trust key new` prints it.
+    pub bundle_key: Option<String>,
     /// The list of verified boot keys of systems that policies may accept. Default: none is known.
     pub boot_keys: Option<PathBuf>,
     /// Above how many withdrawals by one change the operator is warned.
@@ -227,6 +231,7 @@ impl Settings {
         for path in paths
             .into_iter()
             .chain(self.trust.revocation.as_mut())
+            .chain(self.trust.bundle.as_mut())
             .chain(self.trust.boot_keys.as_mut())
             .chain(tls)
             .chain(app_attest)
@@ -252,6 +257,7 @@ impl Document for Settings {
         if let Some(list) = &self.trust.revocation {
             existing_file(list, "/trust/revocation", problems);
         }
+        self.trust.check(problems);
         if let Some(url) = &self.trust.revocation_url {
             private_url(url, "/trust/revocation_url", problems);
         }
@@ -267,6 +273,27 @@ impl Document for Settings {
                 "/listen/edge",
                 "an edge needs something to decide for; add a [[resource]], or remove this line",
             );
+        }
+    }
+}
+
+impl TrustSettings {
+    fn check(&self, problems: &mut Problems) {
+        if let Some(bundle) = &self.bundle {
+            existing_file(bundle, "/trust/bundle", problems);
+        }
+        match (&self.bundle, &self.bundle_key) {
+            (Some(_), None) => {
+                let message = "who may sign it? Add `bundle_key`, which `countersign trust key new` prints";
+                problems.at("/trust/bundle", message);
+            }
+            (None, Some(_)) => {
+                problems.at("/trust/bundle_key", "there is no `bundle` that it could have signed")
+            }
+            (_, Some(key)) if crate::trust::bundle_key(key).is_none() => {
+                problems.at("/trust/bundle_key", "this is no Ed25519 public key: 43 characters of base64url");
+            }
+            _ => {}
         }
     }
 }

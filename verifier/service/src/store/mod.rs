@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use countersign_core::time::Timestamp;
+use countersign_verifier::trust_bundle::SeenBundle;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
@@ -163,6 +164,33 @@ impl Store {
     pub async fn close(&self) {
         self.reader.close().await;
         self.writer.close().await;
+    }
+
+    /// The trust bundle that was taken last.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn seen_bundle(&self) -> Result<Option<SeenBundle>, StoreError> {
+        let text =
+            sqlx::query_scalar::<_, String>("SELECT value FROM service_fact WHERE name = 'trust_bundle'")
+                .fetch_optional(&self.reader)
+                .await
+                .map_err(|error| self.failed(&error))?;
+        let read = |text: String| {
+            let (version, digest) = text.split_once(' ')?;
+            let digest = countersign_core::encoding::from_base64url_array(digest).ok()?;
+            Some(SeenBundle { version: version.parse().ok()?, digest })
+        };
+        text.map(|text| read(text).ok_or_else(|| self.damaged())).transpose()
+    }
+
+    /// Remembers the trust bundle that is taken now.
+    ///
+    /// # Errors
+    /// The database cannot be written.
+    pub async fn remember_bundle(&self, seen: &SeenBundle) -> Result<(), StoreError> {
+        let digest = countersign_core::encoding::base64url(&seen.digest);
+        self.remember_fact("trust_bundle", &format!("{} {digest}", seen.version)).await
     }
 
     async fn remember_fact(&self, name: &str, value: &str) -> Result<(), StoreError> {

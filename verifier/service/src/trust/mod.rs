@@ -1,5 +1,8 @@
 //! What evidence is judged by: the policy, the platforms' roots and the revocation list, as one consistent set.
 
+mod bundle;
+#[cfg(test)]
+mod bundle_tests;
 mod generation;
 pub(crate) mod status_list;
 #[cfg(test)]
@@ -16,11 +19,14 @@ use countersign_core::time::Timestamp;
 use countersign_verifier::anchors::{AnchorError, TrustAnchors};
 use countersign_verifier::policy::{AppPolicy, AppraisalPolicy};
 use countersign_verifier::revocation::{RevocationList, RevocationListError};
+use countersign_verifier::trust_bundle::{BundleError, TrustBundle};
 
+pub(crate) use bundle::{bundle_key, remember};
 pub use generation::Generation;
 
 use crate::document::Problems;
 use crate::settings::Settings;
+use crate::store::StoreError;
 use status_list::KeptList;
 
 /// Largest revocation list, in bytes; Google's has a few hundred KiB.
@@ -38,6 +44,7 @@ pub struct Trust {
     pub anchors: TrustAnchors,
     /// The status list of Android attestation certificates, if the settings name one.
     pub revocation: Option<RevocationList>,
+    bundle: Option<TrustBundle>,
     generation: OnceLock<Generation>,
 }
 
@@ -55,6 +62,10 @@ pub enum TrustError {
     FromTheFuture(PathBuf),
     /// The revocation list is not one.
     Revocation(PathBuf, RevocationListError),
+    /// The trust bundle.
+    Bundle(PathBuf, BundleError),
+    /// Which bundle was taken before cannot be read or remembered.
+    Store(StoreError),
 }
 
 impl Trust {
@@ -64,7 +75,7 @@ impl Trust {
     /// A root in the policy's `danger` section cannot be used.
     pub fn new(policy: AppraisalPolicy) -> Result<Self, AnchorError> {
         let anchors = policy.danger().trust_anchors()?;
-        Ok(Self { policy, anchors, revocation: None, generation: OnceLock::new() })
+        Ok(Self { policy, anchors, revocation: None, bundle: None, generation: OnceLock::new() })
     }
 
     /// Reads the files that the settings name.
@@ -77,13 +88,39 @@ impl Trust {
             policy = policy.with_boot_keys(crate::boot_keys_file::load(path).map_err(TrustError::Policy)?);
         }
         let mut trust = Self::new(policy).map_err(TrustError::Anchors)?;
+        if let Some(bundle) = bundle::read(settings, now)? {
+            trust = trust.with_bundle(bundle).map_err(TrustError::Anchors)?;
+        }
         if let Some(path) = &settings.trust.revocation {
-            trust.revocation = Some(revocation_list(path, now)?);
+            trust.revocation = Some(newest(trust.revocation, revocation_list(path, now)?));
         }
         if let Some(kept) = KeptList::read(settings).and_then(|kept| kept.parse(now)) {
             trust.revocation = Some(newest(trust.revocation, kept));
         }
         Ok(trust)
+    }
+
+    /// The same policy with the roots, status list and boot keys of a trust bundle.
+    ///
+    /// # Errors
+    /// A root in the policy's `danger` section cannot be used.
+    pub fn with_bundle(self, bundle: TrustBundle) -> Result<Self, AnchorError> {
+        let anchors = self.policy.danger().trust_anchors_beside(bundle.anchors())?;
+        let revocation = match bundle.revocation() {
+            Some(list) => Some(newest(self.revocation, list.clone())),
+            None => self.revocation,
+        };
+        // A bundle without boot keys says nothing of them.
+        let policy = match bundle.boot_keys().entries() {
+            [] => self.policy,
+            _ => self.policy.with_boot_keys(bundle.boot_keys().clone()),
+        };
+        Ok(Self { policy, anchors, revocation, bundle: Some(bundle), generation: OnceLock::new() })
+    }
+
+    /// The trust bundle, if the settings name one.
+    pub const fn bundle(&self) -> Option<&TrustBundle> {
+        self.bundle.as_ref()
     }
 
     /// The same set with another status list.
@@ -92,6 +129,7 @@ impl Trust {
             policy: self.policy.clone(),
             anchors: self.anchors.clone(),
             revocation: Some(list),
+            bundle: self.bundle.clone(),
             generation: OnceLock::new(),
         }
     }
@@ -130,7 +168,7 @@ impl FileState {
         };
         let trust = &settings.trust;
         let files = std::iter::once(&settings.policy).chain(&trust.revocation).chain(&trust.boot_keys);
-        Self(files.map(state).collect())
+        Self(files.chain(&trust.bundle).map(state).collect())
     }
 }
 
@@ -161,7 +199,7 @@ impl fmt::Display for TrustError {
                 error.reason()
             ),
             Self::Unreadable(path, kind) => {
-                write!(f, "the revocation list {} cannot be read: {kind}", path.display())
+                write!(f, "{} cannot be read: {kind}", path.display())
             }
             Self::FromTheFuture(path) => write!(
                 f,
@@ -169,6 +207,10 @@ impl fmt::Display for TrustError {
                  the date of the file right",
                 path.display()
             ),
+            Self::Bundle(path, error) => {
+                write!(f, "the trust bundle {} is not taken: {error}", path.display())
+            }
+            Self::Store(error) => error.fmt(f),
             Self::Revocation(path, error) => write!(
                 f,
                 "{} is not Android's attestation status list ({}); fetch it again",

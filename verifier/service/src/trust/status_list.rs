@@ -217,7 +217,7 @@ impl Service {
         keys::write_private(&feed.kept, &text).map_err(|_| RefreshError::NotKept)?;
         let list = fetched.parse(now).ok_or(RefreshError::NotKept)?;
         let entries = list.len();
-        self.adopt_status_list(list);
+        self.adopt_status_list(list).await;
         let same = kept.is_some_and(|kept| kept.list == fetched.list);
         Ok(if same { Refreshed::Confirmed } else { Refreshed::Replaced(entries) })
     }

@@ -219,7 +219,7 @@ async fn an_older_list_from_elsewhere_does_not_replace_a_newer_one() {
     let (world, _, feed) = world_and_publisher().await;
     world.wait(100);
     world.service().refresh_status_list(&feed).await.unwrap();
-    world.service().adopt_status_list(trust().revocation.unwrap());
+    world.service().adopt_status_list(trust().revocation.unwrap()).await;
     assert_eq!(in_force(&world), (10, 100));
 }
 

@@ -2,6 +2,7 @@
 
 mod danger;
 mod description;
+mod minimums;
 mod mistakes;
 mod printed;
 

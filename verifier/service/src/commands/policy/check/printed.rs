@@ -1,7 +1,8 @@
 //! The description of a policy on a terminal.
 
 use super::super::layout::{WIDTH, counted, framed, rule, wrapped};
-use super::description::{AppDescription, CohortDescription, Description, Difference, Minimum, span};
+use super::description::{AppDescription, CohortDescription, Description, Difference};
+use super::minimums::{Minimum, span};
 use crate::commands::inspect::printable;
 
 pub(super) fn text(description: &Description) -> String {

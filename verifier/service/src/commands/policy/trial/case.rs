@@ -20,6 +20,15 @@ pub(super) struct Case {
     pub(super) circumstances: RecordedCircumstances,
     /// SHA-256 thumbprint of the instance key; unknown for enrolments that were refused.
     pub(super) cohort_key: Option<[u8; 32]>,
+    pub(super) signals: KnownBeside,
+}
+
+/// What the registry knows of an instance beside its evidence; nothing of a refusal.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct KnownBeside {
+    /// How many instances have their latest evidence from the same attestation key.
+    pub(super) instances_of_certificate: Option<u32>,
+    /// Apple's risk metric.
     pub(super) risk_metric: Option<u64>,
 }
 
@@ -84,8 +93,11 @@ impl<'a> Cases<'a> {
             }
             let id = record.registered.id;
             let evidence = self.store.evidence_of(&id).await?;
-            let risk_metric = self.store.risk_metric(&id).await?;
-            batch.put(of_instance(&record, evidence, risk_metric));
+            let signals = KnownBeside {
+                instances_of_certificate: self.store.instances_sharing_the_key_of(&id).await?,
+                risk_metric: self.store.risk_metric(&id).await?,
+            };
+            batch.put(of_instance(&record, evidence, signals));
         }
         Ok(batch)
     }
@@ -121,7 +133,7 @@ impl Batch {
 fn of_instance(
     record: &InstanceRecord,
     evidence: Vec<StoredEvidence>,
-    risk_metric: Option<u64>,
+    signals: KnownBeside,
 ) -> Result<Case, &'static str> {
     let mut pieces = Vec::with_capacity(evidence.len());
     for stored in &evidence {
@@ -143,7 +155,7 @@ fn of_instance(
         client_id: record.registered.client_id.clone(),
         circumstances,
         cohort_key: Some(*record.registered.instance_key.thumbprint().as_bytes()),
-        risk_metric,
+        signals,
         pieces,
     })
 }
@@ -163,6 +175,6 @@ fn of_refusal(
         pieces: refused.recorded,
         circumstances: refused.circumstances,
         cohort_key: instance.map(|record| *record.registered.instance_key.thumbprint().as_bytes()),
-        risk_metric: None,
+        signals: KnownBeside::default(),
     })
 }

@@ -111,7 +111,8 @@ impl Judge {
             environment: case.circumstances.environment(),
             app_version: &case.circumstances.app_version,
             history: case.circumstances.history.as_ref(),
-            risk_metric: case.risk_metric,
+            instances_of_certificate: case.signals.instances_of_certificate,
+            risk_metric: case.signals.risk_metric,
             cohort_key: case.cohort_key,
             ..Circumstances::default()
         };
