@@ -187,7 +187,7 @@ fn android(name: &'static str) -> Subject {
     });
     let chain: Vec<Vec<u8>> = case["chain"].as_array().unwrap().iter().map(bytes).collect();
     let parsed: Vec<_> = chain.iter().map(|der| Certificate::from_der(der).unwrap()).collect();
-    let list = RevocationList::parse(case["status_list"].to_string().as_bytes(), NOW).unwrap();
+    let list = RevocationList::parse(case["status_list"].to_string().as_bytes(), verify_at(&case)).unwrap();
     let (challenge, now) = (bytes(&case["challenge"]), verify_at(&case));
     Subject {
         name,

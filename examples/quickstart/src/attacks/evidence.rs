@@ -14,7 +14,11 @@ const ANDROID: [(&str, AndroidAttack, &str); 9] = [
     ("Android: a system that its owner signed", AndroidAttack::SelfSignedBoot, "boot-state"),
     ("Android: software key store", AndroidAttack::SoftwareLevel, "security-level"),
     ("Android: a key that was imported", AndroidAttack::ImportedKey, "key-origin"),
-    ("Android: chain extended with an attested key", AndroidAttack::ExtendedChain, "chain_not_authority"),
+    (
+        "Android: chain extended with an attested key",
+        AndroidAttack::ExtendedChain,
+        "evidence_misplaced_key_description",
+    ),
     ("Android: root with Google's name and another key", AndroidAttack::FakeGoogleRoot, "chain_unknown_root"),
     (
         "Android: attestation made for another challenge",
