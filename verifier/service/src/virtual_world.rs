@@ -105,6 +105,11 @@ impl World {
         Timestamp::from_unix_seconds(self.clock.load(Ordering::Relaxed))
     }
 
+    /// Puts the service's clock to another time, as somebody who sets it right.
+    pub(crate) fn set_clock(&self, time: Timestamp) {
+        self.clock.store(time.as_unix_seconds(), Ordering::Relaxed);
+    }
+
     pub(crate) fn wait(&self, seconds: u64) {
         self.clock.fetch_add(seconds, Ordering::Relaxed);
     }

@@ -206,8 +206,9 @@ impl Service {
     /// Fetches the status list once, keeps it and puts it in force.
     pub(crate) async fn refresh_status_list(&self, feed: &StatusListFeed) -> Result<Refreshed, RefreshError> {
         let now = self.clock.now();
-        let kept = KeptList::read(&self.settings);
-        let known = kept.as_ref().and_then(|kept| kept.parse(now)).map(|list| list.len());
+        // One that is of no use, as a clock that was wrong leaves it, is not to be confirmed either.
+        let kept = KeptList::read(&self.settings).and_then(|kept| Some((kept.parse(now)?.len(), kept)));
+        let (known, kept) = kept.unzip();
         let in_force = self.trust.load().revocation.as_ref().map(RevocationList::len);
         let fetched = feed.fetch(kept.as_ref(), known.or(in_force).unwrap_or(0), now).await;
         let fetched = fetched.inspect(|_| self.metrics.status_list_refresh("ok")).inspect_err(|error| {
@@ -252,7 +253,7 @@ pub(crate) async fn keep_fresh(
 
 /// Seconds until the kept list is to be fetched again: at once where it is of no use, and never later than the longest
 /// time between two fetches, though a clock that was wrong has written it.
-fn until_due(service: &Service) -> u64 {
+pub(super) fn until_due(service: &Service) -> u64 {
     let now = service.clock.now();
     let usable = KeptList::read(&service.settings).filter(|kept| kept.parse(now).is_some());
     usable.map_or(0, |kept| kept.refresh_at.saturating_sub(now.as_unix_seconds())).min(REFRESH.1)

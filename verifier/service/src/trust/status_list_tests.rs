@@ -247,6 +247,20 @@ async fn a_kept_list_that_is_dated_in_the_future_is_not_taken() {
 }
 
 #[tokio::test]
+async fn after_a_clock_that_ran_ahead_the_list_is_fetched_anew_and_at_once() {
+    let (world, publisher, feed) = world_and_publisher().await;
+    let now = world.now();
+    world.wait(86_400);
+    world.service().refresh_status_list(&feed).await.unwrap();
+    assert_eq!(super::status_list::until_due(world.service()), 3600);
+    world.set_clock(now);
+    assert_eq!(super::status_list::until_due(world.service()), 0);
+    world.service().refresh_status_list(&feed).await.unwrap();
+    assert_eq!(publisher.last_asked("if-none-match"), None, "what is not used is not asked to be confirmed");
+    assert_eq!(kept(&world).parse(now).unwrap().len(), 10);
+}
+
+#[tokio::test]
 async fn a_list_in_a_file_is_as_old_as_the_file() {
     let world = World::with("[trust]\nrevocation = 'status.json'\n", |directory| {
         std::fs::write(directory.join("status.json"), list(3)).unwrap();
