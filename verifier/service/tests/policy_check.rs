@@ -190,6 +190,13 @@ fn likely_mistakes_are_named() {
         assert!(named.contains(sentence), "{more}: {named}");
     }
     assert!(mistakes(&shop("")).contains("`revocation-checked` is not required"));
+    let verdict = "play-device-integrity = 'require'\n";
+    let required = format!("{}{verdict}", shop("[app.constraints]\nrevocation-checked = 'require'\n"));
+    assert!(
+        mistakes(&required)
+            .contains("`play-device-integrity` is required, but a device that sends no verdict")
+    );
+    assert_eq!(mistakes(&format!("{required}play-integrity-present = 'require'\n")), "");
     let twice = clean.replace(&format!("['{SIGNER}']"), &format!("['{SIGNER}', '{SIGNER}']"));
     assert!(mistakes(&twice).contains("A signing digest of com.example.shop stands twice"));
 }

@@ -191,7 +191,7 @@ impl Constraint {
     }
 
     /// Whether it is about a verdict of Google Play.
-    pub(super) const fn is_of_play_integrity(self) -> bool {
+    pub const fn is_of_play_integrity(self) -> bool {
         matches!(
             self,
             Self::PlayAppIdentity

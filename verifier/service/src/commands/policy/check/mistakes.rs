@@ -35,6 +35,7 @@ pub(super) fn likely_mistakes(policy: &AppraisalPolicy, only: Option<&str>, now:
         revocation(policy, app, &mut sentences);
         old_minimum(policy, app, now, &mut sentences);
         idle_requests(policy, app, &mut sentences);
+        droppable_verdict(policy, app, &mut sentences);
         identities(policy, app, &mut sentences);
         cohorts(policy, app, &mut sentences);
         let own = |sentence| Mistake { client_id: Some(app.client_id.clone()), sentence };
@@ -105,6 +106,21 @@ fn idle_requests(policy: &AppraisalPolicy, app: &AppPolicy, sentences: &mut Vec<
     for label in idle {
         sentences.push(format!(
             "Something is asked for that `{label}` looks at, but `{label}` is ignored. Enforce it, or ask for nothing."
+        ));
+    }
+}
+
+/// What is required of Google Play's verdict, while a device may leave the verdict out.
+fn droppable_verdict(policy: &AppraisalPolicy, app: &AppPolicy, sentences: &mut Vec<String>) {
+    let required = |one: Constraint| policy.enforcement(app, one, Platform::Android) == Enforcement::Require;
+    if app.android.is_empty() || required(Constraint::PlayIntegrityPresent) {
+        return;
+    }
+    let mut verdicts = Constraint::ALL.iter().filter(|one| one.is_negotiable() && one.is_of_play_integrity());
+    if let Some(constraint) = verdicts.find(|one| required(**one)) {
+        sentences.push(format!(
+            "`{}` is required, but a device that sends no verdict passes without: require `play-integrity-present` too.",
+            constraint.label()
         ));
     }
 }
