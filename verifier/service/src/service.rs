@@ -20,7 +20,7 @@ use crate::keys::{KeysError, ServiceKeys};
 use crate::play_integrity::{PlayIntegrity, PlayIntegrityProblem};
 use crate::reappraisal::{self, Reappraisal};
 use crate::receipts::{self, AppleReceiptExchange, AppleSetupError, Endpoints};
-use crate::routes::{self, EdgeListener};
+use crate::routes::{self, EdgeListener, LastDenyList};
 use crate::server::{self, ListenError, Listener, Running};
 use crate::settings::{LimitSettings, Settings};
 use crate::store::{Store, StoreError};
@@ -49,6 +49,7 @@ pub struct Service {
     pub(crate) bans_changed: Notify,
     pub(crate) key_failures: KeyFailures,
     pub(crate) reappraisal: Reappraisal,
+    pub(crate) last_deny_list: LastDenyList,
     /// Held while `trust` is replaced by what follows from it.
     pub(crate) changing_trust: Mutex<()>,
 }
@@ -162,6 +163,7 @@ impl Service {
             bans_changed: Notify::new(),
             key_failures: KeyFailures::default(),
             reappraisal: Reappraisal::default(),
+            last_deny_list: LastDenyList::default(),
             changing_trust: Mutex::default(),
         });
         let feed = StatusListFeed::new(&service.settings);

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::{any, get, post};
 
+pub(crate) use deny_list::LastDenyList;
 pub(crate) use edge_check::EdgeListener;
 pub(crate) use well_known::metadata_url;
 

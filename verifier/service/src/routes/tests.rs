@@ -175,3 +175,18 @@ async fn the_deny_list_is_signed_and_rises_with_each_ban() {
     assert!(banned.instances.contains(&instance));
     assert!(banned.sequence > empty.sequence && other_tag != tag);
 }
+
+#[tokio::test]
+async fn the_deny_list_is_made_once_a_minute_however_often_it_is_asked_for() {
+    let world = World::new().await;
+    let caller = Caller::new(&world);
+    let list = async || {
+        let response = caller.client.get(caller.url("/v1/deny-list")).send().await.unwrap();
+        response.bytes().await.unwrap()
+    };
+    let first = list().await;
+    world.wait(1);
+    assert_eq!(list().await, first);
+    world.wait(60);
+    assert_ne!(list().await, first, "no edge keeps it until it ends");
+}

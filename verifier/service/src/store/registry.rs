@@ -188,11 +188,7 @@ impl Store {
     pub async fn bans(&self, now: Timestamp) -> Result<Bans, StoreError> {
         let failed = |error: sqlx::Error| self.failed(&error);
         let mut transaction = self.reader.begin().await.map_err(failed)?;
-        let sequence =
-            sqlx::query_scalar::<_, String>("SELECT value FROM service_fact WHERE name = 'ban_sequence'")
-                .fetch_optional(&mut *transaction)
-                .await
-                .map_err(failed)?;
+        let sequence = self.sequence(&mut transaction).await?;
         let mut instances = sqlx::query_scalar::<_, Vec<u8>>(
             "SELECT id FROM instance WHERE banned = 1 UNION SELECT id FROM erased_instance WHERE denied_until > ?",
         )
@@ -226,11 +222,27 @@ impl Store {
         let digest =
             |bytes: Vec<u8>| bytes.try_into().map(SubjectDigest::from_bytes).map_err(|_| self.damaged());
         Ok(Bans {
-            sequence: sequence.map_or(Ok(0), |text| text.parse().map_err(|_| self.damaged()))?,
+            sequence,
             instances: instances.into_iter().map(id).collect::<Result<_, _>>()?,
             left_out,
             subjects: subjects.into_iter().map(digest).collect::<Result<_, _>>()?,
         })
+    }
+
+    /// The number of the deny list: another one says something else.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn ban_sequence(&self) -> Result<u64, StoreError> {
+        let mut connection = self.reader.acquire().await.map_err(|error| self.failed(&error))?;
+        self.sequence(&mut connection).await
+    }
+
+    async fn sequence(&self, connection: &mut SqliteConnection) -> Result<u64, StoreError> {
+        let query =
+            sqlx::query_scalar::<_, String>("SELECT value FROM service_fact WHERE name = 'ban_sequence'");
+        let text = query.fetch_optional(connection).await.map_err(|error| self.failed(&error))?;
+        text.map_or(Ok(0), |text| text.parse().map_err(|_| self.damaged()))
     }
 
     /// The next number of the deny list is one more, and at least the time in seconds: a backup knows nothing of the
