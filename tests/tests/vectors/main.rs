@@ -1,6 +1,6 @@
 //! Every genuine, altered and synthetic case of the vector collection, and every variant of it, through the
-//! public interface of the verifier, with the clock set as the manifest says; and the published vectors of JOSE, COSE
-//! and of signatures, of which we take a subset, through the code that reads tokens and verifies them.
+//! public interface of the verifier, with the clock set as the manifest says; and the published vectors of JOSE, COSE,
+//! signatures and encryption, of which we take a subset, through the code that reads tokens and verifies them.
 //!
 //! The collection is not part of the repository: `COUNTERSIGN_VECTORS` names its folder. Without it the run says
 //! that it was skipped, unless `COUNTERSIGN_REQUIRE` names `vectors`.
@@ -10,6 +10,7 @@ mod android_key;
 mod app_attest;
 mod case;
 mod cose;
+mod encryption;
 mod exceptions;
 mod jose;
 mod play_integrity;
@@ -62,8 +63,13 @@ fn main() -> ExitCode {
     }
     let mut standards = Tally::default();
     type Judge = fn(&Path, &mut Exceptions) -> Tally;
-    for (name, judge) in [("JOSE", jose::all as Judge), ("COSE", cose::all), ("Wycheproof", signatures::all)]
-    {
+    let collections = [
+        ("JOSE", jose::all as Judge),
+        ("COSE", cose::all),
+        ("Wycheproof, signatures", signatures::all),
+        ("Wycheproof, encryption", encryption::all),
+    ];
+    for (name, judge) in collections {
         let tally = judge(&folder, &mut exceptions);
         println!(
             "vectors: {name}: {} judged as published, {} outside our subset",
