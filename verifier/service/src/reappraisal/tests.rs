@@ -389,3 +389,15 @@ async fn evidence_goes_with_its_instance() {
     world.service().store.forget(&instance).await;
     assert!(kinds().await.is_empty());
 }
+
+#[tokio::test]
+async fn an_assertion_alone_does_not_raise_what_the_attestation_of_its_key_was_worth() {
+    let world = World::new().await;
+    let mut phone = iphone();
+    let instance = world.enrol(&mut phone).await;
+    renew(&world, &mut phone, instance).await.unwrap();
+    world.service().store.forget_evidence(&instance, "app-attest").await;
+    apply(&world, changed("test/2", |app| app.minimum_app_version = Some("0.1".to_owned()))).await;
+    let record = world.service().store.instance(&instance).await.unwrap().unwrap();
+    assert_eq!(record.registered.tier, Tier::Warning);
+}

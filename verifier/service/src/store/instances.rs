@@ -193,14 +193,16 @@ impl Store {
         }
     }
 
-    /// Decisions stay as figures: without the instance, and without what the evidence said.
+    /// Decisions stay as figures: without the instance, without what the evidence said, and without the evidence that
+    /// is kept of refusals.
     async fn forget_what_was_said(
         &self,
         connection: &mut SqliteConnection,
         id: &[u8],
     ) -> Result<(), StoreError> {
         sqlx::query(
-            "UPDATE decision SET instance = NULL, claims = 'null', appraisal = 'null' WHERE instance = ?",
+            "UPDATE decision SET instance = NULL, claims = 'null', appraisal = 'null', evidence = NULL, \
+             circumstances = NULL WHERE instance = ?",
         )
         .bind(id)
         .execute(connection)

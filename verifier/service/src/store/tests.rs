@@ -34,6 +34,15 @@ impl Store {
         query.execute(&self.writer).await.unwrap();
     }
 
+    /// Forgets the evidence of this kind, and that the instance's last evidence was worth more than a warning.
+    pub(crate) async fn forget_evidence(&self, id: &InstanceId, kind: &str) {
+        let delete = sqlx::query("DELETE FROM evidence WHERE instance = ? AND kind = ?");
+        delete.bind(id.as_bytes().as_slice()).bind(kind).execute(&self.writer).await.unwrap();
+        let warn = sqlx::query("UPDATE instance SET evidence_tier = ? WHERE id = ?");
+        let warn = warn.bind(countersign_core::token::result::Tier::Warning.number());
+        warn.bind(id.as_bytes().as_slice()).execute(&self.writer).await.unwrap();
+    }
+
     /// How many decisions with this verdict there are.
     pub(crate) async fn decisions_of(&self, verdict: &str) -> usize {
         let count = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM decision WHERE verdict = ?");
@@ -416,6 +425,21 @@ async fn what_is_not_used_for_long_is_erased_and_bans_stay() {
     assert_eq!(rows(&bench.store, linked).await, 1, "of the banned one");
     let denied = "SELECT count(*) FROM erased_instance";
     assert_eq!(rows(&bench.store, denied).await, 0, "its results expired long ago");
+}
+
+#[tokio::test]
+async fn the_evidence_of_refusals_is_erased_with_the_instance() {
+    let bench = Bench::new().await;
+    let mut phone = iphone();
+    bench.enrol(1, 1, &mut phone).await.unwrap();
+    let recorded = bench.admitted(&mut phone).recorded_evidence().to_vec();
+    let refused = RefusedEvidence { recorded, circumstances: RecordedCircumstances::default() };
+    let decision = Decision { instance: Some(id_of(1)), verdict: "refused".to_owned(), ..decision() };
+    bench.store.record_with_evidence(&decision, &refused).await.unwrap();
+    let kept = "SELECT count(*) FROM decision WHERE evidence IS NOT NULL OR circumstances IS NOT NULL";
+    assert_eq!(rows(&bench.store, kept).await, 1);
+    bench.store.erase_instance(&id_of(1), &Actor { name: "ops", now: NOW }).await.unwrap();
+    assert_eq!(rows(&bench.store, kept).await, 0);
 }
 
 #[tokio::test]
