@@ -155,7 +155,9 @@ impl PlayIntegrity {
         if token.is_empty() || !printable {
             return Err(DecodeFailure::Invalid(PlayIntegrityError::Rejected));
         }
-        let place = match self.answers.find(sha256(token.as_bytes()), now) {
+        // What Google says of a token to one app says nothing to another one.
+        let asked = sha256(&[package.as_bytes(), &[0], token.as_bytes()].concat());
+        let place = match self.answers.find(asked, now) {
             Found::Known(answer) => return *answer,
             Found::UnderWay | Found::Full => return Err(DecodeFailure::Unreachable),
             Found::New(place) => place,
