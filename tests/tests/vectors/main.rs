@@ -9,6 +9,7 @@
 mod android_key;
 mod app_attest;
 mod case;
+mod changed_bytes;
 mod cose;
 mod encryption;
 mod exceptions;
@@ -21,6 +22,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use case::{Case, Verdict};
+use changed_bytes::Changes;
 use exceptions::Exceptions;
 use published::Tally;
 
@@ -39,7 +41,9 @@ fn main() -> ExitCode {
 
     let mut exceptions = Exceptions::load();
     let mut run = Run::default();
+    let mut changes = Changes::default();
     for case in Case::load(&folder.join("app-attest")) {
+        changes.try_all(&case);
         match case.text("kind") {
             "attestation" => run.judge(&case, &mut exceptions, app_attest::attestation),
             "assertion" => run.judge(&case, &mut exceptions, app_attest::assertion),
@@ -55,12 +59,18 @@ fn main() -> ExitCode {
         }
     }
     for case in Case::load(&folder.join("android-key-attestation")) {
+        changes.try_all(&case);
         run.judge(&case, &mut exceptions, android_key::chain);
         run.failures.extend(android_key::other_findings(&case));
     }
     for case in Case::load(&folder.join("play-integrity")) {
         run.judge(&case, &mut exceptions, play_integrity::token);
     }
+    println!(
+        "vectors: one byte of genuine evidence changed: {} times refused, {} times the same is said",
+        changes.refused, changes.same
+    );
+    run.failures.append(&mut changes.failures);
     let mut standards = Tally::default();
     type Judge = fn(&Path, &mut Exceptions) -> Tally;
     let collections = [
