@@ -162,3 +162,24 @@ async fn instances_behind_one_attestation_key_are_counted_by_how_it_was_provisio
         assert_eq!(metrics.contains(line), eleventh == Tier::Warning, "{metrics}");
     }
 }
+
+#[tokio::test]
+async fn what_was_admitted_under_a_policy_that_was_replaced_meanwhile_is_judged_again_at_once() {
+    let world = World::new().await;
+    let service = world.service();
+    let before = service.trust.load_full();
+    let mut app = before.policy.app(crate::virtual_world::CLIENT).unwrap().clone();
+    app.minimum_os_patch = "2199-01".parse().ok();
+    let policy = before.policy.clone().with_app(app);
+    service.replace_trust(Trust::new(policy).unwrap()).await;
+    service.reappraise_all().await.unwrap();
+    let envelope = VirtualPhone::from(phone(160_000, 202_509)).enrol(&world.call(), &session("first"));
+    let call = Call { service, trust: &before, body: &envelope, addressed: None, now: world.now() };
+    let (answer, _) = call.answer(&mut Known::default()).await.unwrap();
+    let withdrawn = async {
+        while service.store.instance(&id(&answer)).await.unwrap().unwrap().withdrawn.is_none() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), withdrawn).await.unwrap();
+}

@@ -395,6 +395,11 @@ impl Call<'_> {
                 }
             }
         };
+        // What came into force while this was judged may have withdrawn the instance, and this has lifted that: it is
+        // judged again at once, and not when somebody looks for the next time.
+        if self.trust.generation() != service.trust.load().generation() {
+            service.reappraisal.wake();
+        }
         // After the transaction, and before anybody is answered: a repeated request keeps it if this one could not.
         if let Some(receipt) = known.receipt.take() {
             service.store.keep_receipt(&receipt.for_instance(instance)).await?;
