@@ -7,6 +7,7 @@ use countersign_verifier::policy::AppraisalPolicy;
 
 use crate::cli::{Exit, answer, complain};
 use crate::clock::Clock;
+use crate::commands::inspect::printable;
 use crate::document;
 use crate::policy_file::PolicyFile;
 use crate::settings::Settings;
@@ -65,7 +66,7 @@ pub fn run(command: &Command) -> Exit {
 fn contradictions(longest: u64, policy: &AppraisalPolicy) -> Vec<String> {
     let mut all = Vec::new();
     for app in policy.apps() {
-        let id = &app.client_id;
+        let id = printable(&app.client_id);
         if let Some(own) = app.result_lifetime.filter(|own| *own > longest) {
             all.push(format!(
                 "the policy gives the results of {id} {own} s, and they live {longest} s, as `[lifetime] result` says"
@@ -74,7 +75,8 @@ fn contradictions(longest: u64, policy: &AppraisalPolicy) -> Vec<String> {
         let unknown = app.boot_keys.iter().filter(|system| !policy.boot_keys().names(system));
         all.extend(unknown.map(|system| {
             format!(
-                "the policy lets {id} run on {system}, and no boot key of that name is known: see `[trust] boot_keys`"
+                "the policy lets {id} run on {}, and no boot key of that name is known: see `[trust] boot_keys`",
+                printable(system)
             )
         }));
     }
