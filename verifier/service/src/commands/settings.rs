@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use countersign_verifier::policy::AppraisalPolicy;
 
 use crate::cli::{Exit, answer, complain};
 use crate::clock::Clock;
+use crate::commands::inspect::printable;
 use crate::document;
 use crate::policy_file::PolicyFile;
 use crate::settings::Settings;
@@ -38,9 +40,15 @@ pub fn run(command: &Command) -> Exit {
                     return Exit::Failure;
                 }
             };
-            if let Err(error) = Trust::load(&settings, Clock::system().now()) {
-                complain(error.to_string());
-                return Exit::Failure;
+            let trust = match Trust::load(&settings, Clock::system().now()) {
+                Ok(trust) => trust,
+                Err(error) => {
+                    complain(error.to_string());
+                    return Exit::Failure;
+                }
+            };
+            for contradiction in contradictions(settings.lifetime.result.as_seconds(), &trust.policy) {
+                answer(format!("warning: {contradiction}"));
             }
             answer(format!("{}: no problems", file.display()));
             Exit::Success
@@ -51,5 +59,57 @@ pub fn run(command: &Command) -> Exit {
             answer(format!("{schema:#}"));
             Exit::Success
         }
+    }
+}
+
+/// What the policy says in vain, because the settings say otherwise. Nothing of it lets anybody in.
+fn contradictions(longest: u64, policy: &AppraisalPolicy) -> Vec<String> {
+    let mut all = Vec::new();
+    for app in policy.apps() {
+        let id = printable(&app.client_id);
+        if let Some(own) = app.result_lifetime.filter(|own| *own > longest) {
+            all.push(format!(
+                "the policy gives the results of {id} {own} s, and they live {longest} s, as `[lifetime] result` says"
+            ));
+        }
+        let unknown = app.boot_keys.iter().filter(|system| !policy.boot_keys().names(system));
+        all.extend(unknown.map(|system| {
+            format!(
+                "the policy lets {id} run on {}, and no boot key of that name is known: see `[trust] boot_keys`",
+                printable(system)
+            )
+        }));
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use countersign_verifier::boot_keys::{BootKey, BootKeys};
+    use countersign_verifier::policy::AppPolicy;
+
+    use super::*;
+
+    fn policy(change: impl FnOnce(&mut AppPolicy)) -> AppraisalPolicy {
+        let mut app = AppPolicy::new("com.example.app");
+        change(&mut app);
+        AppraisalPolicy::new("test/1").with_app(app)
+    }
+
+    #[test]
+    fn a_life_longer_than_the_services_own_is_named() {
+        let of = |seconds| contradictions(300, &policy(|app| app.result_lifetime = seconds));
+        assert_eq!(of(None), Vec::<String>::new());
+        assert_eq!(of(Some(300)), Vec::<String>::new());
+        assert!(of(Some(301))[0].contains("301 s, and they live 300 s"));
+    }
+
+    #[test]
+    fn a_system_without_a_known_boot_key_is_named() {
+        let policy = policy(|app| app.boot_keys = vec!["GrapheneOS".to_owned()]);
+        assert!(contradictions(300, &policy)[0].contains("GrapheneOS"));
+        let key = BootKey { verified_boot_key: [1; 32], name: "GrapheneOS".to_owned(), models: vec![] };
+        let known = policy.with_boot_keys(BootKeys::new(vec![key]).unwrap());
+        assert_eq!(contradictions(300, &known), Vec::<String>::new());
     }
 }
