@@ -43,8 +43,10 @@ fn every_seed_keeps_its_promises() {
 #[test]
 fn neighbours_of_short_seeds_keep_their_promises() {
     const LONGEST: usize = 400;
+    // The seeds of the corpus are many, and much like each other.
+    const MOST: usize = 24;
     for target in TARGETS.iter().filter(|target| !["appraise", "check", "enrol"].contains(&target.name)) {
-        for seed in (target.seeds)().iter().filter(|seed| seed.len() <= LONGEST) {
+        for seed in (target.seeds)().iter().filter(|seed| seed.len() <= LONGEST).take(MOST) {
             for at in 0..seed.len() {
                 let mut changed = seed.clone();
                 changed[at] ^= 1 << (at % 8);

@@ -18,7 +18,7 @@ use countersign_virtual_device::google_authority::AttestingChip;
 use countersign_virtual_device::{Provisioning, SecurityLevel};
 
 use super::world::{self, ANCHORS, CHALLENGE, CLIENT, NOTHING_REVOKED, NOW, POLICY};
-use super::{certificate, choose, chosen};
+use super::{certificate, choose, chosen, corpus};
 
 pub fn run(data: &[u8]) {
     let Some((choice, data)) = choose(data) else { return };
@@ -148,6 +148,12 @@ pub fn seeds() -> Vec<Vec<u8>> {
         if let [2, data @ ..] = seed.as_slice() {
             seeds.push(chosen(0, &[&[0; 12], data].concat()));
         }
+    }
+    for data in corpus::authenticator_data() {
+        seeds.push(chosen(0, &[&[0; 12], data.as_slice()].concat()));
+    }
+    for description in certificate::key_descriptions_of_corpus() {
+        seeds.push(chosen(1, &[&[0; 12], description.as_slice()].concat()));
     }
     seeds
 }

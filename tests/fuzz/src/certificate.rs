@@ -1,5 +1,7 @@
 //! Certificate files, certificates and the KeyDescription in them.
 
+use std::collections::BTreeSet;
+
 use countersign_verifier::anchors::TrustAnchors;
 use countersign_verifier::certificate_file;
 use countersign_verifier::certificate_summary::CertificateSummary;
@@ -9,7 +11,7 @@ use countersign_virtual_device::certificate::pem;
 use countersign_virtual_device::google_authority::KEY_DESCRIPTION;
 use countersign_virtual_device::{Provisioning, SecurityLevel, asn1};
 
-use super::{choose, chosen, world};
+use super::{choose, chosen, corpus, world};
 
 pub fn run(data: &[u8]) {
     let Some((choice, data)) = choose(data) else { return };
@@ -79,6 +81,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
         seeds.extend(chain.iter().map(|one| chosen(1, one)));
     }
     seeds.extend(key_descriptions().iter().map(|description| chosen(2, description)));
+    seeds.extend(corpus::chains().iter().map(|chain| chosen(0, chain)));
+    seeds.extend(key_descriptions_of_corpus().iter().map(|description| chosen(2, description)));
     seeds
 }
 
@@ -93,6 +97,11 @@ pub(crate) fn key_descriptions() -> Vec<Vec<u8>> {
             extension_of(&chain[0]).expect("a leaf has a KeyDescription")
         })
         .collect()
+}
+
+/// The first KeyDescription in each chain of the corpus, each once.
+pub(crate) fn key_descriptions_of_corpus() -> BTreeSet<Vec<u8>> {
+    corpus::chains().iter().filter_map(|chain| extension_of(chain)).collect()
 }
 
 /// Finds the extension by its name, in a certificate that we made.

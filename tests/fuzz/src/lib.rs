@@ -10,6 +10,7 @@ pub mod app_attest;
 pub mod appraise;
 pub mod certificate;
 pub mod check;
+mod corpus;
 pub mod cose;
 pub mod documents;
 pub mod enrol;
@@ -18,6 +19,7 @@ pub mod jose;
 pub mod play_integrity;
 pub mod receipt;
 pub mod text;
+pub mod trust_bundle;
 pub mod verify;
 pub mod world;
 
@@ -32,7 +34,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 13] = [
+pub const TARGETS: [Target; 14] = [
     Target { name: "app_attest", run: app_attest::run, seeds: app_attest::seeds },
     Target { name: "appraise", run: appraise::run, seeds: appraise::seeds },
     Target { name: "certificate", run: certificate::run, seeds: certificate::seeds },
@@ -45,6 +47,7 @@ pub const TARGETS: [Target; 13] = [
     Target { name: "play_integrity", run: play_integrity::run, seeds: play_integrity::seeds },
     Target { name: "receipt", run: receipt::run, seeds: receipt::seeds },
     Target { name: "text", run: text::run, seeds: text::seeds },
+    Target { name: "trust_bundle", run: trust_bundle::run, seeds: trust_bundle::seeds },
     Target { name: "verify", run: verify::run, seeds: verify::seeds },
 ];
 

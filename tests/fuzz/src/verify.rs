@@ -8,7 +8,7 @@ use countersign_verifier::evidence::{Claims, VerifiedEvidence, android_key};
 use countersign_virtual_device::{AppAttestation, Provisioning};
 
 use super::world::{self, ANCHORS, CHALLENGE, NOTHING_REVOKED, NOW};
-use super::{choose, chosen};
+use super::{choose, chosen, corpus};
 
 /// Evidence of honest phones, and what it says.
 struct Honest {
@@ -83,6 +83,11 @@ pub fn seeds() -> Vec<Vec<u8>> {
         seeds.push(with_time(0, &HONEST.attestation.object));
         seeds.push(with_time(1, &HONEST.assertion));
         seeds.extend(HONEST.chains.iter().map(|chain| with_time(2, &chain.concat())));
+    }
+    let of_corpus = [corpus::attestations(), corpus::assertions(), corpus::chains()];
+    for (choice, evidence) in (0..).zip(of_corpus) {
+        seeds
+            .extend(evidence.iter().map(|evidence| chosen(choice, &[&[0; 4], evidence.as_slice()].concat())));
     }
     seeds
 }

@@ -7,15 +7,23 @@ use std::ops::Range;
 use countersign_core::challenge::{Challenge, Scope};
 use countersign_core::encoding::from_base64url;
 use countersign_core::token::result::InstanceId;
+use countersign_verifier::boot_keys::BootKey;
 use countersign_verifier::check::Decision;
 use countersign_verifier::check::deny_list::{DenyList, SubjectDigest};
 use countersign_verifier::check::trust::service_keys;
 use countersign_verifier::credential::jwks::Jwks;
-use countersign_verifier::evidence::{android_key, app_attest};
-use countersign_virtual_device::{AppExtensions, Provisioning};
+use countersign_verifier::evidence::app_attest::AppAttestEnvironment;
+use countersign_verifier::evidence::app_attest::receipt::{Receipt, ReceiptSubject, ReceiptType};
+use countersign_verifier::evidence::play_integrity::{ClassicKeys, decrypt};
+use countersign_verifier::evidence::{android_key, app_attest, play_integrity};
+use countersign_verifier::policy::AppleApp;
+use countersign_verifier::trust_bundle::{
+    BundleContent, BundledRoots, BundledStatusList, NotedBootKey, RootKind, TrustBundle,
+};
+use countersign_virtual_device::{AppExtensions, AppleAuthority, GoogleAuthority, Provisioning, VirtualPlay};
 
 use crate::scene::{Scene, Sent};
-use crate::world::{NOW, World, android, iphone, session};
+use crate::world::{NOW, World, android, iphone, seed, session};
 
 const CHALLENGE: [u8; 32] = [7; 32];
 
@@ -143,6 +151,69 @@ fn an_android_chain_without_its_root() {
         let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).chain([last]).collect();
         world.accepts(android_key::verify(&chain, &CHALLENGE, &world.anchors, Some(&world.revocation), NOW))
     });
+    only(&[], &survivors);
+}
+
+/// The text of a classic token, which is one JWE around one JWS.
+#[test]
+fn a_play_integrity_token() {
+    let play = VirtualPlay::from_seed(&seed()).app("com.example.app", 1, [8; 32]);
+    let keys = ClassicKeys::new(play.decryption_key(), &play.verification_key()).unwrap();
+    let token = play.classic_token(&CHALLENGE, NOW);
+    let survivors = survivors(token.as_bytes(), |token| {
+        let Ok(token) = core::str::from_utf8(token) else { return false };
+        decrypt(token, &keys).is_ok_and(|payload| play_integrity::verify(payload, &CHALLENGE, NOW).is_ok())
+    });
+    only(&[], &survivors);
+}
+
+#[test]
+fn a_receipt() {
+    let world = World::new();
+    let phone = iphone();
+    let (app, key) = (AppleApp::from_app_id(phone.app_id()), phone.app_attest_key());
+    let environment = AppAttestEnvironment::Production;
+    let subject = ReceiptSubject { rp_id_hash: app.rp_id_hash(), public_key: &key, environment };
+    let receipt = phone.exchanged_receipt(3, NOW);
+    let verify = |bytes: &[u8]| Receipt::verify(bytes, ReceiptType::Receipt, subject, &world.anchors, NOW);
+    let honest = verify(&receipt).unwrap();
+    let survivors = survivors(&receipt, |bytes| {
+        verify(bytes).is_ok_and(|receipt| {
+            assert_eq!(receipt, honest, "whatever else is changed, it says the same");
+            true
+        })
+    });
+    let root = AppleAuthority::from_seed(&seed()).root_certificate_der();
+    only(
+        &[Unsigned {
+            why: "the root that a receipt carries is replaced by ours with the same key",
+            place: place_of(&root, &receipt),
+        }],
+        &survivors,
+    );
+}
+
+#[test]
+fn a_trust_bundle_and_the_status_list_in_it() {
+    let google = GoogleAuthority::from_seed(&seed()).root_certificate_der();
+    let key =
+        BootKey { verified_boot_key: [5; 32], name: "Another".to_owned(), models: vec!["1".to_owned()] };
+    let content = BundleContent {
+        version: 7,
+        issued_at: NOW,
+        expires_at: Some(NOW.plus(600)),
+        roots: vec![BundledRoots { kind: RootKind::AndroidKey, replace: false, certificates: vec![google] }],
+        status_list: Some(BundledStatusList {
+            as_of: NOW.minus(60),
+            json: br#"{"entries":{"a1":{"status":"REVOKED"},"b2":{"status":"SUSPENDED"}}}"#.to_vec(),
+        }),
+        boot_keys: vec![NotedBootKey { key, note: "its own page".to_owned() }],
+    };
+    let signer = session();
+    let unsigned = content.to_unsigned(&signer.public_key());
+    let bundle = unsigned.with_signature(&signer.sign(&unsigned.to_be_signed()));
+    let survivors =
+        survivors(&bundle, |bundle| TrustBundle::verify(bundle, &signer.public_key(), NOW).is_ok());
     only(&[], &survivors);
 }
 

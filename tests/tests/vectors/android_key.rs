@@ -31,9 +31,19 @@ fn verified(
     policy: &AppraisalPolicy,
     own_challenge: Option<Vec<u8>>,
 ) -> Option<Result<VerifiedEvidence, EvidenceError>> {
-    let anchors = policy.danger().trust_anchors().expect("the synthetic root is a root");
     let certificates = certificate_file::certificates(&case.evidence()).ok()?;
     let certificates: Vec<&[u8]> = certificates.iter().map(Vec::as_slice).collect();
+    Some(attested(case, policy, &certificates, own_challenge))
+}
+
+/// What a chain says in the circumstances of the case.
+fn attested(
+    case: &Case,
+    policy: &AppraisalPolicy,
+    certificates: &[&[u8]],
+    own_challenge: Option<Vec<u8>>,
+) -> Result<VerifiedEvidence, EvidenceError> {
+    let anchors = policy.danger().trust_anchors().expect("the synthetic root is a root");
     let status_list = case.member("status_list").as_str().map(|file| {
         RevocationList::parse(&case.read(file), case.verify_at())
             .expect("the collection's status lists are well-formed")
@@ -43,7 +53,12 @@ fn verified(
     // Two chains that cannot be read have no known challenge; they must be refused for what they are.
     let challenge = own_challenge.unwrap_or_else(|| hex(challenge.unwrap_or("00")));
     let now = case.verify_at();
-    Some(android_key::verify(&certificates, &challenge, &anchors, status_list.as_ref(), now))
+    android_key::verify(certificates, &challenge, &anchors, status_list.as_ref(), now)
+}
+
+/// The same for certificates in the place of the case's own.
+pub(crate) fn attested_by(case: &Case, certificates: &[&[u8]]) -> Result<VerifiedEvidence, EvidenceError> {
+    attested(case, &policy(case), certificates, None)
 }
 
 /// What genuine chains need to be tolerated, beside the dates of the factory; every other one needs nothing.

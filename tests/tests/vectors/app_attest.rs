@@ -30,16 +30,20 @@ const RECEIPTS_NOT_ACCEPTED: [(&str, &str); 4] = [
 
 pub(crate) fn attestation(case: &Case) -> Verdict {
     let policy = policy(case);
-    let anchors = policy.danger().trust_anchors().expect("the synthetic root is a root");
-    let key_id = Base64::decode_vec(case.text("key_id_b64")).expect("base64");
-    let key_id = key_id.as_slice().try_into().expect("key identifiers have 32 bytes");
-    let client_data_hash = hex(case.text("client_data_hash_hex"));
-    let now = case.verify_at();
-    let verified = verify_attestation(&case.evidence(), key_id, &client_data_hash, &anchors, now);
+    let verified = attested(case, &case.evidence());
     if !carries_the_expected_receipt(case, &verified) {
         return Verdict::Unverified("the receipt inside did not get its verdict");
     }
-    Verdict::of(verified, &policy, now)
+    Verdict::of(verified, &policy, case.verify_at())
+}
+
+/// What an attestation object says in the circumstances of the case.
+pub(crate) fn attested(case: &Case, object: &[u8]) -> Result<VerifiedEvidence, EvidenceError> {
+    let anchors = policy(case).danger().trust_anchors().expect("the synthetic root is a root");
+    let key_id = Base64::decode_vec(case.text("key_id_b64")).expect("base64");
+    let key_id = key_id.as_slice().try_into().expect("key identifiers have 32 bytes");
+    let client_data_hash = hex(case.text("client_data_hash_hex"));
+    verify_attestation(object, key_id, &client_data_hash, &anchors, case.verify_at())
 }
 
 pub(crate) fn assertion(case: &Case) -> Verdict {

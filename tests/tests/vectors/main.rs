@@ -1,6 +1,6 @@
 //! Every genuine, altered and synthetic case of the vector collection, and every variant of it, through the
-//! public interface of the verifier, with the clock set as the manifest says; and the published vectors of JOSE, COSE
-//! and of signatures, of which we take a subset, through the code that reads tokens and verifies them.
+//! public interface of the verifier, with the clock set as the manifest says; and the published vectors of JOSE, COSE,
+//! signatures and encryption, of which we take a subset, through the code that reads tokens and verifies them.
 //!
 //! The collection is not part of the repository: `COUNTERSIGN_VECTORS` names its folder. Without it the run says
 //! that it was skipped, unless `COUNTERSIGN_REQUIRE` names `vectors`.
@@ -9,7 +9,9 @@
 mod android_key;
 mod app_attest;
 mod case;
+mod changed_bytes;
 mod cose;
+mod encryption;
 mod exceptions;
 mod jose;
 mod play_integrity;
@@ -20,6 +22,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use case::{Case, Verdict};
+use changed_bytes::Changes;
 use exceptions::Exceptions;
 use published::Tally;
 
@@ -38,7 +41,9 @@ fn main() -> ExitCode {
 
     let mut exceptions = Exceptions::load();
     let mut run = Run::default();
+    let mut changes = Changes::default();
     for case in Case::load(&folder.join("app-attest")) {
+        changes.try_all(&case);
         match case.text("kind") {
             "attestation" => run.judge(&case, &mut exceptions, app_attest::attestation),
             "assertion" => run.judge(&case, &mut exceptions, app_attest::assertion),
@@ -54,16 +59,27 @@ fn main() -> ExitCode {
         }
     }
     for case in Case::load(&folder.join("android-key-attestation")) {
+        changes.try_all(&case);
         run.judge(&case, &mut exceptions, android_key::chain);
         run.failures.extend(android_key::other_findings(&case));
     }
     for case in Case::load(&folder.join("play-integrity")) {
         run.judge(&case, &mut exceptions, play_integrity::token);
     }
+    println!(
+        "vectors: one byte of genuine evidence changed: {} times refused, {} times the same is said",
+        changes.refused, changes.same
+    );
+    run.failures.append(&mut changes.failures);
     let mut standards = Tally::default();
     type Judge = fn(&Path, &mut Exceptions) -> Tally;
-    for (name, judge) in [("JOSE", jose::all as Judge), ("COSE", cose::all), ("Wycheproof", signatures::all)]
-    {
+    let collections = [
+        ("JOSE", jose::all as Judge),
+        ("COSE", cose::all),
+        ("Wycheproof, signatures", signatures::all),
+        ("Wycheproof, encryption", encryption::all),
+    ];
+    for (name, judge) in collections {
         let tally = judge(&folder, &mut exceptions);
         println!(
             "vectors: {name}: {} judged as published, {} outside our subset",

@@ -92,7 +92,14 @@ impl Service {
     /// The deny list as the registry has it now.
     pub(crate) async fn deny_list(&self) -> Result<DenyList, StoreError> {
         let now = self.clock.now();
-        let Bans { sequence, instances, subjects } = self.store.bans(now).await?;
+        let Bans { sequence, instances, left_out, subjects } = self.store.bans(now).await?;
+        if self.metrics.deny_list_left_out(left_out) != left_out {
+            tracing::error!(
+                left_out,
+                "so many withdrawn instances find no room on the deny list: edges take the results that they have until \
+                 those end, within ten minutes"
+            );
+        }
         Ok(DenyList {
             issuer: self.settings.issuer.as_str().to_owned(),
             sequence,

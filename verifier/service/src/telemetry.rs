@@ -55,6 +55,7 @@ pub struct Metrics {
     status_list_as_of: AtomicU64,
     mass_withdrawals: AtomicU64,
     withdrawn_instances: AtomicU64,
+    deny_list_left_out: AtomicU64,
     refusals_not_recorded: AtomicU64,
     admin_key_failures: Family<1>,
 }
@@ -131,6 +132,11 @@ impl Metrics {
     /// So many instances are withdrawn now.
     pub fn withdrawn_instances(&self, count: u64) {
         self.withdrawn_instances.store(count, Ordering::Relaxed);
+    }
+
+    /// So many withdrawn instances find no room on the deny list now; returns how many did not before.
+    pub fn deny_list_left_out(&self, count: u64) -> u64 {
+        self.deny_list_left_out.swap(count, Ordering::Relaxed)
     }
 
     /// All metrics in Prometheus' text format, version 0.0.4.
@@ -226,6 +232,14 @@ impl Metrics {
             format_args!(
                 "# HELP countersign_withdrawn_instances Instances that get no results until fresh evidence passes.\n\
                  # TYPE countersign_withdrawn_instances gauge\ncountersign_withdrawn_instances {withdrawn}\n"
+            ),
+        );
+        let left_out = self.deny_list_left_out.load(Ordering::Relaxed);
+        put(
+            &mut text,
+            format_args!(
+                "# HELP countersign_deny_list_left_out Withdrawn instances that the deny list has no room for.\n\
+                 # TYPE countersign_deny_list_left_out gauge\ncountersign_deny_list_left_out {left_out}\n"
             ),
         );
         let not_recorded = self.refusals_not_recorded.load(Ordering::Relaxed);

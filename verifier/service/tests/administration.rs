@@ -240,6 +240,8 @@ fn support_understands_why_a_device_was_refused() {
         "{text}"
     );
     assert!(text.contains("policy    test/1") && text.contains("client    app"), "{text}");
+    let ear = json_of(&served.told(&["explain", reference, "--ear"]));
+    assert_eq!(ear["ear_status"], "contraindicated");
     let all = json_of(&served.told(&["explain", reference, "--json"]));
     assert_eq!(all["decided_by"], json!(["app-identity"]));
     assert!(all["constraints"].as_array().unwrap().iter().any(|outcome| outcome["satisfied"] == true));

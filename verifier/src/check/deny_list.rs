@@ -21,8 +21,8 @@ const INSTANCES: i64 = -66041;
 const KEYS: i64 = -66042;
 const SUBJECTS: i64 = -66043;
 
-/// Longest list, in bytes: about 240,000 instances, or 120,000 subjects.
-pub const MAX_DENY_LIST: usize = 4 * 1024 * 1024;
+/// Longest list, in bytes: about 490,000 instances, or 240,000 subjects.
+pub const MAX_DENY_LIST: usize = 8 * 1024 * 1024;
 
 /// Why a deny list is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

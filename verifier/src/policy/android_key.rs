@@ -309,7 +309,9 @@ fn attestation_key_sharing(
     let (satisfied, explanation) = match (circumstances.instances_of_certificate, maximum) {
         (Some(instances), Some(maximum)) => (
             instances <= maximum,
-            format!("The attestation key vouches for {instances} instances, at most {maximum} are accepted."),
+            format!(
+                "Instances that the attestation key vouches for: {instances}, at most {maximum} are accepted."
+            ),
         ),
         (None, Some(_)) => (true, "How many instances share the attestation key is unknown.".to_owned()),
         (_, None) => (true, "Any number of instances may share the attestation key.".to_owned()),

@@ -73,17 +73,24 @@ impl History {
     /// the one that was seen first: where a policy only warns of another, it warns as long as there is another.
     #[must_use]
     pub fn after(&self, evidence: &EvidenceSet) -> Self {
-        let seen = Self::of(evidence);
+        self.joined(&Self::of(evidence))
+    }
+
+    /// What both say, where `self` came first: the higher of each pair, the first boot key, and Google Play's later
+    /// verdict. Two renewals at the same time both count, in whatever order they are stored.
+    #[must_use]
+    pub fn joined(&self, seen: &Self) -> Self {
+        let verdicts = self.play_integrity.iter().chain(&seen.play_integrity);
         Self {
             android_version: self.android_version.max(seen.android_version),
-            apple_version: newer(self.apple_version.as_ref(), seen.apple_version),
+            apple_version: newer(self.apple_version.as_ref(), seen.apple_version.clone()),
             os_patch_level: later(self.os_patch_level, seen.os_patch_level),
             vendor_patch_level: later(self.vendor_patch_level, seen.vendor_patch_level),
             boot_patch_level: later(self.boot_patch_level, seen.boot_patch_level),
             version_code: self.version_code.max(seen.version_code),
-            bundle_version: newer(self.bundle_version.as_ref(), seen.bundle_version),
-            verified_boot_key: self.verified_boot_key.clone().or(seen.verified_boot_key),
-            play_integrity: self.play_integrity.clone(),
+            bundle_version: newer(self.bundle_version.as_ref(), seen.bundle_version.clone()),
+            verified_boot_key: self.verified_boot_key.clone().or_else(|| seen.verified_boot_key.clone()),
+            play_integrity: verdicts.max_by_key(|verdict| verdict.time).cloned(),
         }
     }
 

@@ -174,6 +174,10 @@ fn summary(verdict: &str) -> &'static str {
     match verdict {
         "affirming" => "accepted, nothing to object to",
         "warning" => "accepted with a warning",
+        "withdrawn" => "accepted before, and withdrawn when policy, roots or status list changed",
+        "restored" => "withdrawn before, and accepted again since policy, roots or status list changed",
+        "lowered" => "its tier fell when policy, roots or status list changed",
+        "raised" => "its tier rose when policy, roots or status list changed",
         _ => "refused",
     }
 }
@@ -183,6 +187,12 @@ fn sentence_of(reason: &str) -> Option<&'static str> {
     Some(match reason {
         "instance_banned" => {
             "an administrator banned this installation; `countersign instances show` says why."
+        }
+        "instance_withdrawn" => {
+            "policy, roots or status list changed since it enrolled, and its evidence is not good enough any more."
+        }
+        "revocation_list_too_old" => {
+            "nothing speaks against the phone: the service's status list is too old; `countersign trust show` tells its age."
         }
         "challenge_used" | "answer_expired" => "an answer was lost on the way; the app asks again by itself.",
         "challenge_expired" => {

@@ -23,6 +23,9 @@ pub(crate) fn instance(record: &InstanceRecord) -> Value {
         "client_id": registered.client_id,
         "banned": record.banned,
         "ban": record.ban.as_ref().map(|ban| json!({ "since": seconds(ban.since), "reason": ban.reason })),
+        "withdrawn": record.withdrawn.as_ref().map(|withdrawal| json!({
+            "since": seconds(withdrawal.since), "reasons": withdrawal.reasons,
+        })),
         "instance_jkt": registered.instance_key.thumbprint().to_base64url(),
         "platform_key": platform,
         "protection": registered.protection,

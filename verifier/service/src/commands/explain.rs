@@ -1,6 +1,7 @@
 //! `countersign explain`: the decision behind a reference that a device or a user named.
 
 use clap::Args;
+use countersign_verifier::ear::Ear;
 
 use crate::administration::Explanation;
 use crate::cli::{Exit, SettingsFile, answer, complain};
@@ -18,6 +19,9 @@ pub struct Arguments {
     /// Print JSON instead of text for people.
     #[arg(long)]
     json: bool,
+    /// Print the appraisal as an EAR, the attestation result of draft-ietf-rats-ear-04 (JSON, not signed).
+    #[arg(long, conflicts_with = "json")]
+    ear: bool,
 }
 
 /// Runs the command.
@@ -28,6 +32,16 @@ pub fn run(arguments: &Arguments) -> Exit {
     };
     with_store(&arguments.settings.path, async |store| match store.decision(reference.as_str()).await? {
         Some(decision) => {
+            if arguments.ear {
+                let Some(ear) = Ear::of_record(&decision.appraisal) else {
+                    complain(format!(
+                        "{reference} was decided before the policy was asked: there is no appraisal"
+                    ));
+                    return Ok(Exit::Failure);
+                };
+                answer(format!("{:#}", ear.to_json()));
+                return Ok(Exit::Success);
+            }
             let explanation = Explanation::of(&decision);
             answer(if arguments.json {
                 format!("{:#}", explanation.to_json())

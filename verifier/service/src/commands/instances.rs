@@ -79,6 +79,9 @@ pub struct List {
     /// Only those that are not banned.
     #[arg(long)]
     not_banned: bool,
+    /// Only those that a re-appraisal withdrew.
+    #[arg(long)]
+    withdrawn: bool,
     /// Only those that enrolled or renewed last at this time or later.
     #[arg(long, value_name = "WHEN")]
     updated_since: Option<Time>,
@@ -140,6 +143,7 @@ fn list(arguments: &List) -> Exit {
         platform: arguments.platform,
         tier: arguments.tier.map(Into::into),
         banned: if arguments.not_banned { Some(false) } else { arguments.banned.then_some(true) },
+        withdrawn: arguments.withdrawn.then_some(true),
         updated_since: arguments.updated_since.map(|Time(time)| time),
         updated_before: arguments.updated_before.map(|Time(time)| time),
         app_version: arguments.app_version.clone(),
@@ -169,7 +173,7 @@ fn list(arguments: &List) -> Exit {
 }
 
 fn table(records: &[InstanceRecord]) -> String {
-    let mut table = Table::new(["INSTANCE", "CLIENT", "PLATFORM", "TIER", "APP", "LAST USED", "BANNED"]);
+    let mut table = Table::new(["INSTANCE", "CLIENT", "PLATFORM", "TIER", "APP", "LAST USED", "STANDING"]);
     for record in records {
         let registered = &record.registered;
         let platform = match registered.platform_key {
@@ -178,15 +182,16 @@ fn table(records: &[InstanceRecord]) -> String {
             PlatformKey::PlayIntegrity => "play-integrity",
             PlatformKey::DevelopmentKey => "development-key",
         };
-        let banned = match &record.ban {
-            Some(ban) if record.banned && !ban.reason.is_empty() => ban.reason.as_str(),
-            _ if record.banned => "yes",
-            _ => "",
+        let standing = match (&record.ban, &record.withdrawn) {
+            (Some(ban), _) if record.banned && !ban.reason.is_empty() => format!("banned: {}", ban.reason),
+            _ if record.banned => "banned".to_owned(),
+            (_, Some(withdrawal)) => format!("withdrawn: {}", withdrawal.reasons.join(", ")),
+            (_, None) => String::new(),
         };
         let (id, tier) = (registered.id.to_base64url(), json!(registered.tier));
         let tier = tier.as_str().unwrap_or_default();
         let used = when(record.updated);
-        table.row([&id, &registered.client_id, platform, tier, &record.app_version, &used, banned]);
+        table.row([&id, &registered.client_id, platform, tier, &record.app_version, &used, &standing]);
     }
     if table.is_empty() { "no such instance".to_owned() } else { table.to_string() }
 }

@@ -49,7 +49,9 @@ pub(super) fn write(path: &Path, text: &str) -> Result<(), KeysError> {
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(&temporary, path)?;
-        File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+        // A bare name has an empty parent, which is no directory.
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
     })();
     written.map_err(|error| io_error(path, &error))
 }

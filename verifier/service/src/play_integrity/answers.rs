@@ -11,7 +11,7 @@ const MAX_TOKENS: usize = 4096;
 /// A token is bound to a challenge: beyond its life nobody repeats the request.
 const LIFETIME: u64 = CHALLENGE_LIFETIME;
 
-/// Answers by SHA-256 of the token.
+/// Answers by SHA-256 of package and token.
 #[derive(Clone, Default)]
 pub(super) struct Answers(Arc<Mutex<Table>>);
 

@@ -64,6 +64,16 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
+    /// Whether the next token would fare no better. A status that blames the call may be the token's doing: whoever
+    /// sends five such tokens is not to keep Google's word from everybody else.
+    const fn is_an_outage(self) -> bool {
+        match self {
+            Self::Rejected => false,
+            Self::Status(status) => !(status >= 400 && status <= 499) || status == 429,
+            Self::Connection | Self::TimedOut | Self::TooLarge | Self::NotAuthorized => true,
+        }
+    }
+
     /// A stable name for logs and metrics.
     pub const fn reason(self) -> &'static str {
         match self {
@@ -155,7 +165,9 @@ impl PlayIntegrity {
         if token.is_empty() || !printable {
             return Err(DecodeFailure::Invalid(PlayIntegrityError::Rejected));
         }
-        let place = match self.answers.find(sha256(token.as_bytes()), now) {
+        // What Google says of a token to one app says nothing to another one.
+        let asked = sha256(&[package.as_bytes(), &[0], token.as_bytes()].concat());
+        let place = match self.answers.find(asked, now) {
             Found::Known(answer) => return *answer,
             Found::UnderWay | Found::Full => return Err(DecodeFailure::Unreachable),
             Found::New(place) => place,
@@ -165,7 +177,7 @@ impl PlayIntegrity {
             return Err(DecodeFailure::Unreachable);
         }
         let answer = decoder.decode(package, token).await;
-        self.breaker.note(!matches!(answer, Ok(_) | Err(DecodeError::Rejected)), now);
+        self.breaker.note(answer.as_ref().is_err_and(|error| error.is_an_outage()), now);
         let decoded = match answer {
             Ok(json) => from_decode_answer(&json).map_err(DecodeFailure::Invalid),
             Err(DecodeError::Rejected) => Err(DecodeFailure::Invalid(PlayIntegrityError::Rejected)),

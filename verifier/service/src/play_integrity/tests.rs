@@ -342,6 +342,30 @@ async fn google_is_asked_only_after_everything_else_has_passed() {
 }
 
 #[tokio::test]
+async fn what_google_says_to_one_package_is_not_its_answer_to_another() {
+    const OTHER: &str = "com.example.other";
+    let google = FakeGoogle::new().await;
+    let opener = google.opener().with_decoder(OTHER, Arc::new(google.decoder(&clock())));
+    google.instead(StatusCode::BAD_REQUEST, "");
+    assert!(opener.decode([OTHER].into_iter(), &google.token(1), START).await.is_err());
+    google.state.lock().unwrap().instead = None;
+    assert!(opener.decode([PACKAGE].into_iter(), &google.token(1), START).await.is_ok());
+}
+
+#[tokio::test]
+async fn tokens_that_google_will_not_look_at_do_not_keep_it_from_others() {
+    let google = FakeGoogle::new().await;
+    let opener = google.opener();
+    google.instead(StatusCode::FORBIDDEN, "");
+    for number in 0..9 {
+        let decoded = opener.decode([PACKAGE].into_iter(), &google.token(number), START).await;
+        assert_eq!(decoded, Err(DecodeFailure::Unreachable));
+    }
+    google.state.lock().unwrap().instead = None;
+    assert!(opener.decode([PACKAGE].into_iter(), &google.token(10), START).await.is_ok());
+}
+
+#[tokio::test]
 async fn an_outage_of_google_stops_only_those_who_have_nothing_else() {
     let google = FakeGoogle::new().await;
     let world = google.world().await;

@@ -53,13 +53,13 @@ pub struct AppSection {
     /// The app on Android; any of these.
     #[serde(default)]
     pub android: Vec<AndroidIdentity>,
-    /// What is asked of Apple's devices for this app, over [apple].
+    /// What is asked of Apple's devices for this app, over `[apple]`.
     #[serde(default)]
     pub on_apple: AppleSection,
-    /// What is asked of Android devices for this app, over [android].
+    /// What is asked of Android devices for this app, over `[android]`.
     #[serde(default)]
     pub on_android: AndroidSection,
-    /// Environment signals that count against this app's devices; each list over its namesake in [environment].
+    /// Environment signals that count against this app's devices; each list over its namesake in `[environment]`.
     #[serde(default)]
     pub environment: EnvironmentSection,
     /// Enforcement for this app, over what holds for all apps.

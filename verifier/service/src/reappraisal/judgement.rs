@@ -4,7 +4,7 @@ use countersign_core::cbor::CborError;
 use countersign_core::time::Timestamp;
 use countersign_core::token::keys::PublicKey;
 use countersign_core::token::result::Tier;
-use countersign_verifier::enrolment::Signals;
+use countersign_verifier::enrolment::{PlatformKey, Signals};
 use countersign_verifier::evidence::recorded::{self, TrustData};
 use countersign_verifier::evidence::{EvidenceError, RecordedEvidence};
 use countersign_verifier::policy::{self, Appraisal, Circumstances, Enforcement};
@@ -102,7 +102,7 @@ fn find(case: &Case<'_>, trust: &Trust, now: Timestamp) -> Found {
         history: primary.and_then(|(_, stored)| stored.circumstances.history.as_ref()),
         instances_of_certificate: signals.instances_of_certificate,
         risk_metric: signals.risk_metric,
-        key_attested_before: false,
+        key_attested_before: record.registered.platform_key == PlatformKey::AndroidKey,
         play_integrity_unreachable: false,
         revocation_as_of: signals.revocation_as_of,
         cohort_key: Some(*record.registered.instance_key.thumbprint().as_bytes()),
@@ -110,11 +110,22 @@ fn find(case: &Case<'_>, trust: &Trust, now: Timestamp) -> Found {
     let appraisal = trust.policy.appraise(&record.registered.client_id, &set, &circumstances, now);
     let standing = match appraisal.tier() {
         policy::Tier::Contraindicated => Standing::Withdrawn { reasons: decisive(&appraisal) },
-        tier => Standing::Stands {
-            tier: if tier == policy::Tier::Affirming { Tier::Affirming } else { Tier::Warning },
-            trust_vector: *appraisal.trust_vector(),
-            labels: appraisal.labels().to_vec(),
-        },
+        tier => {
+            let tier = if tier == policy::Tier::Affirming { Tier::Affirming } else { Tier::Warning };
+            let (trust_vector, labels) = (*appraisal.trust_vector(), appraisal.labels().to_vec());
+            let known = &record.registered;
+            if primary.is_some() || known.platform_key == PlatformKey::PlayIntegrity {
+                Standing::Stands { tier, trust_vector, labels }
+            } else {
+                // Of what vouches for the instance nothing is kept: the rest can only lower what that was worth.
+                let others = known.labels.iter().filter(|label| !appraisal.labels().contains(label));
+                Standing::Stands {
+                    tier: tier.min(known.tier),
+                    trust_vector: trust_vector.worsened_by(&known.trust_vector),
+                    labels: labels.into_iter().chain(others.cloned()).collect(),
+                }
+            }
+        }
     };
     Found { standing, appraisal: json!(appraisal) }
 }

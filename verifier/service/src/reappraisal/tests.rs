@@ -14,6 +14,7 @@ use countersign_virtual_device::{
 use super::*;
 use crate::attestation::{Cause, Denial};
 use crate::store::Decision;
+use crate::store::InstanceFilter;
 use crate::trust::Trust;
 use crate::virtual_world::{CLIENT, START, World, android, iphone, seed, session, trust};
 
@@ -107,6 +108,12 @@ async fn a_revoked_serial_withdraws_the_instances_below_it_and_no_other() {
     let denial = renew_without_evidence(&world, &mut phone, instance).await.err().unwrap();
     assert_eq!((denial.cause.clone(), denial.cause.cure()), (Cause::Withdrawn, Some(Cure::ReEnrol)));
     assert_eq!(decision(&world, &denial).await.reasons, ["instance_withdrawn", "evidence_revoked"]);
+    let listed = async |withdrawn| {
+        let filter = InstanceFilter { withdrawn: Some(withdrawn), ..InstanceFilter::default() };
+        let records = world.service().store.instances(&filter, None, 10).await.unwrap();
+        records.iter().map(|record| record.registered.id).collect::<Vec<_>>()
+    };
+    assert_eq!((listed(true).await, listed(false).await), (vec![instance], vec![other]));
     let withdrawn = world.service().store.instance(&instance).await.unwrap().unwrap().withdrawn.unwrap();
     assert_eq!(withdrawn.reasons, ["evidence_revoked"]);
     // Its chain is revoked, so what it brings anew does not help.
@@ -381,4 +388,16 @@ async fn evidence_goes_with_its_instance() {
     assert_eq!(kinds().await, ["app-attest"], "a new key has no assertion yet");
     world.service().store.forget(&instance).await;
     assert!(kinds().await.is_empty());
+}
+
+#[tokio::test]
+async fn an_assertion_alone_does_not_raise_what_the_attestation_of_its_key_was_worth() {
+    let world = World::new().await;
+    let mut phone = iphone();
+    let instance = world.enrol(&mut phone).await;
+    renew(&world, &mut phone, instance).await.unwrap();
+    world.service().store.forget_evidence(&instance, "app-attest").await;
+    apply(&world, changed("test/2", |app| app.minimum_app_version = Some("0.1".to_owned()))).await;
+    let record = world.service().store.instance(&instance).await.unwrap().unwrap();
+    assert_eq!(record.registered.tier, Tier::Warning);
 }

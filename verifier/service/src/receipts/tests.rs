@@ -346,6 +346,22 @@ async fn the_metric_of_an_earlier_key_does_not_count_for_the_next() {
     assert_eq!(scene.metric().await, None);
 }
 
+#[tokio::test]
+async fn an_old_request_sent_again_does_not_bring_back_the_receipt_of_an_earlier_key() {
+    let world = World::with_receipts().await;
+    let mut phone = iphone();
+    let first = phone.enrol(&world.call(), &session("first"));
+    let answer = world.service().attest(None, &first).await.unwrap();
+    let instance = InstanceId::from_base64url(&answer.instance_id).unwrap();
+    let second = phone.enrol(&world.call(), &session("second"));
+    world.service().attest(None, &second).await.unwrap();
+    let due = async || world.service().store.due_receipts(world.now().plus(DAY), 10).await.unwrap();
+    let kept = due().await;
+    assert_eq!((kept.len(), kept[0].instance), (1, instance));
+    let _ = world.service().attest(None, &first).await;
+    assert_eq!(due().await, kept, "the key that is in use is watched on");
+}
+
 #[test]
 fn a_key_file_that_others_can_read_or_that_holds_no_key_is_refused() {
     use std::os::unix::fs::PermissionsExt;

@@ -30,6 +30,8 @@ pub struct InstanceFilter {
     pub tier: Option<Tier>,
     /// Those that are banned, or are not.
     pub banned: Option<bool>,
+    /// Those that are withdrawn, or are not.
+    pub withdrawn: Option<bool>,
     /// Those that enrolled or renewed last at this time or later.
     pub updated_since: Option<Timestamp>,
     /// Those that enrolled or renewed last before this time.
@@ -46,6 +48,8 @@ pub enum PlatformName {
     AppAttest,
     /// An attested Android key.
     AndroidKey,
+    /// Google Play alone.
+    PlayIntegrity,
     /// A development key.
     DevelopmentKey,
 }
@@ -56,6 +60,7 @@ impl PlatformName {
         match self {
             Self::AppAttest => "app-attest",
             Self::AndroidKey => "android-key",
+            Self::PlayIntegrity => "play-integrity",
             Self::DevelopmentKey => "development-key",
         }
     }
@@ -76,7 +81,8 @@ impl Store {
             "SELECT * FROM instance WHERE (?1 IS NULL OR client_id = ?1) AND (?2 IS NULL OR platform_key = ?2) \
              AND (?3 IS NULL OR evidence_tier = ?3) AND (?4 IS NULL OR banned = ?4) \
              AND (?5 IS NULL OR updated >= ?5) AND (?6 IS NULL OR updated < ?6) \
-             AND (?7 IS NULL OR app_version = ?7) AND (?8 IS NULL OR id > ?8) ORDER BY id LIMIT ?9",
+             AND (?7 IS NULL OR app_version = ?7) AND (?8 IS NULL OR id > ?8) \
+             AND (?10 IS NULL OR (withdrawn_at IS NOT NULL) = ?10) ORDER BY id LIMIT ?9",
         )
         .bind(&filter.client_id)
         .bind(filter.platform.map(PlatformName::name))
@@ -87,6 +93,7 @@ impl Store {
         .bind(&filter.app_version)
         .bind(after.map(|id| id.as_bytes().to_vec()))
         .bind(limit)
+        .bind(filter.withdrawn)
         .fetch_all(&self.reader)
         .await
         .map_err(|error| self.failed(&error))?;
@@ -186,14 +193,16 @@ impl Store {
         }
     }
 
-    /// Decisions stay as figures: without the instance, and without what the evidence said.
+    /// Decisions stay as figures: without the instance, without what the evidence said, and without the evidence that
+    /// is kept of refusals.
     async fn forget_what_was_said(
         &self,
         connection: &mut SqliteConnection,
         id: &[u8],
     ) -> Result<(), StoreError> {
         sqlx::query(
-            "UPDATE decision SET instance = NULL, claims = 'null', appraisal = 'null' WHERE instance = ?",
+            "UPDATE decision SET instance = NULL, claims = 'null', appraisal = 'null', evidence = NULL, \
+             circumstances = NULL WHERE instance = ?",
         )
         .bind(id)
         .execute(connection)

@@ -14,6 +14,10 @@ use crate::trust::Generation;
 /// the clocks of edges may be off.
 pub(super) const WITHDRAWN_ON_DENY_LIST: u64 = 600 + 120;
 
+/// Most withdrawn instances that the deny list names at the same time: it has a longest length, beyond which no edge
+/// takes it. The rest gets no new results either, and edges take the last ones until they end.
+pub const MAX_WITHDRAWN_LISTED: i64 = 250_000;
+
 /// How an instance stands after a re-appraisal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {

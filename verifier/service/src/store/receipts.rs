@@ -35,16 +35,17 @@ pub struct KeptReceipt {
 }
 
 impl Store {
-    /// Keeps the receipt of an enrolment, unless one of the same key is kept: that one may be newer.
+    /// Keeps the receipt of an enrolment, unless one of the same key is kept, which may be newer, or the instance has
+    /// another key by now: an old request, sent again, would put its receipt in the place of the one that counts.
     ///
     /// # Errors
     /// The database cannot be written.
     pub async fn keep_receipt(&self, receipt: &KeptReceipt) -> Result<(), StoreError> {
         let query = sqlx::query(
             "INSERT INTO receipt (instance, app_attest_key, rp_id_hash, environment, receipt, risk_metric, created, \
-             expires, due, failures) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0) ON CONFLICT (instance) DO UPDATE \
-             SET app_attest_key = ?2, rp_id_hash = ?3, environment = ?4, receipt = ?5, risk_metric = ?6, created = ?7, \
-             expires = ?8, due = ?9, failures = 0 WHERE app_attest_key <> ?2",
+             expires, due, failures) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0 FROM instance WHERE id = ?1 \
+             AND instance.app_attest_key = ?2 ON CONFLICT (instance) DO UPDATE SET app_attest_key = ?2, rp_id_hash = ?3, environment = ?4, receipt = ?5, risk_metric = ?6, created = ?7, \
+             expires = ?8, due = ?9, failures = 0 WHERE receipt.app_attest_key <> ?2",
         );
         self.write_receipt(query, receipt).await
     }

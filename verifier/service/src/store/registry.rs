@@ -7,11 +7,12 @@ use countersign_core::token::result::InstanceId;
 use countersign_verifier::check::deny_list::SubjectDigest;
 use countersign_verifier::enrolment::{Admission, PlatformKey};
 use countersign_verifier::evidence::RecordedEvidence;
+use countersign_verifier::policy::History;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use sqlx::SqliteConnection;
 
-use super::reappraisal::WITHDRAWN_ON_DENY_LIST;
+use super::reappraisal::{MAX_WITHDRAWN_LISTED, WITHDRAWN_ON_DENY_LIST};
 use super::record::{ConsumedChallenge, Decision, InstanceRecord};
 use super::{Store, StoreError, seconds};
 use crate::trust::Generation;
@@ -58,8 +59,10 @@ pub enum InstanceChange {
 pub struct Bans {
     /// Grows with every change; never falls.
     pub sequence: u64,
-    /// Banned instances, and erased ones whose last result may still be good.
+    /// Banned instances, and withdrawn and erased ones whose last result may still be good.
     pub instances: Vec<InstanceId>,
+    /// How many lately withdrawn instances found no room: their last results end by themselves.
+    pub left_out: u64,
     /// Banned users.
     pub subjects: Vec<SubjectDigest>,
 }
@@ -177,7 +180,8 @@ impl Store {
     }
 
     /// What the deny list says, as it was at one moment: the instances that are banned, those that were withdrawn or
-    /// erased so lately that a result of theirs may still be good, and the users that are banned.
+    /// erased so lately that a result of theirs may still be good, and the users that are banned. Of the withdrawn no
+    /// more than [`MAX_WITHDRAWN_LISTED`], the latest first: a list that no edge takes would stop the whole API.
     ///
     /// # Errors
     /// The database cannot be read.
@@ -189,15 +193,31 @@ impl Store {
                 .fetch_optional(&mut *transaction)
                 .await
                 .map_err(failed)?;
-        let instances = sqlx::query_scalar::<_, Vec<u8>>(
-            "SELECT id FROM instance WHERE banned = 1 UNION SELECT id FROM instance WHERE withdrawn_at > ? \
-             UNION SELECT id FROM erased_instance WHERE denied_until > ?",
+        let mut instances = sqlx::query_scalar::<_, Vec<u8>>(
+            "SELECT id FROM instance WHERE banned = 1 UNION SELECT id FROM erased_instance WHERE denied_until > ?",
         )
-        .bind(seconds(now.minus(WITHDRAWN_ON_DENY_LIST)))
         .bind(seconds(now))
         .fetch_all(&mut *transaction)
         .await
         .map_err(failed)?;
+        let since = seconds(now.minus(WITHDRAWN_ON_DENY_LIST));
+        let withdrawn = sqlx::query_scalar::<_, Vec<u8>>(
+            "SELECT id FROM instance WHERE withdrawn_at > ? AND banned = 0 ORDER BY withdrawn_at DESC, id LIMIT ?",
+        )
+        .bind(since)
+        .bind(MAX_WITHDRAWN_LISTED)
+        .fetch_all(&mut *transaction)
+        .await
+        .map_err(failed)?;
+        let all_withdrawn = sqlx::query_scalar::<_, i64>(
+            "SELECT count(*) FROM instance WHERE withdrawn_at > ? AND banned = 0",
+        )
+        .bind(since)
+        .fetch_one(&mut *transaction)
+        .await
+        .map_err(failed)?;
+        let left_out = all_withdrawn.unsigned_abs().saturating_sub(withdrawn.len() as u64);
+        instances.extend(withdrawn);
         let subjects = sqlx::query_scalar::<_, Vec<u8>>("SELECT digest FROM subject_ban")
             .fetch_all(&mut *transaction)
             .await
@@ -208,6 +228,7 @@ impl Store {
         Ok(Bans {
             sequence: sequence.map_or(Ok(0), |text| text.parse().map_err(|_| self.damaged()))?,
             instances: instances.into_iter().map(id).collect::<Result<_, _>>()?,
+            left_out,
             subjects: subjects.into_iter().map(digest).collect::<Result<_, _>>()?,
         })
     }
@@ -287,14 +308,18 @@ impl Store {
         commit: &Commit<'_>,
     ) -> Result<InstanceId, CommitError> {
         let Commit { admission, now, .. } = *commit;
-        let withdrawn = sqlx::query_scalar::<_, bool>(
-            "SELECT withdrawn_at IS NOT NULL FROM instance WHERE client_id = ? AND instance_key = ?",
+        let known: Option<(bool, String)> = sqlx::query_as(
+            "SELECT withdrawn_at IS NOT NULL, history FROM instance WHERE client_id = ? AND instance_key = ?",
         )
         .bind(admission.client_id())
         .bind(sec1(admission.instance_key()))
         .fetch_optional(&mut *connection)
         .await
         .map_err(|error| self.lost(&error))?;
+        let (withdrawn, history) = match known {
+            Some((withdrawn, history)) => (withdrawn, self.joined(&history, admission)?),
+            None => (false, admission.history().clone()),
+        };
         let query = sqlx::query_as(
             "INSERT INTO instance (id, platform_key, app_attest_key, app_attest_counter, protection, vouched_by, \
              evidence_time, evidence_tier, app_version, updated, client_id, instance_key, trust_vector, labels, history, \
@@ -322,7 +347,7 @@ impl Store {
             .bind(sec1(admission.instance_key()))
             .bind(json!(admission.evidence_vector()).to_string())
             .bind(json!(admission.evidence_labels()).to_string())
-            .bind(json!(admission.history()).to_string())
+            .bind(json!(history).to_string())
             .bind(commit.generation.as_bytes().as_slice())
             .bind(platform.play_integrity_alone)
             .fetch_one(&mut *connection)
@@ -331,7 +356,7 @@ impl Store {
         match row {
             (_, true) => Err(CommitError::Banned),
             (id, false) => {
-                if withdrawn == Some(true) {
+                if withdrawn {
                     self.raise(connection, now).await.map_err(CommitError::Store)?;
                 }
                 id.try_into().map(InstanceId::from_bytes).map_err(|_| CommitError::Store(self.damaged()))
@@ -348,8 +373,8 @@ impl Store {
     ) -> Result<(), CommitError> {
         let Commit { admission, now, .. } = *commit;
         let lost = |error: sqlx::Error| self.lost(&error);
-        let row: Option<(bool, bool, Option<u32>)> = sqlx::query_as(
-            "SELECT banned, withdrawn_at IS NOT NULL, app_attest_counter FROM instance WHERE id = ?",
+        let row: Option<(bool, bool, Option<u32>, String)> = sqlx::query_as(
+            "SELECT banned, withdrawn_at IS NOT NULL, app_attest_counter, history FROM instance WHERE id = ?",
         )
         .bind(id.as_bytes().as_slice())
         .fetch_optional(&mut *connection)
@@ -357,15 +382,15 @@ impl Store {
         .map_err(lost)?;
         // Evidence that vouches by itself, and was just found good, lifts a withdrawal; nothing less does.
         let lifts = admission.recorded_evidence().iter().any(RecordedEvidence::vouches_alone);
-        let stored_counter = match row {
+        let (stored_counter, history) = match row {
             None => return Err(CommitError::UnknownInstance),
-            Some((true, _, _)) => return Err(CommitError::Banned),
-            Some((false, true, _)) if !lifts => return Err(CommitError::Withdrawn),
-            Some((false, withdrawn, counter)) => {
+            Some((true, ..)) => return Err(CommitError::Banned),
+            Some((false, true, ..)) if !lifts => return Err(CommitError::Withdrawn),
+            Some((false, withdrawn, counter, history)) => {
                 if withdrawn {
                     self.raise(connection, now).await.map_err(CommitError::Store)?;
                 }
-                counter
+                (counter, self.joined(&history, admission)?)
             }
         };
         let platform = PlatformColumns::of(admission);
@@ -389,7 +414,7 @@ impl Store {
         .bind(seconds(now))
         .bind(json!(admission.evidence_vector()).to_string())
         .bind(json!(admission.evidence_labels()).to_string())
-        .bind(json!(admission.history()).to_string())
+        .bind(json!(history).to_string())
         .bind(commit.generation.as_bytes().as_slice())
         .execute(&mut *connection)
         .await
@@ -420,6 +445,12 @@ impl Store {
         .await
         .map(drop)
         .map_err(|error| self.failed(&error))
+    }
+
+    /// The history that is stored by now, and what the admission has seen: another request may have come in between.
+    fn joined(&self, stored: &str, admission: &Admission) -> Result<History, CommitError> {
+        let stored: History = serde_json::from_str(stored).map_err(|_| CommitError::Store(self.damaged()))?;
+        Ok(stored.joined(admission.history()))
     }
 
     fn lost(&self, error: &sqlx::Error) -> CommitError {

@@ -7,6 +7,7 @@ use countersign_verifier::enrolment::{
     Admission, AuthenticEnrolment, DecodeFailure, PlatformKey, RegisteredInstance, Service as Checks,
     Signals, Verdict,
 };
+use countersign_verifier::policy::History;
 use countersign_virtual_device::{ServiceCall, VirtualPhone};
 use tempfile::TempDir;
 
@@ -31,6 +32,15 @@ impl Store {
     pub(crate) async fn forget(&self, id: &InstanceId) {
         let query = sqlx::query("DELETE FROM instance WHERE id = ?").bind(id.as_bytes().as_slice());
         query.execute(&self.writer).await.unwrap();
+    }
+
+    /// Forgets the evidence of this kind, and that the instance's last evidence was worth more than a warning.
+    pub(crate) async fn forget_evidence(&self, id: &InstanceId, kind: &str) {
+        let delete = sqlx::query("DELETE FROM evidence WHERE instance = ? AND kind = ?");
+        delete.bind(id.as_bytes().as_slice()).bind(kind).execute(&self.writer).await.unwrap();
+        let warn = sqlx::query("UPDATE instance SET evidence_tier = ? WHERE id = ?");
+        let warn = warn.bind(countersign_core::token::result::Tier::Warning.number());
+        warn.bind(id.as_bytes().as_slice()).execute(&self.writer).await.unwrap();
     }
 
     /// How many decisions with this verdict there are.
@@ -215,6 +225,31 @@ async fn enrolling_a_known_key_replaces_what_vouches_for_it_and_keeps_the_id() {
 }
 
 #[tokio::test]
+async fn what_another_request_saw_meanwhile_stays_seen() {
+    let bench = Bench::new().await;
+    let mut phone = iphone();
+    bench.enrol(1, 1, &mut phone).await.unwrap();
+    let registered = bench.registered(1).await;
+    let seen = History {
+        apple_version: Some("999.0".to_owned()),
+        bundle_version: Some("999".to_owned()),
+        verified_boot_key: Some("aa".to_owned()),
+        ..History::default()
+    };
+    let set = async || {
+        let query = sqlx::query("UPDATE instance SET history = ?").bind(serde_json::json!(seen).to_string());
+        query.execute(&bench.store.writer).await.unwrap();
+    };
+    // Both were admitted before the other one was stored.
+    set().await;
+    bench.renew(2, &mut phone, &registered).await.unwrap();
+    assert_eq!(bench.registered(1).await.history, seen.joined(&registered.history), "a renewal");
+    set().await;
+    bench.enrol(3, 3, &mut phone).await.unwrap();
+    assert_eq!(bench.registered(1).await.history, seen.joined(&registered.history), "an enrolment");
+}
+
+#[tokio::test]
 async fn a_ban_outlives_a_new_enrolment_of_the_key() {
     let bench = Bench::new().await;
     let mut phone = iphone();
@@ -393,6 +428,21 @@ async fn what_is_not_used_for_long_is_erased_and_bans_stay() {
 }
 
 #[tokio::test]
+async fn the_evidence_of_refusals_is_erased_with_the_instance() {
+    let bench = Bench::new().await;
+    let mut phone = iphone();
+    bench.enrol(1, 1, &mut phone).await.unwrap();
+    let recorded = bench.admitted(&mut phone).recorded_evidence().to_vec();
+    let refused = RefusedEvidence { recorded, circumstances: RecordedCircumstances::default() };
+    let decision = Decision { instance: Some(id_of(1)), verdict: "refused".to_owned(), ..decision() };
+    bench.store.record_with_evidence(&decision, &refused).await.unwrap();
+    let kept = "SELECT count(*) FROM decision WHERE evidence IS NOT NULL OR circumstances IS NOT NULL";
+    assert_eq!(rows(&bench.store, kept).await, 1);
+    bench.store.erase_instance(&id_of(1), &Actor { name: "ops", now: NOW }).await.unwrap();
+    assert_eq!(rows(&bench.store, kept).await, 0);
+}
+
+#[tokio::test]
 async fn more_than_one_part_of_unused_instances_is_erased() {
     let bench = Bench::new().await;
     bench.enrol(1, 1, &mut iphone()).await.unwrap();
@@ -475,12 +525,41 @@ async fn the_longest_deny_list_that_there_can_be_is_taken_by_edges() {
         sequence: u64::MAX,
         issued_at: NOW,
         expires_at: NOW.plus(600),
-        instances: (0..number(MAX_INSTANCE_BANS + MAX_ERASED)).map(id).collect(),
+        instances: (0..number(MAX_INSTANCE_BANS + MAX_ERASED + MAX_WITHDRAWN_LISTED)).map(id).collect(),
         key_ids: Default::default(),
         subjects: (0..number(MAX_SUBJECT_BANS)).map(digest).collect(),
     };
     let bytes = list.to_unsigned("01234567").with_signature(&[0; 64]);
     assert!(bytes.len() <= MAX_DENY_LIST, "{}", bytes.len());
+}
+
+#[tokio::test]
+async fn a_mass_withdrawal_leaves_the_deny_list_short_enough_and_names_the_latest() {
+    let bench = Bench::new().await;
+    bench.enrol(1, 1, &mut iphone()).await.unwrap();
+    bench.enrol(2, 2, &mut iphone().of_somebody_else()).await.unwrap();
+    let columns: String = sqlx::query_scalar(
+        "SELECT group_concat(name) FROM pragma_table_info('instance') WHERE name NOT IN ('id', 'instance_key', 'withdrawn_at')",
+    )
+    .fetch_one(&bench.store.writer)
+    .await
+    .unwrap();
+    let fill = format!(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {MAX_WITHDRAWN_LISTED}) \
+         INSERT INTO instance (id, instance_key, withdrawn_at, {columns}) \
+         SELECT randomblob(16), randomblob(65), ?1, {columns} FROM n, instance WHERE id = ?2",
+    );
+    let query = sqlx::query(sqlx::AssertSqlSafe(fill)).bind(seconds(NOW)).bind(id_of(1).as_bytes().to_vec());
+    query.execute(&bench.store.writer).await.unwrap();
+    for (number, at) in [(1, NOW.minus(1)), (2, NOW.plus(1))] {
+        let query = sqlx::query("UPDATE instance SET withdrawn_at = ? WHERE id = ?");
+        let query = query.bind(seconds(at)).bind(id_of(number).as_bytes().to_vec());
+        query.execute(&bench.store.writer).await.unwrap();
+    }
+    let bans = bench.store.bans(NOW.plus(1)).await.unwrap();
+    assert_eq!((bans.instances.len() as i64, bans.left_out), (MAX_WITHDRAWN_LISTED, 2));
+    assert!(bans.instances.contains(&id_of(2)), "the latest is named");
+    assert!(!bans.instances.contains(&id_of(1)), "the earliest gives way");
 }
 
 #[tokio::test]

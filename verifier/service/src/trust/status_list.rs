@@ -250,10 +250,12 @@ pub(crate) async fn keep_fresh(
     }
 }
 
-/// Seconds until the kept list is to be fetched again.
+/// Seconds until the kept list is to be fetched again: at once where it is of no use, and never later than the longest
+/// time between two fetches, though a clock that was wrong has written it.
 fn until_due(service: &Service) -> u64 {
-    let due = KeptList::read(&service.settings).map_or(0, |kept| kept.refresh_at);
-    due.saturating_sub(service.clock.now().as_unix_seconds())
+    let now = service.clock.now();
+    let usable = KeptList::read(&service.settings).filter(|kept| kept.parse(now).is_some());
+    usable.map_or(0, |kept| kept.refresh_at.saturating_sub(now.as_unix_seconds())).min(REFRESH.1)
 }
 
 fn retry_after(failures: u32) -> u64 {
