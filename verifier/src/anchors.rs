@@ -4,6 +4,7 @@ use crate::certificate::Certificate;
 use crate::certificate_file::{self, CertificateFileError};
 use crate::crypto::{CertificateKey, sha256};
 use crate::trust_bundle::RootKind;
+use crate::verified_links::VerifiedLinks;
 
 const APP_ATTEST_ROOTS: [(&str, &[u8]); 1] =
     [("apple-app-attestation-root-ca", include_bytes!("../data/apple-app-attestation-root-ca.der"))];
@@ -89,12 +90,14 @@ impl AnchorError {
     }
 }
 
-/// The roots that evidence may end in, by kind of evidence.
+/// The roots that evidence may end in, by kind of evidence. Keep and share one value: it remembers which signatures
+/// of the vendors' intermediates have verified, which saves most of the work of a chain and changes no verdict.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustAnchors {
     app_attest: Vec<Anchor>,
     app_attest_receipt: Vec<Anchor>,
     android_key: Vec<Anchor>,
+    verified_links: VerifiedLinks,
 }
 
 impl TrustAnchors {
@@ -108,6 +111,7 @@ impl TrustAnchors {
             app_attest: read(&APP_ATTEST_ROOTS),
             app_attest_receipt: read(&APP_ATTEST_RECEIPT_ROOTS),
             android_key: read(&ANDROID_ROOTS),
+            verified_links: VerifiedLinks::default(),
         }
     }
 
@@ -163,6 +167,11 @@ impl TrustAnchors {
     /// The roots of Android key attestation.
     pub fn android_key(&self) -> &[Anchor] {
         &self.android_key
+    }
+
+    /// The signatures of intermediates that have verified before.
+    pub(crate) const fn verified_links(&self) -> &VerifiedLinks {
+        &self.verified_links
     }
 }
 

@@ -6,8 +6,9 @@ use countersign_core::time::Timestamp;
 
 use crate::anchors::Anchor;
 use crate::certificate::{BasicConstraints, Certificate};
-use crate::crypto::{CertificateSignatureError, has_standard_parameters, is_ml_dsa, verify_certificate};
+use crate::crypto::{CertificateSignatureError, has_standard_parameters, is_ml_dsa};
 use crate::leniency::{Leniencies, Leniency};
+use crate::verified_links::{VerifiedLinks, verify_link};
 
 /// Most certificates in one chain; the longest genuine ones have five.
 pub const MAX_CERTIFICATES: usize = 10;
@@ -143,12 +144,16 @@ pub(crate) struct Path<'c, 't> {
     pub(crate) anchor: &'t Anchor,
     /// Whether the anchor was found by the signature that it made: that link needs no second check.
     is_last_link_verified: bool,
+    verified_links: &'t VerifiedLinks,
 }
 
 impl<'c, 't> Path<'c, 't> {
-    /// Decodes `chain` (DER, leaf first) and finds its anchor by public key: the last certificate is either
-    /// self-issued with an anchor's key, and then the anchor takes its place, or issued by an anchor.
-    pub(crate) fn find(chain: &[&'c [u8]], anchors: &'t [Anchor]) -> Result<Self, ChainError> {
+    /// Decodes `chain` (DER, leaf first) and finds its anchor, as [`Self::of`].
+    pub(crate) fn find(
+        chain: &[&'c [u8]],
+        anchors: &'t [Anchor],
+        verified_links: &'t VerifiedLinks,
+    ) -> Result<Self, ChainError> {
         if chain.len() > MAX_CERTIFICATES {
             return Err(ChainError::Length);
         }
@@ -156,6 +161,19 @@ impl<'c, 't> Path<'c, 't> {
         for (index, bytes) in chain.iter().enumerate() {
             let certificate = Certificate::decode(bytes);
             certificates.push(certificate.map_err(|_| ChainError::MalformedCertificate { index })?);
+        }
+        Self::of(certificates, anchors, verified_links)
+    }
+
+    /// Finds the anchor of decoded certificates (leaf first) by public key: the last one is either self-issued with
+    /// an anchor's key, and then the anchor takes its place, or issued by an anchor.
+    pub(crate) fn of(
+        mut certificates: Vec<Certificate<'c>>,
+        anchors: &'t [Anchor],
+        verified_links: &'t VerifiedLinks,
+    ) -> Result<Self, ChainError> {
+        if certificates.len() > MAX_CERTIFICATES {
+            return Err(ChainError::Length);
         }
         // Its own reason, before a root that signs in the same way is called unknown.
         if let Some(index) = certificates.iter().position(|one| is_ml_dsa(one.signature_algorithm)) {
@@ -168,10 +186,7 @@ impl<'c, 't> Path<'c, 't> {
                 certificates.pop();
                 (anchor, false)
             }
-            _ => {
-                let issuer = anchors.iter().find(|anchor| is_issued_by(last, anchor));
-                (issuer.ok_or(ChainError::UnknownRoot)?, true)
-            }
+            _ => (issuer_of(last, anchors, verified_links).ok_or(ChainError::UnknownRoot)?, true),
         };
         if certificates.len() < 2 {
             return Err(ChainError::Length);
@@ -182,7 +197,7 @@ impl<'c, 't> Path<'c, 't> {
         if let Some(index) = certificates.iter().position(is_anchor) {
             return Err(ChainError::MisplacedAnchor { index });
         }
-        Ok(Self { certificates, anchor, is_last_link_verified })
+        Ok(Self { certificates, anchor, is_last_link_verified, verified_links })
     }
 
     /// Verifies names, encoding, constraints and dates, then every signature from the anchor down to the leaf. Returns
@@ -204,27 +219,26 @@ impl<'c, 't> Path<'c, 't> {
         let links: Vec<_> = self.certificates.iter().zip(issuers()).enumerate().collect();
         let verified = usize::from(self.is_last_link_verified);
         for (index, (certificate, (_, issuer_key))) in links.into_iter().rev().skip(verified) {
-            verify_certificate(
-                certificate.signature_algorithm,
-                issuer_key,
-                certificate.tbs,
-                certificate.signature,
-            )
-            .map_err(|error| ChainError::Signature { index, error })?;
+            let signature = match index {
+                0 => verify_link(certificate, issuer_key),
+                _ => self.verified_links.verify(certificate, issuer_key),
+            };
+            signature.map_err(|error| ChainError::Signature { index, error })?;
         }
         Ok(leniencies)
     }
 }
 
-fn is_issued_by(certificate: &Certificate<'_>, anchor: &Anchor) -> bool {
-    certificate.issuer == anchor.subject()
-        && verify_certificate(
-            certificate.signature_algorithm,
-            anchor.public_key(),
-            certificate.tbs,
-            certificate.signature,
-        )
-        .is_ok()
+/// The anchor that issued a certificate. Several may bear its issuer's name: one whose signature is known already is
+/// found without trying the others.
+fn issuer_of<'t>(
+    certificate: &Certificate<'_>,
+    anchors: &'t [Anchor],
+    verified_links: &VerifiedLinks,
+) -> Option<&'t Anchor> {
+    let named = || anchors.iter().filter(|anchor| anchor.subject() == certificate.issuer);
+    let known = named().find(|anchor| verified_links.contains(certificate, anchor.public_key()));
+    known.or_else(|| named().find(|anchor| verified_links.verify(certificate, anchor.public_key()).is_ok()))
 }
 
 /// What the `der` crate does not see, because it is tolerated in one place: a leaf that a device made.

@@ -9,6 +9,7 @@
 pub mod anchors;
 mod asn1;
 pub mod boot_keys;
+mod cache;
 mod certificate;
 pub mod certificate_file;
 pub mod certificate_summary;
@@ -24,3 +25,4 @@ pub mod leniency;
 pub mod policy;
 pub mod revocation;
 pub mod trust_bundle;
+mod verified_links;

@@ -2,6 +2,7 @@
 import crypto from "node:crypto";
 import { readFileSync } from "node:fs";
 import { syncBuiltinESMExports } from "node:module";
+import { createInterface } from "node:readline";
 
 const [folder, time, seconds, ...chosen] = process.argv.slice(2);
 const read = (family) => JSON.parse(readFileSync(`${folder}/${family}.json`, "utf8"));
@@ -39,32 +40,42 @@ const verify = {
     }),
 };
 
-// Calls per second of the processor's time, so that a busy machine does not make it look slow.
-function rate(limit, call) {
+const everyCase = Object.entries(families).flatMap(([family, manifest]) =>
+  manifest.cases.map((input) => ({ name: `${family}/${input.id}`, input, call: () => verify[family](manifest, input) })),
+);
+
+// How many calls accepted (others throw) in about so many seconds of the processor's time, and in how many exactly.
+function measure(limit, ofPhones) {
   const seconds = () => (({ user, system }) => (user + system) / 1e6)(process.cpuUsage());
   const start = seconds();
   for (let calls = 16; ; calls += 16) {
-    for (let i = 0; i < 16; i += 1) call();
+    for (let i = 0; i < 16; i += 1) ofPhones[(calls + i) % ofPhones.length].call();
     const elapsed = seconds() - start;
-    if (elapsed > limit) return calls / elapsed;
+    if (elapsed > limit) return `${calls} ${elapsed.toFixed(6)}`;
   }
 }
 
-for (const [family, manifest] of Object.entries(families)) {
-  for (const input of manifest.cases) {
-    const name = `${family}/${input.id}`;
-    const call = () => verify[family](manifest, input);
-    if (seconds === undefined && (time === "all" || input.verify_at === Number(time))) {
-      let answer = "accept";
-      try {
-        call();
-      } catch {
-        answer = "reject";
-      }
-      console.log(`${name} ${answer}`);
-    } else if (chosen.includes(name)) {
-      rate(Number(seconds) / 2, call);
-      console.log(`${name} ${rate(Number(seconds), call).toFixed(1)}`);
-    }
+function measureAll(limit) {
+  for (const kind of chosen) {
+    const ofPhones = everyCase.filter(({ name }) => name.split("~")[0] === kind);
+    if (ofPhones.length > 0) console.log(`${kind} ${measure(limit, ofPhones)}`);
   }
+  console.log("end");
+}
+
+if (seconds === undefined) {
+  for (const { name, input, call } of everyCase) {
+    if (time !== "all" && input.verify_at !== Number(time)) continue;
+    let answer = "accept";
+    try {
+      call();
+    } catch {
+      answer = "reject";
+    }
+    console.log(`${name} ${answer}`);
+  }
+} else {
+  // The first is to warm up.
+  measureAll(8 * seconds);
+  for await (const _ of createInterface({ input: process.stdin })) measureAll(Number(seconds));
 }

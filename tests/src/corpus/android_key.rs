@@ -85,6 +85,19 @@ pub(super) fn cases() -> Vec<Case<Input>> {
     cases
 }
 
+/// `honest-remote-tee` and `honest-factory-tee` of other phones.
+pub(super) fn crowd(phones: usize) -> Vec<Case<Input>> {
+    let of_phone = |name: &str, provisioning, number| {
+        let id = format!("{name}~{number}");
+        let phone = VirtualAndroid::new(&google(), &Seed::from_text(&id)).app(PACKAGE, 1, signing_digest());
+        let chain = phone.provisioning(provisioning).attest(&challenge(&id), NOW);
+        case(&id, Accept, "an honest chain", chain)
+    };
+    let remote = (0..phones).map(|number| of_phone("honest-remote-tee", Provisioning::Remote, number));
+    let factory = (0..phones).map(|number| of_phone("honest-factory-tee", Provisioning::Factory, number));
+    remote.chain(factory).collect()
+}
+
 pub(super) fn phone() -> VirtualAndroid {
     VirtualAndroid::new(&google(), &seed()).app(PACKAGE, 1, signing_digest())
 }

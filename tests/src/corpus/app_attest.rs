@@ -64,6 +64,16 @@ pub(super) fn cases() -> Vec<Case<Input>> {
     cases
 }
 
+/// `honest-ios-26` of other phones.
+pub(super) fn crowd(phones: usize) -> Vec<Case<Input>> {
+    let of_phone = |number| {
+        let id = format!("honest-ios-26~{number}");
+        let phone = VirtualIphone::new(&apple(), &Seed::from_text(&id)).app(TEAM, BUNDLE);
+        case(&id, Accept, "an honest attestation", attest(&phone, &id), NOW)
+    };
+    (0..phones).map(of_phone).collect()
+}
+
 /// The phone on which the app runs.
 pub(super) fn phone() -> VirtualIphone {
     VirtualIphone::new(&apple(), &seed()).app(TEAM, BUNDLE)

@@ -45,6 +45,28 @@ pub fn files() -> Vec<File> {
     ]
 }
 
+/// Honest evidence of so many phones under the corpus' roots, as files of the same form: for measurements, because whoever
+/// sees the same certificates twice may know them. `honest-ios-26~7` is what `honest-ios-26` is, of the seventh phone.
+/// Assertions carry no certificates and are those of the corpus.
+pub fn crowd(phones: usize) -> Vec<File> {
+    let [app_attest, assertion, android_key] = FAMILIES;
+    vec![
+        file(
+            app_attest,
+            app_attest::policy(),
+            vec![apple().root_certificate_pem()],
+            app_attest::crowd(phones),
+        ),
+        file(assertion, app_attest_assertion::policy(), Vec::new(), app_attest_assertion::cases()),
+        file(
+            android_key,
+            android_key::policy(),
+            vec![google().root_certificate_pem()],
+            android_key::crowd(phones),
+        ),
+    ]
+}
+
 #[derive(Serialize)]
 struct Manifest<P, I> {
     format: &'static str,

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use countersign_core::time::Timestamp;
 use countersign_core::token::result::InstanceId;
 
-use super::cache::Generations;
+use crate::cache::Generations;
 
 /// Seconds of one budget.
 pub(crate) const WINDOW: u64 = 10;

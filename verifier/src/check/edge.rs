@@ -9,7 +9,6 @@ use countersign_core::request::split_query;
 use countersign_core::time::Timestamp;
 
 use super::budget::{self, Budget};
-use super::cache::Generations;
 use super::decision::{Decision, Limits, Randomness, RandomnessUnavailable};
 use super::deny_list::DenyList;
 use super::first_use::FirstUse;
@@ -19,6 +18,7 @@ use super::request::Request;
 use super::route::{Mode, NoncePolicy, Resource, Route};
 use super::steps::{self, CachedToken, Context, REPLAY_WINDOW, Stop, VerifiedResult};
 use super::trust::{IssuerKeys, KeyOwner, ServiceKeys};
+use crate::cache::Generations;
 use crate::credential::jwks::Jwks;
 
 /// The edge: what it protects, whom it trusts, and what it remembers.

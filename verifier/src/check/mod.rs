@@ -4,7 +4,6 @@
 //! that only a network can give, it answers [`Decision::Needs`], and the runtime calls again.
 
 mod budget;
-mod cache;
 pub mod decision;
 pub mod deny_list;
 mod edge;

@@ -1,8 +1,11 @@
 //! Runs the crate `appattest` over the corpus: FOLDER TIME [SECONDS CASE...]. See ../README.md.
 
+use std::collections::BTreeMap;
+
 use appattest::assertion::Assertion;
 use appattest::attestation::Attestation;
 use base64::{Engine, engine::general_purpose::STANDARD};
+use rustix::time::{ClockId, clock_gettime};
 use serde_json::Value;
 
 /// Reads a case and returns what judges it, so that reading is not measured.
@@ -14,6 +17,7 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [folder, time, bench @ ..] = arguments.as_slice() else { panic!("FOLDER TIME [SECONDS CASE...]") };
     let time: u64 = time.parse().expect("seconds since 1970");
+    let mut measured: BTreeMap<String, Vec<Box<dyn Fn() -> bool>>> = BTreeMap::new();
     for (family, judge) in FAMILIES {
         let text = std::fs::read_to_string(format!("{folder}/{family}.json")).expect("the corpus is there");
         let manifest: Value = serde_json::from_str(&text).expect("the corpus is JSON");
@@ -21,13 +25,25 @@ fn main() {
             let name = format!("{family}/{}", case["id"].as_str().unwrap_or_default());
             match bench {
                 [] if case["verify_at"] == time => println!("{name} {}", answer(judge(&manifest, case)())),
-                [seconds, cases @ ..] if cases.contains(&name) => {
-                    let seconds: f64 = seconds.parse().expect("a number of seconds");
-                    let judge = judge(&manifest, case);
-                    println!("{name} {:.1}", rate(seconds, || assert!(judge())));
+                [_, cases @ ..] => {
+                    let kind = name.split('~').next().unwrap_or_default().to_owned();
+                    if cases.contains(&kind) {
+                        measured.entry(kind).or_default().push(judge(&manifest, case));
+                    }
                 }
                 _ => {}
             }
+        }
+    }
+    if let [seconds, ..] = bench {
+        let seconds: f64 = seconds.parse().expect("a number of seconds");
+        // The first measurement is to warm up.
+        for _ in std::iter::once(Ok(String::new())).chain(std::io::stdin().lines()) {
+            for (name, judges) in &measured {
+                let (accepted, seconds) = measure(seconds, judges);
+                println!("{name} {accepted} {seconds:.6}");
+            }
+            println!("end");
         }
     }
 }
@@ -62,29 +78,24 @@ fn answer(accepted: bool) -> &'static str {
     if accepted { "accept" } else { "reject" }
 }
 
-/// Calls per second of the processor's time, after a tenth of the time to warm up.
-fn rate(seconds: f64, mut call: impl FnMut()) -> f64 {
-    let mut run = |seconds: f64| {
-        let (start, mut calls) = (processor_seconds(), 0_u32);
-        loop {
-            (0..16).for_each(|_| call());
-            calls += 16;
-            let elapsed = processor_seconds() - start;
-            if elapsed > seconds {
-                return f64::from(calls) / elapsed;
-            }
+/// How many calls accepted in about so many seconds of the processor's time, and in how many exactly.
+fn measure(seconds: f64, judges: &[Box<dyn Fn() -> bool>]) -> (u32, f64) {
+    let mut judges = judges.iter().cycle();
+    let (start, mut accepted) = (processor_seconds(), 0_u32);
+    loop {
+        judges.by_ref().take(16).for_each(|judge| assert!(judge()));
+        accepted += 16;
+        let elapsed = processor_seconds() - start;
+        if elapsed > seconds {
+            return (accepted, elapsed);
         }
-    };
-    run(seconds / 10.0);
-    run(seconds)
+    }
 }
 
-/// The time that this thread was on a processor, so that a busy machine does not make it look slow.
+/// The time that this process was on a processor, so that a busy machine does not make it look slow.
 fn processor_seconds() -> f64 {
-    let schedule =
-        std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux counts processor time");
-    let nanoseconds = schedule.split(' ').next().and_then(|first| first.parse::<f64>().ok());
-    nanoseconds.expect("the first number is time") / 1e9
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
 fn bytes(value: &Value) -> Vec<u8> {

@@ -104,7 +104,7 @@ pub fn verify(
 
     // 1. and 2. The chain ends in a known root key; issuers, signatures and dates hold. What stands where is looked at
     // first: it costs nothing, and names an extended chain for what it is.
-    let path = Path::find(chain, anchors.android_key())?;
+    let path = Path::find(chain, anchors.android_key(), anchors.verified_links())?;
     let extension = key_description(&path)?;
     let provisioning_info = ProvisioningInfo::of(&path)?;
     let provisioning = Provisioning::of(&path)?;

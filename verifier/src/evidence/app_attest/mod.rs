@@ -94,7 +94,7 @@ pub fn verify_attestation(
     let (credential, extensions) = AttestedCredential::decode(&data)?;
 
     // 1. The certificates lead to the App Attest root and are valid now.
-    let path = Path::find(&object.certificates, anchors.app_attest())?;
+    let path = Path::find(&object.certificates, anchors.app_attest(), anchors.verified_links())?;
     path.verify(RULES, now)?;
     let leaf = path.certificates.first().ok_or(EvidenceError::MissingNonce)?;
 

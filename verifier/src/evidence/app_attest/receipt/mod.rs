@@ -92,7 +92,7 @@ impl Receipt {
         }
         // 1. to 3. The signature verifies, and its chain leads to Apple's root.
         let signed_data = SignedData::decode(bytes)?;
-        signed_data.verify(anchors.app_attest_receipt(), now)?;
+        signed_data.verify(anchors, now)?;
 
         // 4. The fields.
         let payload = Payload::decode(&signed_data.content)?;

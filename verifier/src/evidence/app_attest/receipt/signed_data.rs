@@ -10,7 +10,7 @@ use subtle::ConstantTimeEq;
 
 use super::ReceiptError;
 use super::ber::{Elements, NotBer};
-use crate::anchors::Anchor;
+use crate::anchors::TrustAnchors;
 use crate::asn1::{Members, NotDer};
 use crate::certificate::Certificate;
 use crate::chain::{Authorities, Dates, Leaf, Path, Rules};
@@ -97,10 +97,9 @@ impl<'a> SignedData<'a> {
         Ok(Self { content, certificates, signer })
     }
 
-    /// Verifies the signer's chain up to one of `anchors`, the signer's purpose, and the signature.
-    pub(super) fn verify(&self, anchors: &[Anchor], now: Timestamp) -> Result<(), ReceiptError> {
-        let chain = self.chain()?;
-        let path = Path::find(&chain, anchors)?;
+    /// Verifies the signer's chain up to one of the receipts' anchors, the signer's purpose, and the signature.
+    pub(super) fn verify(&self, anchors: &TrustAnchors, now: Timestamp) -> Result<(), ReceiptError> {
+        let path = Path::of(self.chain()?, anchors.app_attest_receipt(), anchors.verified_links())?;
         path.verify(RULES, now)?;
         let leaf = path.certificates.first().ok_or(ReceiptError::UnknownSigner)?;
         // The same root stands above certificates of developers, who could otherwise sign receipts themselves.
@@ -113,21 +112,21 @@ impl<'a> SignedData<'a> {
     }
 
     /// All certificates in the order of the signer's chain: the signer's own first.
-    fn chain(&self) -> Result<Vec<&'a [u8]>, ReceiptError> {
+    fn chain(&self) -> Result<Vec<Certificate<'a>>, ReceiptError> {
         let mut left = Vec::with_capacity(self.certificates.len());
         for &der in &self.certificates {
             let certificate = Certificate::decode(der).map_err(|_| ReceiptError::MalformedEnvelope)?;
-            left.push((der, certificate));
+            left.push(certificate);
         }
         let mut chain = Vec::with_capacity(left.len());
-        let mut next = left.iter().position(|(_, certificate)| {
+        let mut next = left.iter().position(|certificate| {
             certificate.issuer == self.signer.issuer && certificate.serial == self.signer.serial
         });
         while let Some(position) = next {
-            let (der, certificate) = left.remove(position);
-            chain.push(der);
-            let issuer = left.iter().position(|(_, issuer)| issuer.subject == certificate.issuer);
+            let certificate = left.remove(position);
+            let issuer = left.iter().position(|issuer| issuer.subject == certificate.issuer);
             next = issuer.filter(|_| !certificate.is_self_issued());
+            chain.push(certificate);
         }
         match (chain.is_empty(), left.is_empty()) {
             (true, _) => Err(ReceiptError::UnknownSigner),

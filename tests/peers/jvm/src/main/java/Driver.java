@@ -23,8 +23,10 @@ import com.webauthn4j.data.attestation.authenticator.EC2COSEKey;
 import com.webauthn4j.data.attestation.statement.AttestationCertificatePath;
 import com.webauthn4j.data.client.challenge.DefaultChallenge;
 import com.webauthn4j.verifier.attestation.trustworthiness.certpath.DefaultCertPathTrustworthinessVerifier;
+import java.io.BufferedReader;
 import java.io.ByteArrayInputStream;
 import java.io.File;
+import java.io.InputStreamReader;
 import java.lang.reflect.Field;
 import java.lang.reflect.Proxy;
 import java.nio.charset.StandardCharsets;
@@ -41,6 +43,7 @@ import java.time.ZoneOffset;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Base64;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -58,10 +61,18 @@ public final class Driver {
         void judge(JsonNode input) throws Throwable;
     }
 
+    private interface Call {
+        void run() throws Throwable;
+    }
+
+    /** How much longer than a measurement the time to warm up is. */
+    private static final double WARM_UP = 20;
+
     private final String folder;
     /** Seconds since 1970; null where every case is judged at its own time. */
     private final Long time;
     private final List<String> bench;
+    private final Map<String, List<Call>> measured = new LinkedHashMap<>();
 
     private Driver(String folder, Long time, List<String> bench) {
         this.folder = folder;
@@ -77,6 +88,9 @@ public final class Driver {
             case "webauthn4j-appattest" -> driver.webauthn4j();
             case "multipaz" -> driver.multipaz();
             default -> throw new IllegalArgumentException(arguments[0]);
+        }
+        if (!rest.isEmpty()) {
+            driver.measure();
         }
         System.exit(0);
     }
@@ -194,28 +208,43 @@ public final class Driver {
                     }
                 }
                 System.out.println(name + " " + answer);
-            } else if (!bench.isEmpty() && bench.subList(1, bench.size()).contains(name)) {
-                double seconds = Double.parseDouble(bench.get(0));
-                // The compiler of the JVM needs its time.
-                rate(seconds * 2, judge, input);
-                System.out.printf("%s %.1f%n", name, rate(seconds, judge, input));
+            } else if (!bench.isEmpty() && bench.subList(1, bench.size()).contains(name.split("~")[0])) {
+                measured.computeIfAbsent(name.split("~")[0], kind -> new ArrayList<>()).add(() -> judge.judge(input));
             }
         }
     }
 
-    /** Calls per second of the processor's time, so that a busy machine does not make it look slow. */
-    private static double rate(double seconds, Judge judge, JsonNode input) throws Throwable {
+    /** `NAME CALLS SECONDS` for every chosen case, and `end`: once to warm up, and then for every line that is read. */
+    private void measure() throws Throwable {
+        BufferedReader lines = new BufferedReader(new InputStreamReader(System.in));
+        double seconds = Double.parseDouble(bench.get(0));
+        // The compiler of the JVM needs its time.
+        double limit = WARM_UP * seconds;
+        do {
+            for (Map.Entry<String, List<Call>> entry : measured.entrySet()) {
+                System.out.println(entry.getKey() + " " + measure(limit, entry.getValue()));
+            }
+            System.out.println("end");
+            limit = seconds;
+        } while (lines.readLine() != null);
+    }
+
+    /**
+     * How many calls accepted (others throw) in about so many seconds of the processor's time, and in how many exactly.
+     * The time is that of all threads: the collector and the compiler work for the library too.
+     */
+    private static String measure(double limit, List<Call> ofPhones) throws Throwable {
         OperatingSystemMXBean system =
             (OperatingSystemMXBean) java.lang.management.ManagementFactory.getOperatingSystemMXBean();
         long start = system.getProcessCpuTime();
-        long calls = 0;
-        while (system.getProcessCpuTime() - start < seconds * 1e9) {
+        int calls = 0;
+        while (system.getProcessCpuTime() - start < limit * 1e9) {
             for (int i = 0; i < 16; i++) {
-                judge.judge(input);
+                ofPhones.get(calls % ofPhones.size()).run();
+                calls++;
             }
-            calls += 16;
         }
-        return calls * 1e9 / (system.getProcessCpuTime() - start);
+        return calls + " " + (system.getProcessCpuTime() - start) / 1e9;
     }
 
     private JsonNode read(String family) throws Exception {
