@@ -118,6 +118,9 @@ fn compare_with_signatures(subjects: &[Subject]) {
     }
 }
 
+/// Verifies one phone's evidence under these anchors.
+type Verify = Box<dyn Fn(&TrustAnchors) -> VerifiedEvidence>;
+
 /// Evidence of one kind, of many phones.
 struct Subject {
     name: String,
@@ -128,7 +131,7 @@ struct Subject {
     chain: Vec<Signature>,
     /// Those of the receipt in it: of its chain, and its own.
     receipt: Vec<Signature>,
-    verify: Vec<Box<dyn Fn(&TrustAnchors) -> VerifiedEvidence>>,
+    verify: Vec<Verify>,
     next: Cell<usize>,
 }
 
