@@ -80,12 +80,17 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Stop> {
     }
 }
 
-/// Builds every target without running it.
+/// Builds and links every target without instruments, which takes a tenth of the time: seeds and findings are replayed by
+/// an ordinary test, so that CI needs no fuzzer that runs.
 ///
 /// # Errors
 /// When one does not build.
 pub(crate) fn builds() -> Result<Made, Stop> {
-    build().map(|_| Made::Yes)
+    let mut command = workspace::cargo(["build", "--manifest-path", MANIFEST, "--target-dir"]);
+    command.arg(workspace::root().join("target"));
+    println!("$ {}", workspace::shown(&command));
+    workspace::succeed(command)?;
+    Ok(Made::Yes)
 }
 
 impl Request {
