@@ -1,5 +1,4 @@
 //! What a policy changes: the same genuine evidence, appraised by different policies.
-#![allow(clippy::unwrap_used)]
 
 use countersign_core::environment::{Environment, Signal};
 use countersign_core::time::Timestamp;

@@ -1,5 +1,4 @@
 //! What a policy makes of iPhones: receipts, the risk metric, the source of the app, the version of the system.
-#![allow(clippy::unwrap_used)]
 
 use countersign_core::time::Timestamp;
 use countersign_core::token::trust_vector::{TrustClaim, TrustTier};

@@ -1,5 +1,4 @@
 //! Google Play's verdict beside key attestation and alone, from the token to the tier.
-#![allow(clippy::unwrap_used)]
 
 use countersign_core::challenge::{MacKey, MacKeyRing, Scope};
 use countersign_core::enrolment::{Cure, DecodedEnrolment};

@@ -1,5 +1,4 @@
 //! Receipts of App Attest by virtual iPhones: honest ones, every lie, every byte.
-#![allow(clippy::unwrap_used)]
 
 use countersign_core::time::Timestamp;
 use countersign_core::token::keys::PublicKey;

@@ -1,5 +1,4 @@
 //! The edge's decision, attacked: each test names what an attacker tries, and the reason it is refused for.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod scene;
 

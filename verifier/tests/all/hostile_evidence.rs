@@ -1,5 +1,4 @@
 //! Every lie that evidence can tell, told by the virtual phones, with the verdict it deserves.
-#![allow(clippy::unwrap_used)]
 
 use countersign_core::time::Timestamp;
 use countersign_core::token::result::Protection;

@@ -1,5 +1,4 @@
 //! Continuity: what was seen of an instance does not go back, and what is not known takes nothing away.
-#![allow(clippy::unwrap_used)]
 
 use countersign_core::time::Timestamp;
 use countersign_verifier::anchors::TrustAnchors;

@@ -1,5 +1,4 @@
 //! Envelopes of virtual phones, honest and lying, from the wire to a result.
-#![allow(clippy::unwrap_used)]
 
 use countersign_core::challenge::{ChallengeError, MacKey, MacKeyRing, Scope};
 use countersign_core::encoding::from_base64url;

@@ -1,5 +1,4 @@
 //! What a policy says of Android's devices: other systems, how attestation keys came about, what was tolerated.
-#![allow(clippy::unwrap_used)]
 
 use countersign_core::time::Timestamp;
 use countersign_verifier::anchors::TrustAnchors;

@@ -1,5 +1,4 @@
 //! What is remembered of authorities changes no verdict: every lie, told to anchors that have seen honest evidence.
-#![allow(clippy::unwrap_used)]
 
 use countersign_core::time::Timestamp;
 use countersign_verifier::anchors::TrustAnchors;

@@ -1,0 +1,13 @@
+//! Tests of the verifier from outside, in one program: linking takes longer than they do.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod android_appraisal;
+mod apple_appraisal;
+mod appraisal;
+mod continuity;
+mod decision;
+mod enrolment;
+mod hostile_evidence;
+mod known_authorities;
+mod play_integrity;
+mod receipts;
