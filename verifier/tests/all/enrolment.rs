@@ -19,11 +19,11 @@ use countersign_verifier::policy::{
 };
 use countersign_verifier::revocation::RevocationList;
 use countersign_virtual_device::{
-    AndroidAttack, AppleAuthority, AssertionAttack, EnrolmentAttack, Environment, GoogleAuthority, Seed,
-    ServiceCall, SessionKey, VirtualAndroid, VirtualIphone, VirtualPhone,
+    AndroidAttack, AssertionAttack, EnrolmentAttack, Environment, ServiceCall, SessionKey, VirtualPhone,
 };
 
-const NOW: Timestamp = Timestamp::from_unix_seconds(1_790_000_000);
+use crate::world::{NOW, anchors, android, iphone, seed};
+
 const ISSUER: &str = "https://attest.example";
 const INSTANCE: InstanceId = InstanceId::from_bytes([5; 16]);
 
@@ -43,34 +43,23 @@ enum Refused {
     Policy,
 }
 
-fn seed() -> Seed {
-    Seed::from_text("enrolment")
-}
-
 fn session() -> SessionKey {
     SessionKey::from_seed(&seed())
 }
 
 fn phones() -> [VirtualPhone; 2] {
-    let iphone = VirtualIphone::new(&AppleAuthority::from_seed(&seed()), &seed());
-    let android = VirtualAndroid::new(&GoogleAuthority::from_seed(&seed()), &seed());
-    [iphone.app("ABCDE12345", "com.example.app").into(), android.app("com.example.app", 1, [8; 32]).into()]
+    [iphone().into(), android().into()]
 }
 
 impl World {
     fn new() -> Self {
-        let mut anchors = TrustAnchors::embedded();
-        let apple = AppleAuthority::from_seed(&seed()).root_certificate_der();
-        anchors.danger_add_app_attest_roots(&apple).unwrap();
-        let google = GoogleAuthority::from_seed(&seed()).root_certificate_der();
-        anchors.danger_add_android_key_roots(&google).unwrap();
         let mut app = AppPolicy::new("app");
         app.apple.push(AppleApp::new("ABCDE12345", "com.example.app"));
         app.android
             .push(AndroidApp { package: "com.example.app".to_owned(), signing_digests: vec![[8; 32]] });
         Self {
             challenge_keys: MacKeyRing::new(MacKey::new(1, [3; 32]), vec![]),
-            anchors,
+            anchors: anchors(),
             revocation: RevocationList::parse(br#"{"entries":{}}"#, NOW).unwrap(),
             policy: AppraisalPolicy::new("test/1").with_app(app),
         }
@@ -171,9 +160,7 @@ fn relayed_evidence_does_not_enrol_another_key() {
 #[test]
 fn a_rooted_phone_is_refused_by_policy() {
     let world = World::new();
-    let google = GoogleAuthority::from_seed(&seed());
-    let rooted = VirtualAndroid::new(&google, &seed()).app("com.example.app", 1, [8; 32]);
-    let mut rooted: VirtualPhone = rooted.attack(AndroidAttack::Rooted).into();
+    let mut rooted: VirtualPhone = android().attack(AndroidAttack::Rooted).into();
     assert_eq!(world.admit(&rooted.enrol(&world.call(), &session()), None, NOW).err(), Some(Refused::Policy));
 }
 
@@ -263,9 +250,7 @@ fn an_assertion_does_not_raise_the_tier_of_a_development_attestation() {
     app.enforcements.set(Constraint::Environment, None, Enforcement::Warn);
     let danger = Danger { weak_keys: vec![Constraint::Environment], ..Danger::default() };
     world.policy = AppraisalPolicy::new("test/2").with_app(app).with_danger(danger);
-    let iphone = VirtualIphone::new(&AppleAuthority::from_seed(&seed()), &seed());
-    let iphone = iphone.app("ABCDE12345", "com.example.app").environment(Environment::Development);
-    let mut iphone: VirtualPhone = iphone.into();
+    let mut iphone: VirtualPhone = iphone().environment(Environment::Development).into();
     let registered = world.enrol(&mut iphone);
     assert_eq!(registered.tier, Tier::Warning);
     let renewal = iphone.renew(&world.call(), INSTANCE, &session());

@@ -19,12 +19,13 @@ use countersign_verifier::policy::{
 };
 use countersign_verifier::revocation::RevocationList;
 use countersign_virtual_device::{
-    Expected, GoogleAuthority, PlayIntegrityAttack, PlayRequest, Seed, ServiceCall, SessionKey,
-    VirtualAndroid, VirtualPhone, VirtualPlay,
+    Expected, PlayIntegrityAttack, PlayRequest, ServiceCall, SessionKey, VirtualAndroid, VirtualPhone,
+    VirtualPlay,
 };
 use serde_json::json;
 
-const NOW: Timestamp = Timestamp::from_unix_seconds(1_790_000_000);
+use crate::world::{self, NOW, anchors, seed};
+
 const ISSUER: &str = "https://attest.example";
 
 /// A service that holds the console's keys, and a Google that answers.
@@ -39,10 +40,6 @@ enum Refused {
     Policy(Vec<&'static str>),
 }
 
-fn seed() -> Seed {
-    Seed::from_text("google play")
-}
-
 fn app() -> AppPolicy {
     let mut app = AppPolicy::new("app");
     app.android.push(AndroidApp { package: "com.example.app".to_owned(), signing_digests: vec![[8; 32]] });
@@ -54,9 +51,7 @@ fn play() -> VirtualPlay {
 }
 
 fn android(play: &VirtualPlay, request: PlayRequest) -> VirtualAndroid {
-    VirtualAndroid::new(&GoogleAuthority::from_seed(&seed()), &seed())
-        .app("com.example.app", 1, [8; 32])
-        .google_play(play, request)
+    world::android().google_play(play, request)
 }
 
 fn beside(play: &VirtualPlay) -> VirtualPhone {
@@ -117,13 +112,10 @@ impl World {
         now: Timestamp,
         decode: impl FnOnce(&str) -> DecodedToken,
     ) -> Result<Admission, Refused> {
-        let mut anchors = TrustAnchors::embedded();
-        let google = GoogleAuthority::from_seed(&seed()).root_certificate_der();
-        anchors.danger_add_android_key_roots(&google).unwrap();
         let service = Service {
             issuer: ISSUER,
             challenge_keys: &challenge_keys(),
-            anchors: &anchors,
+            anchors: &anchors(),
             revocation: Some(&RevocationList::parse(br#"{"entries":{}}"#, NOW).unwrap()),
             development_keys: &|_| None,
             policy: &self.policy,
@@ -358,9 +350,7 @@ fn a_bad_verdict_counts_until_the_next_one_and_not_beyond_a_day() {
     assert_eq!(with_bad_verdict.tier, Tier::Warning);
 
     // A chain without a token beside it does not wash the verdict off.
-    let mut silent = VirtualAndroid::new(&GoogleAuthority::from_seed(&seed()), &seed())
-        .app("com.example.app", 1, [8; 32])
-        .into();
+    let mut silent = world::android().into();
     let VirtualPhone::Android(_) = &silent else { panic!("it is an Android phone") };
     let envelope = |phone: &mut VirtualPhone, now| {
         phone.enrol(&call(NOW), &session());
@@ -373,9 +363,7 @@ fn a_bad_verdict_counts_until_the_next_one_and_not_beyond_a_day() {
     let soon = silent_renewal(&mut silent, NOW.plus(1200)).unwrap();
     assert_eq!(soon.tier(), Tier::Warning);
     assert_eq!(objections(&soon), ["play-device-integrity"]);
-    let mut silent = VirtualAndroid::new(&GoogleAuthority::from_seed(&seed()), &seed())
-        .app("com.example.app", 1, [8; 32])
-        .into();
+    let mut silent = world::android().into();
     let much_later = NOW.plus(600 + PLAY_INTEGRITY_LIFETIME + 1);
     assert_eq!(silent_renewal(&mut silent, much_later).unwrap().tier(), Tier::Affirming);
 
