@@ -6,7 +6,8 @@ use countersign_core::time::Timestamp;
 use countersign_core::token::result::InstanceId;
 use countersign_verifier::chain::ChainError;
 use countersign_verifier::enrolment::{
-    Admission, AuthenticEnrolment, EnrolmentError, RegisteredInstance, Signals, VerifiedEnrolment,
+    Admission, AuthenticEnrolment, DecodedToken, EnrolmentError, RegisteredInstance, Signals,
+    VerifiedEnrolment,
 };
 use countersign_verifier::evidence::EvidenceError;
 use countersign_verifier::policy::{Appraisal, Constraint, Enforcement};
@@ -33,6 +34,8 @@ pub(super) struct Known {
     pub(super) appraisal: Value,
     /// What the service knows beside envelope and registry.
     pub(super) signals: Signals<'static>,
+    /// What became of the Play Integrity token, once that is settled.
+    pub(super) play_integrity: Option<DecodedToken>,
     /// The receipt of a new App Attest key.
     pub(super) receipt: Option<NewReceipt>,
     /// The evidence, to be kept with the refusal.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use countersign_core::challenge::Challenge;
 use countersign_core::enrolment::{DecodedEnrolment, EnrolmentAnswer, Evidence};
 use countersign_core::time::Timestamp;
 use countersign_core::token::result::{InstanceId, Tier};
@@ -18,8 +19,11 @@ use super::fresh;
 use super::registry::{Registry, attestation_key, counter, development_key_id, with_counter};
 use crate::receipts::NewReceipt;
 use crate::service::Service;
-use crate::store::{Commit, Committed, InstanceChange};
+use crate::store::{Commit, CommitError, Committed, ConsumedChallenge, InstanceChange};
 use crate::trust::Trust;
+
+/// How often a call is judged again whose attestation key came to be shared by more meanwhile.
+const JUDGED_AGAIN: u8 = 2;
 
 /// One call under way.
 pub(super) struct Call<'a> {
@@ -31,9 +35,91 @@ pub(super) struct Call<'a> {
     pub(super) now: Timestamp,
 }
 
+/// What a call is to be answered with, once it is on the disk.
+pub(super) struct Judged {
+    pub(super) admission: Box<Admission>,
+    challenge: Challenge,
+    request: [u8; 32],
+    change: InstanceChange,
+    /// What the same request came to before.
+    repeated: Option<ConsumedChallenge>,
+    /// How many instances were said to share the attestation key.
+    sharing: Option<u32>,
+}
+
 impl Call<'_> {
     /// Decides, and commits what was decided before it is answered.
     pub(super) async fn answer(&self, known: &mut Known) -> Result<(EnrolmentAnswer, Tier), Cause> {
+        let judged = self.judged(known).await?;
+        self.conclude(judged, JUDGED_AGAIN, known).await
+    }
+
+    /// Commits, and issues. What was judged before another instance came to share its attestation key is judged again,
+    /// at most `again` times.
+    pub(super) async fn conclude(
+        &self,
+        mut judged: Judged,
+        mut again: u8,
+        known: &mut Known,
+    ) -> Result<(EnrolmentAnswer, Tier), Cause> {
+        let service = self.service;
+        // 9. One transaction.
+        let (instance, issued_at) = loop {
+            match self.commit(&judged, known).await? {
+                Err(CommitError::AttestationKeySharedMore) if again > 0 => {
+                    again -= 1;
+                    judged = self.judged(known).await?;
+                }
+                done => break done?,
+            }
+        };
+        let admission = &judged.admission;
+        service.count_objections(admission.appraisal());
+        if judged.repeated.is_none() {
+            service.count_observed(admission.appraisal());
+        }
+        // What came into force while this was judged may have withdrawn the instance, and this has lifted that: it is
+        // judged again at once, and not when somebody looks for the next time.
+        if self.trust.generation() != service.trust.load().generation() {
+            service.reappraisal.wake();
+        }
+        // After the transaction, and before anybody is answered: a repeated request keeps it if this one could not.
+        if let Some(receipt) = known.receipt.take() {
+            service.store.keep_receipt(&receipt.for_instance(instance)).await?;
+        }
+        // 10. Issue.
+        Ok((service.issue(admission, instance, issued_at, self.now)?, admission.tier()))
+    }
+
+    /// The instance that is on the disk, and since when.
+    async fn commit(
+        &self,
+        judged: &Judged,
+        known: &mut Known,
+    ) -> Result<Result<(InstanceId, Timestamp), CommitError>, Cause> {
+        if let Some(consumed) = &judged.repeated {
+            return Ok(Ok((consumed.instance, consumed.committed)));
+        }
+        let decision = known.granted(&judged.admission, self.now)?;
+        let commit = Commit {
+            challenge: &judged.challenge,
+            challenge_expires: judged.challenge.issued_at().plus(CHALLENGE_LIFETIME + 1),
+            request: judged.request,
+            change: judged.change,
+            admission: &judged.admission,
+            sharing: judged.sharing,
+            generation: self.trust.generation(),
+            decision: &decision,
+            now: self.now,
+        };
+        Ok(self.service.store.commit(&commit).await.map(|committed| match committed {
+            Committed::Done(instance) => (instance, self.now),
+            Committed::Repeated(consumed) => (consumed.instance, consumed.committed),
+        }))
+    }
+
+    /// Steps 1 to 8, by what the registry says now.
+    pub(super) async fn judged(&self, known: &mut Known) -> Result<Judged, Cause> {
         let (service, now) = (self.service, self.now);
         // 1. Caps: the listener has bounded the body. 2. Decode.
         let decoded = DecodedEnrolment::decode(self.body)
@@ -100,6 +186,7 @@ impl Call<'_> {
             let instances = service.store.instances_of_attestation_key(&key, known_as.as_ref()).await?;
             known.signals.instances_of_certificate = Some(instances);
         }
+        let sharing = known.signals.instances_of_certificate;
         let registry = Registry {
             registered: registered.as_ref(),
             history: history.as_ref(),
@@ -109,48 +196,14 @@ impl Call<'_> {
             development_key: development_key.as_ref(),
         };
         let admission = self.judge(decoded, &registry, judged_at, known).await?;
-        // 9. One transaction.
-        if repeated.is_none() {
-            service.count_observed(admission.appraisal());
-        }
-        let (instance, issued_at) = match (&repeated, &registered) {
-            (Some(consumed), _) => (consumed.instance, consumed.committed),
-            (None, registered) => {
-                let change = match registered {
-                    Some(registered) => InstanceChange::Renew {
-                        id: registered.id,
-                        previous_counter: counter(registered).filter(|_| asserts),
-                    },
-                    None => InstanceChange::Enrol(InstanceId::from_bytes(fresh().ok_or(Cause::Unable)?)),
-                };
-                let decision = known.granted(&admission, now)?;
-                let commit = Commit {
-                    challenge: &challenge,
-                    challenge_expires: challenge.issued_at().plus(CHALLENGE_LIFETIME + 1),
-                    request,
-                    change,
-                    admission: &admission,
-                    generation: self.trust.generation(),
-                    decision: &decision,
-                    now,
-                };
-                match service.store.commit(&commit).await? {
-                    Committed::Done(instance) => (instance, now),
-                    Committed::Repeated(consumed) => (consumed.instance, consumed.committed),
-                }
-            }
+        let change = match &registered {
+            Some(registered) => InstanceChange::Renew {
+                id: registered.id,
+                previous_counter: counter(registered).filter(|_| asserts),
+            },
+            None => InstanceChange::Enrol(InstanceId::from_bytes(fresh().ok_or(Cause::Unable)?)),
         };
-        // What came into force while this was judged may have withdrawn the instance, and this has lifted that: it is
-        // judged again at once, and not when somebody looks for the next time.
-        if self.trust.generation() != service.trust.load().generation() {
-            service.reappraisal.wake();
-        }
-        // After the transaction, and before anybody is answered: a repeated request keeps it if this one could not.
-        if let Some(receipt) = known.receipt.take() {
-            service.store.keep_receipt(&receipt.for_instance(instance)).await?;
-        }
-        // 10. Issue.
-        Ok((service.issue(&admission, instance, issued_at, now)?, admission.tier()))
+        Ok(Judged { admission, challenge, request, change, repeated, sharing })
     }
 
     /// The steps that need no database.
@@ -188,7 +241,12 @@ impl Call<'_> {
             // 7. Evidence, offline, and only then Google's word.
             authentic.verify_evidence(&checks, judged_at)?
         };
-        let payload = self.decode_play_integrity(&offline).await;
+        // Google may say less of a token that it is asked about twice.
+        let payload = match known.play_integrity.take() {
+            Some(decoded) => decoded,
+            None => self.decode_play_integrity(&offline).await,
+        };
+        known.play_integrity = Some(payload.clone());
         let verified = offline.complete(payload, judged_at)?;
         known.claims = claims_of(&verified);
         if self.service.settings.app_attest.is_some() {
@@ -197,10 +255,7 @@ impl Call<'_> {
         // 8. Appraise.
         let signals = Signals { history: registry.history, ..known.signals };
         match verified.appraise(&self.trust.policy, signals, judged_at) {
-            Verdict::Admitted(admission) => {
-                self.service.count_objections(admission.appraisal());
-                Ok(admission)
-            }
+            Verdict::Admitted(admission) => Ok(admission),
             Verdict::Refused(appraisal) => {
                 self.service.count_objections(&appraisal);
                 known.reasons = reasons_of(&appraisal);

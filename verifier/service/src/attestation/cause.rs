@@ -37,6 +37,8 @@ pub(crate) enum Cause {
     AnswerExpired,
     /// Another renewal with this or a later assertion came first.
     CounterNotAbove,
+    /// Others came to share its attestation key again and again while it was judged.
+    AttestationKeySharedMore,
     /// The database cannot be used.
     Store(StoreError),
     /// A key cannot sign, or there is no randomness.
@@ -57,6 +59,7 @@ impl Cause {
             Self::ChallengeUsed => "challenge_used",
             Self::AnswerExpired => "answer_expired",
             Self::CounterNotAbove => "assertion_counter_not_above",
+            Self::AttestationKeySharedMore => "attestation_key_shared_more",
             Self::Store(error) => error.reason(),
             Self::Unable => "unable_to_sign",
         }
@@ -70,6 +73,7 @@ impl Cause {
             | Self::AnswerExpired
             | Self::CounterNotAbove
             | Self::RevocationListTooOld
+            | Self::AttestationKeySharedMore
             | Self::Store(_)
             | Self::Unable => Some(Cure::Retry),
             Self::Withdrawn => Some(Cure::ReEnrol),
@@ -95,6 +99,7 @@ impl From<CommitError> for Cause {
         match error {
             CommitError::ChallengeUsed => Self::ChallengeUsed,
             CommitError::CounterNotAbove => Self::CounterNotAbove,
+            CommitError::AttestationKeySharedMore => Self::AttestationKeySharedMore,
             CommitError::Banned => Self::Banned,
             CommitError::Withdrawn => Self::Withdrawn,
             CommitError::UnknownInstance => Self::Enrolment(EnrolmentError::UnknownInstance),

@@ -11,6 +11,8 @@ mod observed;
 mod record_budget;
 mod registry;
 #[cfg(test)]
+mod sharing_tests;
+#[cfg(test)]
 mod tests;
 
 use std::net::IpAddr;
