@@ -76,7 +76,8 @@ impl Store {
             sqlx::query("SELECT recorded, circumstances FROM evidence WHERE instance = ? ORDER BY kind");
         let rows = query.bind(instance.as_bytes().as_slice()).fetch_all(&self.reader).await;
         let rows = rows.map_err(|error| self.failed(&error))?;
-        rows.iter().map(|row| StoredEvidence::from_row(row).ok_or_else(|| self.damaged())).collect()
+        let damaged = || self.damaged_instance(instance);
+        rows.iter().map(|row| StoredEvidence::from_row(row).ok_or_else(damaged)).collect()
     }
 
     /// Writes the audit record of a refusal together with the evidence that was refused.

@@ -97,7 +97,7 @@ impl Store {
         .fetch_all(&self.reader)
         .await
         .map_err(|error| self.failed(&error))?;
-        rows.iter().map(|row| InstanceRecord::from_row(row).ok_or_else(|| self.damaged())).collect()
+        rows.iter().map(|row| self.instance_in(row)).collect()
     }
 
     /// Bans an instance for a reason; whether it exists. The number of the deny list rises.

@@ -122,7 +122,7 @@ impl Store {
     pub async fn instance(&self, id: &InstanceId) -> Result<Option<InstanceRecord>, StoreError> {
         let query = sqlx::query("SELECT * FROM instance WHERE id = ?").bind(id.as_bytes().as_slice());
         let row = query.fetch_optional(&self.reader).await.map_err(|error| self.failed(&error))?;
-        row.map(|row| InstanceRecord::from_row(&row).ok_or_else(|| self.damaged())).transpose()
+        row.map(|row| self.instance_in(&row)).transpose()
     }
 
     /// The instance of a client that holds this key.
@@ -138,7 +138,7 @@ impl Store {
             .bind(client_id)
             .bind(sec1(key));
         let row = query.fetch_optional(&self.reader).await.map_err(|error| self.failed(&error))?;
-        row.map(|row| InstanceRecord::from_row(&row).ok_or_else(|| self.damaged())).transpose()
+        row.map(|row| self.instance_in(&row)).transpose()
     }
 
     /// What used this challenge, if anything did.

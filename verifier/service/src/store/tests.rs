@@ -34,6 +34,14 @@ impl Store {
         query.execute(&self.writer).await.unwrap();
     }
 
+    /// Puts a value that nothing can read into a column of what is stored of an instance.
+    pub(crate) async fn damage(&self, table: &str, column: &str, id: &InstanceId) {
+        let key = if table == "instance" { "id" } else { "instance" };
+        let statement = format!("UPDATE {table} SET {column} = '[damaged' WHERE {key} = ?");
+        let query = sqlx::query(sqlx::AssertSqlSafe(statement)).bind(id.as_bytes().as_slice());
+        assert_eq!(query.execute(&self.writer).await.unwrap().rows_affected(), 1);
+    }
+
     /// Forgets the evidence of this kind, and that the instance's last evidence was worth more than a warning.
     pub(crate) async fn forget_evidence(&self, id: &InstanceId, kind: &str) {
         let delete = sqlx::query("DELETE FROM evidence WHERE instance = ? AND kind = ?");
