@@ -123,6 +123,7 @@ pub(super) fn refused_evidence(
         environment: enrolment.environment,
         app_version: enrolment.app_version.clone(),
         history: registered.map(|registered| registered.history.clone()),
+        instance_jkt: Some(enrolment.instance_key.thumbprint().to_base64url()),
     };
     Some(RefusedEvidence { recorded, circumstances })
 }

@@ -22,7 +22,7 @@ use self::judgement::Case;
 use crate::attestation;
 use crate::service::Service;
 use crate::store::{
-    DevelopmentKeyRecord, InstanceRecord, Outdated, Settlement, Standing, StoreError, StoredEvidence,
+    DevelopmentKeyRecord, InstanceRecord, InstanceRows, Settlement, Standing, StoreError, StoredEvidence,
 };
 use crate::trust::Trust;
 
@@ -106,7 +106,8 @@ impl Service {
         loop {
             // Of each batch, so that a change in between counts at once.
             let trust = self.trust.load_full();
-            let Outdated { records, unreadable } = self.store.outdated(&trust.generation(), BATCH).await?;
+            let InstanceRows { records, unreadable, .. } =
+                self.store.outdated(&trust.generation(), BATCH).await?;
             if records.is_empty() && unreadable.is_empty() {
                 break;
             }

@@ -36,8 +36,10 @@ pub use decisions::{DecisionFilter, DecisionNumber};
 pub use development_keys::{DevelopmentKeyRecord, DevelopmentKeyRefusal, MAX_DEVELOPMENT_KEYS};
 pub use error::{ChangeError, StoreError};
 pub use evidence::{RecordedCircumstances, RefusedEvidence, StoredEvidence};
-pub use instances::{ERASED_DENIED_FOR, InstanceFilter, MAX_ERASED, MAX_INSTANCE_BANS, PlatformName};
-pub use reappraisal::{MAX_WITHDRAWN_LISTED, Outdated, Settlement, Standing};
+pub use instances::{
+    ERASED_DENIED_FOR, InstanceFilter, InstanceRows, MAX_ERASED, MAX_INSTANCE_BANS, PlatformName,
+};
+pub use reappraisal::{MAX_WITHDRAWN_LISTED, Settlement, Standing};
 pub use receipts::KeptReceipt;
 pub use record::{Ban, ConsumedChallenge, Decision, InstanceRecord, Reference, Withdrawal};
 pub use registry::{Bans, Commit, CommitError, Committed, InstanceChange};

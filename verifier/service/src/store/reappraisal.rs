@@ -6,6 +6,7 @@ use countersign_core::token::trust_vector::TrustVector;
 use serde_json::json;
 use sqlx::{Row, SqliteConnection};
 
+use super::instances::InstanceRows;
 use super::record::{Decision, InstanceRecord};
 use super::{Store, StoreError, seconds};
 use crate::trust::Generation;
@@ -52,21 +53,12 @@ pub struct Settlement {
     pub decision: Option<Decision>,
 }
 
-/// Instances that were judged under another generation.
-#[derive(Clone, Debug, Default)]
-pub struct Outdated {
-    /// Those that can be judged again.
-    pub records: Vec<InstanceRecord>,
-    /// Those whose row breaks the rules of the schema.
-    pub unreadable: Vec<InstanceId>,
-}
-
 impl Store {
     /// At most `limit` instances that were judged under another generation.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub async fn outdated(&self, generation: &Generation, limit: u32) -> Result<Outdated, StoreError> {
+    pub async fn outdated(&self, generation: &Generation, limit: u32) -> Result<InstanceRows, StoreError> {
         // Two ranges, so that the index answers.
         let rows = sqlx::query("SELECT * FROM instance WHERE generation < ?1 OR generation > ?1 LIMIT ?2")
             .bind(generation.as_bytes().as_slice())
@@ -74,15 +66,7 @@ impl Store {
             .fetch_all(&self.reader)
             .await
             .map_err(|error| self.failed(&error))?;
-        let mut outdated = Outdated::default();
-        for row in &rows {
-            match self.instance_in(row) {
-                Ok(record) => outdated.records.push(record),
-                Err(StoreError::DamagedRow { instance: Some(id), .. }) => outdated.unreadable.push(id),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(outdated)
+        self.instances_in(&rows)
     }
 
     /// Withdraws an instance whose row cannot be read, for `reason`, so that it gets no results and edges refuse the
