@@ -2,6 +2,7 @@
 //! attestation key is counted.
 
 use countersign_core::token::result::InstanceId;
+use countersign_verifier::enrolment::EnrolmentError;
 use countersign_verifier::evidence::EvidenceError;
 use countersign_verifier::policy::History;
 use countersign_virtual_device::{

@@ -3,6 +3,7 @@
 use countersign_core::cbor::CborError;
 use countersign_core::time::Timestamp;
 use countersign_core::token::keys::PublicKey;
+use countersign_core::token::result::InstanceId;
 use countersign_verifier::enrolment::{PlatformKey, Signals, Trustworthiness};
 use countersign_verifier::evidence::recorded::{self, TrustData};
 use countersign_verifier::evidence::{EvidenceError, RecordedEvidence};
@@ -11,6 +12,9 @@ use serde_json::{Value, json};
 
 use crate::store::{Decision, InstanceRecord, Reference, Settlement, Standing, StoredEvidence};
 use crate::trust::Trust;
+
+/// Why an instance is withdrawn whose record cannot be read.
+const UNREADABLE: &str = "record_unreadable";
 
 /// What an instance is judged by.
 pub(super) struct Case<'a> {
@@ -56,6 +60,38 @@ pub(super) fn judge(
         appraisal,
     });
     Settlement { instance: record.registered.id, revision: record.revision, standing, decision }
+}
+
+/// The withdrawal of an instance of which something that is stored cannot be read.
+pub(super) fn unreadable(
+    record: &InstanceRecord,
+    now: Timestamp,
+    reference: impl Fn() -> Option<Reference>,
+) -> Settlement {
+    let standing = Standing::Withdrawn { reasons: vec![UNREADABLE.to_owned()] };
+    let (id, client_id) = (record.registered.id, record.registered.client_id.clone());
+    let changed = change(record, &standing).and_then(|_| reference());
+    let decision = changed.map(|reference| withdrawal_of_unreadable(id, Some(client_id), now, reference));
+    Settlement { instance: id, revision: record.revision, standing, decision }
+}
+
+/// The audit record of such a withdrawal.
+pub(super) fn withdrawal_of_unreadable(
+    id: InstanceId,
+    client_id: Option<String>,
+    now: Timestamp,
+    reference: Reference,
+) -> Decision {
+    Decision {
+        reference,
+        time: now,
+        client_id,
+        instance: Some(id),
+        verdict: "withdrawn".to_owned(),
+        reasons: vec![UNREADABLE.to_owned()],
+        claims: Value::Null,
+        appraisal: Value::Null,
+    }
 }
 
 /// The verdict for the audit record, if anything changed.

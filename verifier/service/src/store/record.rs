@@ -227,6 +227,11 @@ impl Decision {
     }
 }
 
+/// The identifier of the instance in a row whose other columns cannot be read.
+pub(super) fn id_in(row: &SqliteRow) -> Option<InstanceId> {
+    instance_id(row.try_get("id").ok()?)
+}
+
 fn json<T: DeserializeOwned>(row: &SqliteRow, column: &str) -> Option<T> {
     serde_json::from_str(row.try_get(column).ok()?).ok()
 }
