@@ -6,8 +6,8 @@ use countersign_core::time::Timestamp;
 use countersign_core::token::result::{InstanceId, Protection, Tier, VouchedBy};
 use countersign_verifier::anchors::TrustAnchors;
 use countersign_verifier::enrolment::{
-    Admission, AuthenticEnrolment, DecodeFailure, DecodedToken, EnrolmentError, PlatformKey,
-    RegisteredInstance, Service, Signals, Verdict,
+    ANDROID_EVIDENCE_LIFETIME, Admission, AuthenticEnrolment, DecodeFailure, DecodedToken, EnrolmentError,
+    PlatformKey, RegisteredInstance, Service, Signals, Verdict,
 };
 use countersign_verifier::evidence::play_integrity::{
     ClassicKeys, PlayIntegrityError, decrypt, from_decode_answer,
@@ -19,8 +19,8 @@ use countersign_verifier::policy::{
 };
 use countersign_verifier::revocation::RevocationList;
 use countersign_virtual_device::{
-    Expected, PlayIntegrityAttack, PlayRequest, ServiceCall, SessionKey, VirtualAndroid, VirtualPhone,
-    VirtualPlay,
+    EnrolmentAttack, Expected, PlayIntegrityAttack, PlayRequest, ServiceCall, SessionKey, VirtualAndroid,
+    VirtualPhone, VirtualPlay,
 };
 use serde_json::json;
 
@@ -444,8 +444,68 @@ fn an_instance_of_google_play_is_due_after_a_day_and_renews_by_another_token() {
     let renewed = world.renew(&mut phone, &before, later).unwrap();
     assert_eq!(renewed.evidence_time(), later);
     assert_eq!(renewed.platform_key(), &PlatformKey::PlayIntegrity);
-    let envelope = phone.renew(&call(later), before.id, &session());
-    let outage = |_: &str| Err(DecodeFailure::Unreachable);
-    let waiting = world.admit_with(&envelope, Some(&before), later, outage).unwrap();
-    assert_eq!((waiting.tier(), waiting.evidence_time()), (Tier::Warning, NOW), "an outage locks nobody out");
+}
+
+/// What becomes of an instance that Google Play alone vouches for, so many seconds after its last verdict.
+fn overdue(after: u64, decoded: Option<DecodeFailure>) -> Result<Admission, Refused> {
+    let world = World::new();
+    let mut phone = alone(&play());
+    let before = registered(&world.enrol(&mut phone).unwrap());
+    let later = NOW.plus(after);
+    let envelope = match decoded {
+        Some(_) => phone.renew(&call(later), before.id, &session()),
+        None => phone.forge_renewal(&call(later), before.id, &session(), EnrolmentAttack::NoEvidence),
+    };
+    world.admit_with(&envelope, Some(&before), later, |_| Err(decoded.unwrap_or(DecodeFailure::NotAsked)))
+}
+
+#[test]
+fn an_instance_of_google_play_alone_renews_for_a_day_without_a_verdict_and_no_longer() {
+    let last = overdue(ANDROID_EVIDENCE_LIFETIME, None).unwrap();
+    assert_eq!((last.tier(), last.evidence_time()), (Tier::Warning, NOW));
+    let due = EnrolmentError::EvidenceDue;
+    assert_eq!(overdue(ANDROID_EVIDENCE_LIFETIME + 1, None).err(), Some(Refused::Error(due.clone())));
+    assert_eq!((due.reason(), due.cure()), ("enrolment_evidence_due", Some(Cure::Retry)));
+}
+
+#[test]
+fn a_token_that_nobody_can_decode_prolongs_nothing_and_costs_no_instance() {
+    for failure in [DecodeFailure::Unreachable, DecodeFailure::NotAsked] {
+        let waiting = overdue(ANDROID_EVIDENCE_LIFETIME, Some(failure)).unwrap();
+        assert_eq!((waiting.tier(), waiting.evidence_time()), (Tier::Warning, NOW), "an outage for a day");
+    }
+    let after = |failure| match overdue(ANDROID_EVIDENCE_LIFETIME + 1, Some(failure)) {
+        Err(Refused::Error(error)) => error,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(after(DecodeFailure::Unreachable), EnrolmentError::PlayIntegrityUnreachable);
+    assert_eq!(after(DecodeFailure::NotAsked), EnrolmentError::EvidenceDue);
+    let invalid = DecodeFailure::Invalid(PlayIntegrityError::Signature);
+    assert!(matches!(after(invalid), EnrolmentError::Evidence(_)));
+    for failure in [DecodeFailure::Unreachable, DecodeFailure::NotAsked] {
+        assert_eq!(after(failure).cure(), Some(Cure::Retry), "with the same keys");
+    }
+}
+
+#[test]
+fn an_instance_whose_key_is_in_hardware_renews_at_the_tier_warning_when_evidence_is_due() {
+    let world = World::new();
+    let mut phone = beside(&play());
+    let before = registered(&world.enrol(&mut phone).unwrap());
+    let later = NOW.plus(ANDROID_EVIDENCE_LIFETIME + 1);
+    let envelope = phone.forge_renewal(&call(later), before.id, &session(), EnrolmentAttack::NoEvidence);
+    let renewed =
+        world.admit_with(&envelope, Some(&before), later, |_| Err(DecodeFailure::NotAsked)).unwrap();
+    assert_eq!((renewed.tier(), renewed.evidence().tier), (Tier::Warning, Tier::Affirming));
+}
+
+#[test]
+fn a_chain_for_an_instance_of_google_play_alone_leads_to_an_instance_of_hardware() {
+    let world = World::new();
+    let before = registered(&world.enrol(&mut alone(&play())).unwrap());
+    let mut attesting: VirtualPhone = world::android().into();
+    let before = RegisteredInstance { instance_key: attesting.instance_key(), ..before };
+    let refused = world.renew(&mut attesting, &before, NOW.plus(600)).err();
+    assert_eq!(refused, Some(Refused::Error(EnrolmentError::UnexpectedEvidence)));
+    assert_eq!(EnrolmentError::UnexpectedEvidence.cure(), Some(Cure::ReEnrol));
 }
