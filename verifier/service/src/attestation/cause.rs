@@ -104,6 +104,7 @@ impl From<CommitError> for Cause {
             CommitError::ChallengeUsed => Self::ChallengeUsed,
             CommitError::CounterNotAbove => Self::CounterNotAbove,
             CommitError::AttestationKeySharedMore => Self::AttestationKeySharedMore,
+            CommitError::DevelopmentKeyRevoked => Self::DevelopmentKey(DevelopmentKeyRefusal::Revoked),
             CommitError::Banned => Self::Banned,
             CommitError::Withdrawn => Self::Withdrawn,
             CommitError::UnknownInstance => Self::Enrolment(EnrolmentError::UnknownInstance),

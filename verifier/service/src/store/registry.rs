@@ -89,6 +89,8 @@ pub enum CommitError {
     CounterNotAbove,
     /// More instances share its attestation key by now than it was judged by: it is to be judged again.
     AttestationKeySharedMore,
+    /// The development key that vouches was revoked while this was judged.
+    DevelopmentKeyRevoked,
     /// The instance is banned.
     Banned,
     /// The instance is withdrawn, and brings nothing that could lift that.
@@ -106,6 +108,7 @@ impl CommitError {
             Self::ChallengeUsed => "challenge_used",
             Self::CounterNotAbove => "assertion_counter_not_above",
             Self::AttestationKeySharedMore => "attestation_key_shared_more",
+            Self::DevelopmentKeyRevoked => "development_key_revoked",
             Self::Banned => "instance_banned",
             Self::Withdrawn => "instance_withdrawn",
             Self::UnknownInstance => "instance_unknown",
@@ -285,6 +288,10 @@ impl Store {
             } else {
                 Err(CommitError::ChallengeUsed)
             };
+        }
+        let pieces = commit.admission.recorded_evidence();
+        if self.stands_on_revoked_key(connection, pieces).await.map_err(CommitError::Store)? {
+            return Err(CommitError::DevelopmentKeyRevoked);
         }
         let (instance, previous_counter) = match commit.change {
             InstanceChange::Enrol(id) => (self.enrol(connection, id, commit).await?, None),

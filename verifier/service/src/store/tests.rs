@@ -519,7 +519,7 @@ async fn the_act_is_written_with_the_change_or_not_at_all() {
     assert_eq!(bench.store.ban_instance(&id_of(9), "nobody", &by).await, Ok(false));
     assert_eq!(bench.store.unban_instance(&id_of(9), &by).await, Ok(false));
     assert_eq!(bench.store.revoke_admin_key("nobody", &by).await, Ok(false));
-    assert_eq!(bench.store.revoke_development_key("nobody", &by).await, Ok(false));
+    assert_eq!(bench.store.revoke_development_key("nobody", &by, || None).await, Ok(None));
     assert_eq!(acts().await, 0);
     assert_eq!(bench.store.add_admin_key("a", &[1; 32], None, &by).await, Ok(()));
     assert_eq!(bench.store.add_admin_key("a", &[2; 32], None, &by).await, Err(ChangeError::Taken));

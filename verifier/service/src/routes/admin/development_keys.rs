@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use super::access::Administrator;
 use super::message::{Refused, body, done, found, without_body, without_query};
 use crate::administration::{Expiry, Time, client_ids, development_key, from_jwk, name, page, public_key};
+use crate::attestation::fresh_reference;
 use crate::service::Service;
 use crate::store::DevelopmentKeyRecord;
 
@@ -80,6 +81,9 @@ pub(super) async fn revoke(
 ) -> Result<Response, Refused> {
     without_query(&uri)?;
     without_body(body)?;
-    let revoked = service.store.revoke_development_key(&id, &administrator.actor()).await;
-    done(revoked.map_err(|error| Refused::store(&service, &error))?)
+    let revoked = service.store.revoke_development_key(&id, &administrator.actor(), fresh_reference).await;
+    let withdrawn = revoked.map_err(|error| Refused::store(&service, &error))?;
+    // The edge of this process hears of the withdrawn now.
+    service.bans_changed.notify_one();
+    done(withdrawn.is_some())
 }
