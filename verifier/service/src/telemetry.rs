@@ -57,6 +57,7 @@ pub struct Metrics {
     withdrawn_instances: AtomicU64,
     deny_list_left_out: AtomicU64,
     refusals_not_recorded: AtomicU64,
+    unreadable_instances: AtomicU64,
     admin_key_failures: Family<1>,
 }
 
@@ -112,6 +113,11 @@ impl Metrics {
     /// An instance stands otherwise after a re-appraisal: `withdrawn`, `restored`, `lowered` or `raised`.
     pub fn reappraisal(&self, verdict: &str) {
         self.reappraisals.add([verdict]);
+    }
+
+    /// Something that is stored of an instance cannot be read, and the instance is withdrawn.
+    pub fn unreadable_instance(&self) {
+        self.unreadable_instances.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The status list was fetched: `ok`, or why not.
@@ -240,6 +246,15 @@ impl Metrics {
             format_args!(
                 "# HELP countersign_deny_list_left_out Withdrawn instances that the deny list has no room for.\n\
                  # TYPE countersign_deny_list_left_out gauge\ncountersign_deny_list_left_out {left_out}\n"
+            ),
+        );
+        let unreadable = self.unreadable_instances.load(Ordering::Relaxed);
+        put(
+            &mut text,
+            format_args!(
+                "# HELP countersign_unreadable_instances_total Instances that were withdrawn because what is stored of \
+                 them cannot be read.\n# TYPE countersign_unreadable_instances_total counter\n\
+                 countersign_unreadable_instances_total {unreadable}\n"
             ),
         );
         let not_recorded = self.refusals_not_recorded.load(Ordering::Relaxed);

@@ -115,9 +115,7 @@ fn registered(admission: &Admission) -> RegisteredInstance {
         protection: admission.protection(),
         vouched_by: admission.vouched_by(),
         evidence_time: admission.evidence_time(),
-        tier: admission.evidence_tier(),
-        trust_vector: *admission.evidence_vector(),
-        labels: admission.evidence_labels().to_vec(),
+        trustworthiness: admission.evidence().clone(),
         history: admission.history().clone(),
     }
 }
@@ -237,7 +235,7 @@ fn android_evidence_that_is_due_lowers_the_tier_until_it_comes() {
     registered.evidence_time = NOW.minus(ANDROID_EVIDENCE_LIFETIME + 1);
     let without = android.forge_renewal(&world.call(), INSTANCE, &session(), EnrolmentAttack::NoEvidence);
     let admission = world.admit(&without, Some(&registered), NOW).unwrap();
-    assert_eq!((admission.tier(), admission.evidence_tier()), (Tier::Warning, Tier::Affirming));
+    assert_eq!((admission.tier(), admission.evidence().tier), (Tier::Warning, Tier::Affirming));
     let with = android.renew(&world.call(), INSTANCE, &session());
     let admission = world.admit(&with, Some(&registered), NOW).unwrap();
     assert_eq!((admission.tier(), admission.evidence_time()), (Tier::Affirming, NOW));
@@ -252,10 +250,10 @@ fn an_assertion_does_not_raise_the_tier_of_a_development_attestation() {
     world.policy = AppraisalPolicy::new("test/2").with_app(app).with_danger(danger);
     let mut iphone: VirtualPhone = iphone().environment(Environment::Development).into();
     let registered = world.enrol(&mut iphone);
-    assert_eq!(registered.tier, Tier::Warning);
+    assert_eq!(registered.trustworthiness.tier, Tier::Warning);
     let renewal = iphone.renew(&world.call(), INSTANCE, &session());
     let admission = world.admit(&renewal, Some(&registered), NOW).unwrap();
-    assert_eq!((admission.tier(), admission.evidence_tier()), (Tier::Warning, Tier::Warning));
+    assert_eq!((admission.tier(), admission.evidence().tier), (Tier::Warning, Tier::Warning));
 }
 
 #[test]
@@ -275,7 +273,7 @@ fn an_instance_of_a_developer_is_not_renewed_in_production() {
     let mut world = World::new();
     let [_, mut android] = phones();
     let platform_key = PlatformKey::DevelopmentKey;
-    let registered = RegisteredInstance { platform_key, tier: Tier::Warning, ..world.enrol(&mut android) };
+    let registered = RegisteredInstance { platform_key, ..world.enrol(&mut android) };
     let without = android.forge_renewal(&world.call(), INSTANCE, &session(), EnrolmentAttack::NoEvidence);
     let refused = world.admit(&without, Some(&registered), NOW).err();
     assert_eq!(refused, Some(Refused::Error(EnrolmentError::DevelopmentInstance)));

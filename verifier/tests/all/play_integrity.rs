@@ -164,9 +164,7 @@ fn registered(admission: &Admission) -> RegisteredInstance {
         protection: admission.protection(),
         vouched_by: admission.vouched_by(),
         evidence_time: admission.evidence_time(),
-        tier: admission.evidence_tier(),
-        trust_vector: *admission.evidence_vector(),
-        labels: admission.evidence_labels().to_vec(),
+        trustworthiness: admission.evidence().clone(),
         history: admission.history().clone(),
     }
 }
@@ -347,7 +345,7 @@ fn a_bad_verdict_counts_until_the_next_one_and_not_beyond_a_day() {
     let VirtualPhone::Android(phone) = honest else { panic!("it is an Android phone") };
     let mut worse: VirtualPhone = phone.clone().google_play(&worse, PlayRequest::Classic).into();
     let with_bad_verdict = registered(&world.renew(&mut worse, &first, NOW.plus(600)).unwrap());
-    assert_eq!(with_bad_verdict.tier, Tier::Warning);
+    assert_eq!(with_bad_verdict.trustworthiness.tier, Tier::Warning);
 
     // A chain without a token beside it does not wash the verdict off.
     let mut silent = world::android().into();

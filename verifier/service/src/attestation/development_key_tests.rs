@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use countersign_core::binding::Purpose;
+use countersign_core::enrolment::{Enrolment, Evidence};
 use countersign_core::token::result::{Protection, VouchedBy};
+use countersign_verifier::enrolment::{EnrolmentError, PlatformKey};
 use countersign_verifier::policy::{AppMode, AppPolicy, AppraisalPolicy};
 use countersign_virtual_device::SessionKey;
 use p256::ecdsa::SigningKey;
 use p256::ecdsa::signature::Signer;
 
 use super::*;
-use crate::store::Actor;
+use crate::store::{Actor, DevelopmentKeyRecord, DevelopmentKeyRefusal};
 use crate::virtual_world::{CLIENT, ISSUER, World, session};
 
 const DEV: &str = "dev";

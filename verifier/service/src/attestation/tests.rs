@@ -2,9 +2,11 @@
 
 use countersign_core::challenge::ChallengeError;
 use countersign_core::encoding::from_base64url;
+use countersign_core::enrolment::Cure;
 use countersign_core::token::keys::PureRust;
 use countersign_core::token::result::{DecodedResult, Protection, ResultClaims, VouchedBy};
 use countersign_core::token::trust_vector::{TrustClaim, TrustTier};
+use countersign_verifier::enrolment::{CHALLENGE_LIFETIME, EnrolmentError};
 use countersign_verifier::evidence::EvidenceError;
 use countersign_virtual_device::{
     AndroidAttack, EnrolmentAttack, GoogleAuthority, ServiceCall, VirtualAndroid, VirtualPhone,

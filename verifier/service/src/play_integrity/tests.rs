@@ -308,7 +308,7 @@ async fn a_lone_phone_enrols_and_renews_and_its_instance_says_what_vouches() {
     let id = world.enrol(&mut phone).await;
     let record = stored(&world, id).await;
     assert_eq!(record.registered.platform_key, PlatformKey::PlayIntegrity);
-    assert_eq!(record.registered.tier, Tier::Warning);
+    assert_eq!(record.registered.trustworthiness.tier, Tier::Warning);
     world.wait(25 * 3600);
     let renewal = phone.renew(&world.call(), id, &session("second"));
     assert!(world.service().attest(Some(id), &renewal).await.is_ok());

@@ -3,15 +3,18 @@
 use countersign_core::cbor::CborError;
 use countersign_core::time::Timestamp;
 use countersign_core::token::keys::PublicKey;
-use countersign_core::token::result::Tier;
-use countersign_verifier::enrolment::{PlatformKey, Signals};
+use countersign_core::token::result::InstanceId;
+use countersign_verifier::enrolment::{PlatformKey, Signals, Trustworthiness};
 use countersign_verifier::evidence::recorded::{self, TrustData};
 use countersign_verifier::evidence::{EvidenceError, RecordedEvidence};
-use countersign_verifier::policy::{self, Appraisal, Circumstances, Enforcement};
+use countersign_verifier::policy::{Appraisal, Circumstances, Enforcement};
 use serde_json::{Value, json};
 
 use crate::store::{Decision, InstanceRecord, Reference, Settlement, Standing, StoredEvidence};
 use crate::trust::Trust;
+
+/// Why an instance is withdrawn whose record cannot be read.
+const UNREADABLE: &str = "record_unreadable";
 
 /// What an instance is judged by.
 pub(super) struct Case<'a> {
@@ -59,13 +62,49 @@ pub(super) fn judge(
     Settlement { instance: record.registered.id, revision: record.revision, standing, decision }
 }
 
+/// The withdrawal of an instance of which something that is stored cannot be read.
+pub(super) fn unreadable(
+    record: &InstanceRecord,
+    now: Timestamp,
+    reference: impl Fn() -> Option<Reference>,
+) -> Settlement {
+    let standing = Standing::Withdrawn { reasons: vec![UNREADABLE.to_owned()] };
+    let (id, client_id) = (record.registered.id, record.registered.client_id.clone());
+    let changed = change(record, &standing).and_then(|_| reference());
+    let decision = changed.map(|reference| withdrawal_of_unreadable(id, Some(client_id), now, reference));
+    Settlement { instance: id, revision: record.revision, standing, decision }
+}
+
+/// The audit record of such a withdrawal.
+pub(super) fn withdrawal_of_unreadable(
+    id: InstanceId,
+    client_id: Option<String>,
+    now: Timestamp,
+    reference: Reference,
+) -> Decision {
+    Decision {
+        reference,
+        time: now,
+        client_id,
+        instance: Some(id),
+        verdict: "withdrawn".to_owned(),
+        reasons: vec![UNREADABLE.to_owned()],
+        claims: Value::Null,
+        appraisal: Value::Null,
+    }
+}
+
 /// The verdict for the audit record, if anything changed.
 fn change(record: &InstanceRecord, standing: &Standing) -> Option<&'static str> {
     match (standing, &record.withdrawn) {
         (Standing::Withdrawn { .. }, None) => Some("withdrawn"),
         (Standing::Stands { .. }, Some(_)) => Some("restored"),
-        (Standing::Stands { tier, .. }, None) if *tier < record.registered.tier => Some("lowered"),
-        (Standing::Stands { tier, .. }, None) if *tier > record.registered.tier => Some("raised"),
+        (Standing::Stands { tier, .. }, None) if *tier < record.registered.trustworthiness.tier => {
+            Some("lowered")
+        }
+        (Standing::Stands { tier, .. }, None) if *tier > record.registered.trustworthiness.tier => {
+            Some("raised")
+        }
         _ => None,
     }
 }
@@ -108,23 +147,15 @@ fn find(case: &Case<'_>, trust: &Trust, now: Timestamp) -> Found {
         cohort_key: Some(*record.registered.instance_key.thumbprint().as_bytes()),
     };
     let appraisal = trust.policy.appraise(&record.registered.client_id, &set, &circumstances, now);
-    let standing = match appraisal.tier() {
-        policy::Tier::Contraindicated => Standing::Withdrawn { reasons: decisive(&appraisal) },
-        tier => {
-            let tier = if tier == policy::Tier::Affirming { Tier::Affirming } else { Tier::Warning };
-            let (trust_vector, labels) = (*appraisal.trust_vector(), appraisal.labels().to_vec());
+    let standing = match Trustworthiness::of(&appraisal) {
+        None => Standing::Withdrawn { reasons: decisive(&appraisal) },
+        Some(found) => {
             let known = &record.registered;
-            if primary.is_some() || known.platform_key == PlatformKey::PlayIntegrity {
-                Standing::Stands { tier, trust_vector, labels }
-            } else {
-                // Of what vouches for the instance nothing is kept: the rest can only lower what that was worth.
-                let others = known.labels.iter().filter(|label| !appraisal.labels().contains(label));
-                Standing::Stands {
-                    tier: tier.min(known.tier),
-                    trust_vector: trust_vector.worsened_by(&known.trust_vector),
-                    labels: labels.into_iter().chain(others.cloned()).collect(),
-                }
-            }
+            let vouches = primary.is_some() || known.platform_key == PlatformKey::PlayIntegrity;
+            // Where nothing is kept of what vouches for the instance, the rest can only lower what that was worth.
+            let found = if vouches { found } else { found.limited_by(&known.trustworthiness) };
+            let Trustworthiness { tier, trust_vector, labels } = found;
+            Standing::Stands { tier, trust_vector, labels }
         }
     };
     Found { standing, appraisal: json!(appraisal) }

@@ -14,13 +14,16 @@ use std::time::Duration;
 
 use countersign_core::time::Timestamp;
 use countersign_core::token::keys::PublicKey;
+use countersign_core::token::result::InstanceId;
 use countersign_verifier::enrolment::Signals;
 use tokio::sync::{Mutex, Notify, watch};
 
 use self::judgement::Case;
 use crate::attestation;
 use crate::service::Service;
-use crate::store::{DevelopmentKeyRecord, InstanceRecord, Settlement, Standing, StoreError, StoredEvidence};
+use crate::store::{
+    DevelopmentKeyRecord, InstanceRecord, InstanceRows, Settlement, Standing, StoreError, StoredEvidence,
+};
 use crate::trust::Trust;
 
 /// How many instances are judged before anything is written, and others get their turn.
@@ -56,6 +59,8 @@ pub(crate) struct Summary {
     pub(crate) tier_changed: u64,
     /// Of which no evidence is kept.
     pub(crate) without_evidence: u64,
+    /// Of which something that is stored cannot be read.
+    pub(crate) unreadable: u64,
 }
 
 impl Summary {
@@ -101,11 +106,13 @@ impl Service {
         loop {
             // Of each batch, so that a change in between counts at once.
             let trust = self.trust.load_full();
-            let records = self.store.outdated(&trust.generation(), BATCH).await?;
-            if records.is_empty() {
+            let InstanceRows { records, unreadable, .. } =
+                self.store.outdated(&trust.generation(), BATCH).await?;
+            if records.is_empty() && unreadable.is_empty() {
                 break;
             }
-            let settled = self.settle(&trust, records, &mut summary).await?;
+            let settled = self.settle(&trust, records, &mut summary).await?
+                + self.withdraw_unreadable(&trust, &unreadable, &mut summary).await?;
             if !warned && summary.withdrawn > 0 {
                 warned = self.warn_of_many(&summary).await?;
             }
@@ -118,13 +125,14 @@ impl Service {
         if summary.judged > 0 {
             let (instances, withdrawn) = self.store.withdrawn_count().await?;
             self.metrics.withdrawn_instances(withdrawn);
-            let Summary { judged, withdrawn, restored, tier_changed, without_evidence } = summary;
+            let Summary { judged, withdrawn, restored, tier_changed, without_evidence, unreadable } = summary;
             tracing::info!(
                 judged,
                 withdrawn,
                 restored,
                 tier_changed,
                 without_evidence,
+                unreadable,
                 instances,
                 policy = self.trust.load().policy.id(),
                 "instances were appraised again"
@@ -154,24 +162,32 @@ impl Service {
     ) -> Result<usize, StoreError> {
         let now = self.clock.now();
         let mut cases = Vec::with_capacity(records.len());
+        let mut unreadable = Vec::new();
         for record in records {
-            let evidence = self.store.evidence_of(&record.registered.id).await?;
-            // How old the status list is says nothing of a device, and must not withdraw everybody.
-            let signals = Signals { revocation_as_of: None, ..self.signals(trust, Some(&record)).await? };
-            let development_key = self.development_key_of(&record, &evidence, now).await?;
-            cases.push((record, evidence, signals, development_key));
+            match self.known_of(trust, &record, now).await {
+                Ok((evidence, signals, development_key)) => {
+                    cases.push((record, evidence, signals, development_key));
+                }
+                // One that cannot be read does not keep the others from being judged.
+                Err(error @ StoreError::DamagedRow { .. }) => {
+                    self.tell_of_unreadable(&record.registered.id, &error, summary);
+                    unreadable.push(record);
+                }
+                Err(error) => return Err(error),
+            }
         }
         let judge = {
             let trust = Arc::clone(trust);
             move || -> Vec<Settlement> {
-                cases
+                let judged = cases.iter().map(|(record, evidence, signals, development_key)| {
+                    let case =
+                        Case { record, evidence, signals: *signals, development_key: *development_key };
+                    judgement::judge(&case, &trust, now, attestation::fresh_reference)
+                });
+                let unreadable = unreadable
                     .iter()
-                    .map(|(record, evidence, signals, development_key)| {
-                        let case =
-                            Case { record, evidence, signals: *signals, development_key: *development_key };
-                        judgement::judge(&case, &trust, now, attestation::fresh_reference)
-                    })
-                    .collect()
+                    .map(|record| judgement::unreadable(record, now, attestation::fresh_reference));
+                judged.chain(unreadable).collect()
             }
         };
         // Signatures are verified here: not on the threads that answer requests.
@@ -195,6 +211,59 @@ impl Service {
             self.tell_edge().await?;
         }
         Ok(settled.len())
+    }
+
+    /// What is stored of an instance beside its row.
+    async fn known_of(
+        &self,
+        trust: &Trust,
+        record: &InstanceRecord,
+        now: Timestamp,
+    ) -> Result<(Vec<StoredEvidence>, Signals<'static>, Option<PublicKey>), StoreError> {
+        let evidence = self.store.evidence_of(&record.registered.id).await?;
+        // How old the status list is says nothing of a device, and must not withdraw everybody.
+        let signals = Signals { revocation_as_of: None, ..self.signals(trust, Some(record)).await? };
+        let development_key = self.development_key_of(record, &evidence, now).await?;
+        Ok((evidence, signals, development_key))
+    }
+
+    /// Withdraws instances whose row cannot be read: what nobody can judge does not stand, and its last result ends
+    /// through the deny list like that of every other withdrawal. Returns how many were settled.
+    async fn withdraw_unreadable(
+        &self,
+        trust: &Trust,
+        ids: &[InstanceId],
+        summary: &mut Summary,
+    ) -> Result<usize, StoreError> {
+        let (now, generation) = (self.clock.now(), trust.generation());
+        let mut settled = 0;
+        let mut listed = false;
+        for id in ids {
+            let Some(reference) = attestation::fresh_reference() else { continue };
+            let decision = judgement::withdrawal_of_unreadable(*id, None, now, reference);
+            let Some(newly) = self.store.withdraw_unreadable(id, &decision, &generation).await? else {
+                continue;
+            };
+            let error = self.store.damaged_instance(id);
+            self.tell_of_unreadable(id, &error, summary);
+            summary.judged += 1;
+            if newly {
+                summary.withdrawn += 1;
+                self.metrics.reappraisal(&decision.verdict);
+            }
+            listed |= newly;
+            settled += 1;
+        }
+        if listed {
+            self.tell_edge().await?;
+        }
+        Ok(settled)
+    }
+
+    fn tell_of_unreadable(&self, id: &InstanceId, error: &StoreError, summary: &mut Summary) {
+        summary.unreadable += 1;
+        self.metrics.unreadable_instance();
+        tracing::error!(instance = id.to_base64url(), %error, "an instance cannot be appraised again and is withdrawn");
     }
 
     /// The development key that vouched for an instance, as long as it does.

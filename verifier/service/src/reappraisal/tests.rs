@@ -220,7 +220,9 @@ async fn the_deny_list_forgets_a_withdrawal_when_no_result_is_left_and_the_regis
 async fn a_tier_that_falls_or_rises_is_kept() {
     let world = World::new().await;
     let instance = world.enrol(&mut android()).await;
-    let tier = async || world.service().store.instance(&instance).await.unwrap().unwrap().registered.tier;
+    let tier = async || {
+        world.service().store.instance(&instance).await.unwrap().unwrap().registered.trustworthiness.tier
+    };
     let warns = changed("test/2", |app| {
         app.minimum_os_patch = "2099-01".parse().ok();
         app.enforcements.set(Constraint::OsPatchLevel, None, Enforcement::Warn);
@@ -399,5 +401,49 @@ async fn an_assertion_alone_does_not_raise_what_the_attestation_of_its_key_was_w
     world.service().store.forget_evidence(&instance, "app-attest").await;
     apply(&world, changed("test/2", |app| app.minimum_app_version = Some("0.1".to_owned()))).await;
     let record = world.service().store.instance(&instance).await.unwrap().unwrap();
-    assert_eq!(record.registered.tier, Tier::Warning);
+    assert_eq!(record.registered.trustworthiness.tier, Tier::Warning);
+}
+
+/// Two instances of which the first is damaged, after a change of the policy that accepts both.
+async fn after_damage(table: &str, column: &str) -> (World, InstanceId, InstanceId, Summary) {
+    let world = World::new().await;
+    let (damaged, whole) = (world.enrol(&mut android()).await, world.enrol(&mut iphone()).await);
+    world.service().store.damage(table, column, &damaged).await;
+    let summary = apply(&world, changed("test/2", |_| {})).await;
+    (world, damaged, whole, summary)
+}
+
+#[tokio::test]
+async fn an_instance_whose_row_cannot_be_read_is_withdrawn_and_the_rest_goes_on() {
+    let (world, damaged, whole, summary) = after_damage("instance", "trust_vector").await;
+    assert_eq!(summary, Summary { judged: 2, withdrawn: 1, unreadable: 1, ..Summary::default() });
+    assert!(is_denied(&world, damaged).await && !is_denied(&world, whole).await);
+    assert_eq!(decisions(&world, "withdrawn").await, 1);
+    let metrics = world.service().metrics.to_prometheus();
+    assert!(metrics.contains("countersign_unreadable_instances_total 1\n"), "{metrics}");
+    assert_eq!(world.service().reappraise_all().await, Ok(Summary::default()), "once for each change");
+}
+
+#[tokio::test]
+async fn an_instance_whose_evidence_cannot_be_read_is_withdrawn_for_that_and_the_rest_goes_on() {
+    let (world, damaged, whole, summary) = after_damage("evidence", "circumstances").await;
+    assert_eq!(summary, Summary { judged: 2, withdrawn: 1, unreadable: 1, ..Summary::default() });
+    assert!(is_denied(&world, damaged).await && !is_denied(&world, whole).await);
+    let record = world.service().store.instance(&damaged).await.unwrap().unwrap();
+    assert_eq!(record.withdrawn.unwrap().reasons, ["record_unreadable"]);
+}
+
+#[tokio::test]
+async fn an_instance_whose_row_cannot_be_read_gets_no_result_until_it_is_deleted() {
+    let world = World::new().await;
+    let mut phone = android();
+    let instance = world.enrol(&mut phone).await;
+    world.service().store.damage("instance", "labels", &instance).await;
+    let denial = renew(&world, &mut phone, instance).await.err().unwrap();
+    assert_eq!((denial.cause.reason(), denial.cause.cure()), ("store_damaged_row", Some(Cure::Retry)));
+    let Cause::Store(error) = denial.cause else { panic!("{:?}", denial.cause) };
+    assert!(error.to_string().contains(&format!("countersign instances delete {}", instance.to_base64url())));
+    let by = crate::store::Actor { name: "test", now: world.now() };
+    assert!(world.service().store.erase_instance(&instance, &by).await.unwrap());
+    world.enrol(&mut phone).await;
 }

@@ -101,7 +101,9 @@ fn public_code(cause: &Cause) -> PublicCode {
         | Cause::Policy
         | Cause::DevelopmentKey(_)
         | Cause::DevelopmentKeyMissing => PublicCode::Refused,
-        Cause::RevocationListTooOld | Cause::Store(_) | Cause::Unable => PublicCode::Unavailable,
+        Cause::RevocationListTooOld | Cause::AttestationKeySharedMore | Cause::Store(_) | Cause::Unable => {
+            PublicCode::Unavailable
+        }
     }
 }
 

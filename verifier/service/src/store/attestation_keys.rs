@@ -47,16 +47,27 @@ impl Store {
         Ok((sharing > 0).then(|| u32::try_from(sharing).unwrap_or(u32::MAX)))
     }
 
-    /// Keeps the attestation key of what was admitted; without Android evidence, the one that is known stays.
+    /// Keeps the attestation key of what was admitted, and says how many instances share it now; without Android
+    /// evidence, the one that is known stays.
     pub(super) async fn keep_attestation_key(
         &self,
         connection: &mut SqliteConnection,
         instance: &InstanceId,
         admission: &Admission,
-    ) -> Result<(), StoreError> {
-        let Some(key) = admission.attestation_key() else { return Ok(()) };
-        let query = sqlx::query("UPDATE instance SET attestation_key = ?2 WHERE id = ?1");
-        let done = query.bind(instance.as_bytes().as_slice()).bind(key.as_slice()).execute(connection).await;
-        done.map(drop).map_err(|error| self.failed(&error))
+    ) -> Result<Option<u32>, StoreError> {
+        let Some(key) = admission.attestation_key() else { return Ok(None) };
+        let failed = |error: sqlx::Error| self.failed(&error);
+        sqlx::query("UPDATE instance SET attestation_key = ?2 WHERE id = ?1")
+            .bind(instance.as_bytes().as_slice())
+            .bind(key.as_slice())
+            .execute(&mut *connection)
+            .await
+            .map_err(failed)?;
+        let sharing = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM instance WHERE attestation_key = ?")
+            .bind(key.as_slice())
+            .fetch_one(connection)
+            .await
+            .map_err(failed)?;
+        Ok(Some(u32::try_from(sharing).unwrap_or(u32::MAX)))
     }
 }

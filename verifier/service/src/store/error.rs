@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use countersign_core::token::result::InstanceId;
 use sqlx::migrate::MigrateError;
 
 /// The database cannot be used. Displayed as a sentence that says what to do.
@@ -16,6 +17,13 @@ pub enum StoreError {
     NotWritable(PathBuf),
     /// The file is not a SQLite database, or is damaged.
     Damaged(PathBuf),
+    /// A row breaks the rules of the schema; everything else may be whole.
+    DamagedRow {
+        /// The database file.
+        path: PathBuf,
+        /// The instance that it is about, where that can be told.
+        instance: Option<InstanceId>,
+    },
     /// The file is of an older version, and the service of this one has not been started on it.
     OlderSchema(PathBuf),
     /// The file was written by a newer version, or its schema was changed by hand.
@@ -68,6 +76,7 @@ impl StoreError {
             Self::DiskFull(_) => "store_disk_full",
             Self::NotWritable(_) => "store_not_writable",
             Self::Damaged(_) => "store_damaged",
+            Self::DamagedRow { .. } => "store_damaged_row",
             Self::OlderSchema(_) => "store_older_schema",
             Self::ForeignSchema(_) => "store_foreign_schema",
             Self::Busy(_) => "store_busy",
@@ -127,6 +136,18 @@ impl fmt::Display for StoreError {
                  file in [store]",
                 path.display()
             ),
+            Self::DamagedRow { path, instance: Some(id) } => {
+                let id = id.to_base64url();
+                write!(
+                    f,
+                    "what {} says of the instance {id} cannot be read; delete the instance (`countersign instances \
+                     delete {id}`), and its device enrols anew",
+                    path.display()
+                )
+            }
+            Self::DamagedRow { path, instance: None } => {
+                write!(f, "a row of {} cannot be read; restore it from a backup", path.display())
+            }
             Self::OlderSchema(path) => write!(
                 f,
                 "{} is of an older version of this program; start the service of this version once, which brings it \

@@ -1,6 +1,7 @@
 //! The evidence that instances stand on, and that of refusals, as it was verified.
 
 use countersign_core::cbor::CborError;
+use countersign_core::encoding::from_base64url_array;
 use countersign_core::environment::Environment;
 use countersign_core::time::Timestamp;
 use countersign_core::token::result::InstanceId;
@@ -30,6 +31,10 @@ pub struct RecordedCircumstances {
     /// What had been seen of the instance before; None at its enrolment.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub history: Option<History>,
+    /// Of a refusal: the JWK thumbprint of the instance key, in base64url, from which cohorts follow. None where a
+    /// version before this one wrote it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance_jkt: Option<String>,
 }
 
 /// A piece of evidence as it is kept for an instance.
@@ -57,7 +62,13 @@ impl RecordedCircumstances {
             environment: admission.environment().0,
             app_version: admission.app_version().to_owned(),
             history: admission.history_before().cloned(),
+            instance_jkt: None,
         }
+    }
+
+    /// What the cohorts of a refused device follow from.
+    pub fn cohort_key(&self) -> Option<[u8; 32]> {
+        from_base64url_array(self.instance_jkt.as_deref()?).ok()
     }
 
     /// The environment signals.
@@ -76,7 +87,8 @@ impl Store {
             sqlx::query("SELECT recorded, circumstances FROM evidence WHERE instance = ? ORDER BY kind");
         let rows = query.bind(instance.as_bytes().as_slice()).fetch_all(&self.reader).await;
         let rows = rows.map_err(|error| self.failed(&error))?;
-        rows.iter().map(|row| StoredEvidence::from_row(row).ok_or_else(|| self.damaged())).collect()
+        let damaged = || self.damaged_instance(instance);
+        rows.iter().map(|row| StoredEvidence::from_row(row).ok_or_else(damaged)).collect()
     }
 
     /// Writes the audit record of a refusal together with the evidence that was refused.

@@ -3,6 +3,7 @@
 use countersign_core::time::Timestamp;
 use countersign_core::token::result::{InstanceId, MAX_LIFETIME, Tier};
 use sqlx::SqliteConnection;
+use sqlx::sqlite::SqliteRow;
 
 use super::acts::{Action, Actor};
 use super::record::InstanceRecord;
@@ -38,6 +39,17 @@ pub struct InstanceFilter {
     pub updated_before: Option<Timestamp>,
     /// Those of this version of the app.
     pub app_version: Option<String>,
+}
+
+/// Some instances, and those of them that nobody can read.
+#[derive(Clone, Debug, Default)]
+pub struct InstanceRows {
+    /// Those that are whole.
+    pub records: Vec<InstanceRecord>,
+    /// Those whose row breaks the rules of the schema.
+    pub unreadable: Vec<InstanceId>,
+    /// The last one in the order in which they were asked for.
+    pub last: Option<InstanceId>,
 }
 
 /// What vouches for an instance, by name.
@@ -77,7 +89,49 @@ impl Store {
         after: Option<InstanceId>,
         limit: u32,
     ) -> Result<Vec<InstanceRecord>, StoreError> {
-        let rows = sqlx::query(
+        let rows = self.select_instances(filter, after, limit).await?;
+        rows.iter().map(|row| self.instance_in(row)).collect()
+    }
+
+    /// As [`Self::instances`], for whoever goes on behind a row that cannot be read.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn instance_rows(
+        &self,
+        filter: &InstanceFilter,
+        after: Option<InstanceId>,
+        limit: u32,
+    ) -> Result<InstanceRows, StoreError> {
+        self.instances_in(&self.select_instances(filter, after, limit).await?)
+    }
+
+    /// Tells rows that can be read from those that cannot.
+    pub(super) fn instances_in(&self, rows: &[SqliteRow]) -> Result<InstanceRows, StoreError> {
+        let mut all = InstanceRows::default();
+        for row in rows {
+            match self.instance_in(row) {
+                Ok(record) => {
+                    all.last = Some(record.registered.id);
+                    all.records.push(record);
+                }
+                Err(StoreError::DamagedRow { instance: Some(id), .. }) => {
+                    all.last = Some(id);
+                    all.unreadable.push(id);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(all)
+    }
+
+    async fn select_instances(
+        &self,
+        filter: &InstanceFilter,
+        after: Option<InstanceId>,
+        limit: u32,
+    ) -> Result<Vec<SqliteRow>, StoreError> {
+        sqlx::query(
             "SELECT * FROM instance WHERE (?1 IS NULL OR client_id = ?1) AND (?2 IS NULL OR platform_key = ?2) \
              AND (?3 IS NULL OR evidence_tier = ?3) AND (?4 IS NULL OR banned = ?4) \
              AND (?5 IS NULL OR updated >= ?5) AND (?6 IS NULL OR updated < ?6) \
@@ -96,8 +150,7 @@ impl Store {
         .bind(filter.withdrawn)
         .fetch_all(&self.reader)
         .await
-        .map_err(|error| self.failed(&error))?;
-        rows.iter().map(|row| InstanceRecord::from_row(row).ok_or_else(|| self.damaged())).collect()
+        .map_err(|error| self.failed(&error))
     }
 
     /// Bans an instance for a reason; whether it exists. The number of the deny list rises.

@@ -24,9 +24,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use countersign_core::time::Timestamp;
+use countersign_core::token::result::InstanceId;
 use countersign_verifier::trust_bundle::SeenBundle;
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
 
 pub use acts::{Act, Action, Actor};
@@ -35,7 +36,9 @@ pub use decisions::{DecisionFilter, DecisionNumber};
 pub use development_keys::{DevelopmentKeyRecord, DevelopmentKeyRefusal, MAX_DEVELOPMENT_KEYS};
 pub use error::{ChangeError, StoreError};
 pub use evidence::{RecordedCircumstances, RefusedEvidence, StoredEvidence};
-pub use instances::{ERASED_DENIED_FOR, InstanceFilter, MAX_ERASED, MAX_INSTANCE_BANS, PlatformName};
+pub use instances::{
+    ERASED_DENIED_FOR, InstanceFilter, InstanceRows, MAX_ERASED, MAX_INSTANCE_BANS, PlatformName,
+};
 pub use reappraisal::{MAX_WITHDRAWN_LISTED, Settlement, Standing};
 pub use receipts::KeptReceipt;
 pub use record::{Ban, ConsumedChallenge, Decision, InstanceRecord, Reference, Withdrawal};
@@ -208,7 +211,20 @@ impl Store {
     }
 
     fn damaged(&self) -> StoreError {
-        StoreError::Damaged(self.path.clone())
+        StoreError::DamagedRow { path: self.path.clone(), instance: None }
+    }
+
+    /// That what is stored of this instance cannot be read.
+    pub(crate) fn damaged_instance(&self, id: &InstanceId) -> StoreError {
+        StoreError::DamagedRow { path: self.path.clone(), instance: Some(*id) }
+    }
+
+    /// The instance in a row, or an error that names it.
+    fn instance_in(&self, row: &SqliteRow) -> Result<InstanceRecord, StoreError> {
+        InstanceRecord::from_row(row).ok_or_else(|| match record::id_in(row) {
+            Some(id) => self.damaged_instance(&id),
+            None => self.damaged(),
+        })
     }
 }
 

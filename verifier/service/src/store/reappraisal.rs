@@ -4,8 +4,9 @@ use countersign_core::time::Timestamp;
 use countersign_core::token::result::{InstanceId, Tier};
 use countersign_core::token::trust_vector::TrustVector;
 use serde_json::json;
-use sqlx::SqliteConnection;
+use sqlx::{Row, SqliteConnection};
 
+use super::instances::InstanceRows;
 use super::record::{Decision, InstanceRecord};
 use super::{Store, StoreError, seconds};
 use crate::trust::Generation;
@@ -57,11 +58,7 @@ impl Store {
     ///
     /// # Errors
     /// The database cannot be read.
-    pub async fn outdated(
-        &self,
-        generation: &Generation,
-        limit: u32,
-    ) -> Result<Vec<InstanceRecord>, StoreError> {
+    pub async fn outdated(&self, generation: &Generation, limit: u32) -> Result<InstanceRows, StoreError> {
         // Two ranges, so that the index answers.
         let rows = sqlx::query("SELECT * FROM instance WHERE generation < ?1 OR generation > ?1 LIMIT ?2")
             .bind(generation.as_bytes().as_slice())
@@ -69,7 +66,47 @@ impl Store {
             .fetch_all(&self.reader)
             .await
             .map_err(|error| self.failed(&error))?;
-        rows.iter().map(|row| InstanceRecord::from_row(row).ok_or_else(|| self.damaged())).collect()
+        self.instances_in(&rows)
+    }
+
+    /// Withdraws an instance whose row cannot be read, for `reason`, so that it gets no results and edges refuse the
+    /// one that it has. None if it can be read by now, or is gone; else whether it was not withdrawn before, when
+    /// `decision` is written too.
+    ///
+    /// # Errors
+    /// The database cannot be written.
+    pub async fn withdraw_unreadable(
+        &self,
+        id: &InstanceId,
+        decision: &Decision,
+        generation: &Generation,
+    ) -> Result<Option<bool>, StoreError> {
+        let failed = |error: sqlx::Error| self.failed(&error);
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+        let row = sqlx::query("SELECT * FROM instance WHERE id = ?")
+            .bind(id.as_bytes().as_slice())
+            .fetch_optional(&mut *transaction)
+            .await
+            .map_err(failed)?;
+        let Some(row) = row.filter(|row| InstanceRecord::from_row(row).is_none()) else { return Ok(None) };
+        let newly = row.try_get::<Option<i64>, _>("withdrawn_at").map_err(failed)?.is_none();
+        sqlx::query(
+            "UPDATE instance SET generation = ?2, revision = revision + 1, \
+             withdrawn_at = coalesce(withdrawn_at, ?3), withdrawn_reasons = ?4 WHERE id = ?1",
+        )
+        .bind(id.as_bytes().as_slice())
+        .bind(generation.as_bytes().as_slice())
+        .bind(seconds(decision.time))
+        .bind(json!(decision.reasons).to_string())
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed)?;
+        if newly {
+            self.insert_decision(&mut transaction, decision, Some(*id)).await?;
+            self.raise(&mut transaction, decision.time).await?;
+        }
+        transaction.commit().await.map_err(failed)?;
+        Ok(Some(newly))
     }
 
     /// How many instances there are, and how many of them are withdrawn.

@@ -114,7 +114,7 @@ impl Store {
         .fetch_all(&self.reader)
         .await
         .map_err(|error| self.failed(&error))?;
-        let damaged = || StoreError::Damaged(self.path.clone());
+        let damaged = || self.damaged();
         rows.iter().map(|row| KeptReceipt::from_row(row).ok_or_else(damaged)).collect()
     }
 

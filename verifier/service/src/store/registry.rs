@@ -30,6 +30,9 @@ pub struct Commit<'a> {
     pub change: InstanceChange,
     /// What was admitted: keys and standing of the instance from now on.
     pub admission: &'a Admission,
+    /// How many instances were said to share the attestation key of the admission, this one among them, if that was
+    /// asked. When there are more by now, nothing is changed.
+    pub sharing: Option<u32>,
     /// The policy, roots and status list that it was admitted under.
     pub generation: Generation,
     /// The audit record.
@@ -84,6 +87,8 @@ pub enum CommitError {
     ChallengeUsed,
     /// The assertion's counter is not above the stored one: a rollback, or a race that the other one won.
     CounterNotAbove,
+    /// More instances share its attestation key by now than it was judged by: it is to be judged again.
+    AttestationKeySharedMore,
     /// The instance is banned.
     Banned,
     /// The instance is withdrawn, and brings nothing that could lift that.
@@ -100,6 +105,7 @@ impl CommitError {
         match self {
             Self::ChallengeUsed => "challenge_used",
             Self::CounterNotAbove => "assertion_counter_not_above",
+            Self::AttestationKeySharedMore => "attestation_key_shared_more",
             Self::Banned => "instance_banned",
             Self::Withdrawn => "instance_withdrawn",
             Self::UnknownInstance => "instance_unknown",
@@ -116,7 +122,7 @@ impl Store {
     pub async fn instance(&self, id: &InstanceId) -> Result<Option<InstanceRecord>, StoreError> {
         let query = sqlx::query("SELECT * FROM instance WHERE id = ?").bind(id.as_bytes().as_slice());
         let row = query.fetch_optional(&self.reader).await.map_err(|error| self.failed(&error))?;
-        row.map(|row| InstanceRecord::from_row(&row).ok_or_else(|| self.damaged())).transpose()
+        row.map(|row| self.instance_in(&row)).transpose()
     }
 
     /// The instance of a client that holds this key.
@@ -132,7 +138,7 @@ impl Store {
             .bind(client_id)
             .bind(sec1(key));
         let row = query.fetch_optional(&self.reader).await.map_err(|error| self.failed(&error))?;
-        row.map(|row| InstanceRecord::from_row(&row).ok_or_else(|| self.damaged())).transpose()
+        row.map(|row| self.instance_in(&row)).transpose()
     }
 
     /// What used this challenge, if anything did.
@@ -289,7 +295,10 @@ impl Store {
             }
         };
         let kept = self.keep_attestation_key(connection, &instance, commit.admission).await;
-        kept.map_err(CommitError::Store)?;
+        let sharing = kept.map_err(CommitError::Store)?;
+        if sharing.zip(commit.sharing).is_some_and(|(now, judged)| now > judged) {
+            return Err(CommitError::AttestationKeySharedMore);
+        }
         self.keep_evidence(connection, &instance, commit.admission).await.map_err(CommitError::Store)?;
         sqlx::query(
             "INSERT INTO consumed_challenge \
@@ -352,13 +361,13 @@ impl Store {
             .bind(admission.protection().number())
             .bind(admission.vouched_by().number())
             .bind(seconds(admission.evidence_time()))
-            .bind(admission.evidence_tier().number())
+            .bind(admission.evidence().tier.number())
             .bind(admission.app_version())
             .bind(seconds(now))
             .bind(admission.client_id())
             .bind(sec1(admission.instance_key()))
-            .bind(json!(admission.evidence_vector()).to_string())
-            .bind(json!(admission.evidence_labels()).to_string())
+            .bind(json!(admission.evidence().trust_vector).to_string())
+            .bind(json!(admission.evidence().labels).to_string())
             .bind(json!(history).to_string())
             .bind(commit.generation.as_bytes().as_slice())
             .bind(platform.play_integrity_alone)
@@ -421,11 +430,11 @@ impl Store {
         .bind(id.as_bytes().as_slice())
         .bind(counter)
         .bind(seconds(admission.evidence_time()))
-        .bind(admission.evidence_tier().number())
+        .bind(admission.evidence().tier.number())
         .bind(admission.app_version())
         .bind(seconds(now))
-        .bind(json!(admission.evidence_vector()).to_string())
-        .bind(json!(admission.evidence_labels()).to_string())
+        .bind(json!(admission.evidence().trust_vector).to_string())
+        .bind(json!(admission.evidence().labels).to_string())
         .bind(json!(history).to_string())
         .bind(commit.generation.as_bytes().as_slice())
         .execute(&mut *connection)

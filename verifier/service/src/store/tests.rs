@@ -34,6 +34,42 @@ impl Store {
         query.execute(&self.writer).await.unwrap();
     }
 
+    /// Puts a value that nothing can read into a column of what is stored of an instance.
+    pub(crate) async fn damage(&self, table: &str, column: &str, id: &InstanceId) {
+        let key = if table == "instance" { "id" } else { "instance" };
+        let statement = format!("UPDATE {table} SET {column} = '[damaged' WHERE {key} = ?");
+        let query = sqlx::query(sqlx::AssertSqlSafe(statement)).bind(id.as_bytes().as_slice());
+        assert_eq!(query.execute(&self.writer).await.unwrap().rows_affected(), 1);
+    }
+
+    /// Forgets what the cohorts of refusals follow from, as versions before it was kept.
+    pub(crate) async fn forget_cohorts(&self) {
+        let query = "UPDATE decision SET circumstances = json_remove(circumstances, '$.instance_jkt')";
+        assert!(sqlx::query(query).execute(&self.writer).await.unwrap().rows_affected() > 0);
+    }
+
+    /// Makes the file one of an older version of this program; returns that version.
+    pub(crate) async fn forget_last_migration(&self) -> i64 {
+        let query =
+            "DELETE FROM _sqlx_migrations WHERE version = (SELECT max(version) FROM _sqlx_migrations)";
+        assert_eq!(sqlx::query(query).execute(&self.writer).await.unwrap().rows_affected(), 1);
+        sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations").fetch_one(&self.writer).await.unwrap()
+    }
+
+    /// Makes the file one of a newer version of this program.
+    pub(crate) async fn pretend_newer_migration(&self) {
+        let query = "INSERT INTO _sqlx_migrations SELECT version + 1, description, installed_on, success, checksum, \
+                     execution_time FROM _sqlx_migrations ORDER BY version DESC LIMIT 1";
+        assert_eq!(sqlx::query(query).execute(&self.writer).await.unwrap().rows_affected(), 1);
+    }
+
+    /// The version of the schema in a file, which is left as it is.
+    pub(crate) async fn schema_version(path: &Path) -> i64 {
+        let options = SqliteConnectOptions::new().filename(path).read_only(true);
+        let pool = SqlitePoolOptions::new().connect_with(options).await.unwrap();
+        sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations").fetch_one(&pool).await.unwrap()
+    }
+
     /// Forgets the evidence of this kind, and that the instance's last evidence was worth more than a warning.
     pub(crate) async fn forget_evidence(&self, id: &InstanceId, kind: &str) {
         let delete = sqlx::query("DELETE FROM evidence WHERE instance = ? AND kind = ?");
@@ -118,6 +154,7 @@ impl Bench {
             request: [request; 32],
             change,
             admission,
+            sharing: None,
             generation: self.trust.generation(),
             decision: &decision,
             now: NOW,
@@ -395,6 +432,7 @@ async fn a_full_disk_is_named_and_loses_nothing() {
         request: [2; 32],
         change: InstanceChange::Enrol(id_of(2)),
         admission: &admission,
+        sharing: None,
         generation: bench.trust.generation(),
         decision: &large,
         now: NOW,

@@ -11,6 +11,9 @@ use crate::store::{
 /// How many are read at a time.
 const BATCH: u32 = 256;
 
+/// Why what cannot be read is not replayed.
+const UNREADABLE: &str = "what is stored of the instance cannot be read";
+
 /// Recorded evidence with all that was known beside it.
 pub(super) struct Case {
     pub(super) origin: Origin,
@@ -18,7 +21,7 @@ pub(super) struct Case {
     /// Never empty.
     pub(super) pieces: Vec<RecordedEvidence>,
     pub(super) circumstances: RecordedCircumstances,
-    /// SHA-256 thumbprint of the instance key; unknown for enrolments that were refused.
+    /// SHA-256 thumbprint of the instance key; unknown for enrolments that an earlier version of this program refused.
     pub(super) cohort_key: Option<[u8; 32]>,
     pub(super) signals: KnownBeside,
 }
@@ -41,11 +44,18 @@ pub(super) enum Origin {
     Refusal(String),
 }
 
+/// What cannot be replayed, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Skipped {
+    pub(super) origin: Origin,
+    pub(super) reason: &'static str,
+}
+
 /// Cases, and why others are none.
 #[derive(Default)]
 pub(super) struct Batch {
     pub(super) cases: Vec<Case>,
-    pub(super) skipped: Vec<&'static str>,
+    pub(super) skipped: Vec<Skipped>,
 }
 
 /// All cases since a time: first of instances, then of refusals.
@@ -80,26 +90,38 @@ impl<'a> Cases<'a> {
 
     async fn instances(&mut self, after: Option<InstanceId>) -> Result<Batch, StoreError> {
         let filter = InstanceFilter { updated_since: Some(self.since), ..InstanceFilter::default() };
-        let records = self.store.instances(&filter, after, BATCH).await?;
-        self.position = match records.last() {
-            Some(last) => Position::Instances { after: Some(last.registered.id) },
+        let rows = self.store.instance_rows(&filter, after, BATCH).await?;
+        self.position = match rows.last {
+            Some(last) => Position::Instances { after: Some(last) },
             None => Position::Refusals { after: 0 },
         };
         let mut batch = Batch::default();
-        for record in records {
-            if record.banned {
-                batch.skipped.push("the instance is banned");
-                continue;
-            }
-            let id = record.registered.id;
-            let evidence = self.store.evidence_of(&id).await?;
-            let signals = KnownBeside {
-                instances_of_certificate: self.store.instances_sharing_the_key_of(&id).await?,
-                risk_metric: self.store.risk_metric(&id).await?,
+        for id in rows.unreadable {
+            batch.put(Origin::Instance(id), Err(UNREADABLE));
+        }
+        for record in rows.records {
+            let origin = Origin::Instance(record.registered.id);
+            let case = match self.of_instance(&record).await {
+                Ok(case) => case,
+                Err(StoreError::DamagedRow { .. }) => Err(UNREADABLE),
+                Err(error) => return Err(error),
             };
-            batch.put(of_instance(&record, evidence, signals));
+            batch.put(origin, case);
         }
         Ok(batch)
+    }
+
+    async fn of_instance(&self, record: &InstanceRecord) -> Result<Result<Case, &'static str>, StoreError> {
+        if record.banned {
+            return Ok(Err("the instance is banned"));
+        }
+        let id = record.registered.id;
+        let evidence = self.store.evidence_of(&id).await?;
+        let signals = KnownBeside {
+            instances_of_certificate: self.store.instances_sharing_the_key_of(&id).await?,
+            risk_metric: self.store.risk_metric(&id).await?,
+        };
+        Ok(of_instance(record, evidence, signals))
     }
 
     async fn refusals(&mut self, after: i64) -> Result<Batch, StoreError> {
@@ -111,21 +133,24 @@ impl<'a> Cases<'a> {
         let mut batch = Batch::default();
         for (_, decision, refused) in refusals {
             let instance = match &decision.instance {
-                Some(id) => self.store.instance(id).await?,
+                Some(id) => match self.store.instance(id).await {
+                    Err(StoreError::DamagedRow { .. }) => None,
+                    read => read?,
+                },
                 None => None,
             };
             let origin = Origin::Refusal(decision.reference.as_str().to_owned());
-            batch.put(of_refusal(origin, decision.client_id, refused, instance.as_ref()));
+            batch.put(origin.clone(), of_refusal(origin, decision.client_id, refused, instance.as_ref()));
         }
         Ok(batch)
     }
 }
 
 impl Batch {
-    fn put(&mut self, case: Result<Case, &'static str>) {
+    fn put(&mut self, origin: Origin, case: Result<Case, &'static str>) {
         match case {
             Ok(case) => self.cases.push(case),
-            Err(reason) => self.skipped.push(reason),
+            Err(reason) => self.skipped.push(Skipped { origin, reason }),
         }
     }
 }
@@ -149,6 +174,7 @@ fn of_instance(
         environment: latest.circumstances.environment,
         app_version: record.app_version.clone(),
         history: primary.and_then(|(_, stored)| stored.circumstances.history.clone()),
+        instance_jkt: None,
     };
     Ok(Case {
         origin: Origin::Instance(record.registered.id),
@@ -173,8 +199,10 @@ fn of_refusal(
         origin,
         client_id: client_id.ok_or("the refusal names no client")?,
         pieces: refused.recorded,
+        cohort_key: instance
+            .map(|record| *record.registered.instance_key.thumbprint().as_bytes())
+            .or_else(|| refused.circumstances.cohort_key()),
         circumstances: refused.circumstances,
-        cohort_key: instance.map(|record| *record.registered.instance_key.thumbprint().as_bytes()),
         signals: KnownBeside::default(),
     })
 }

@@ -8,7 +8,7 @@ use countersign_verifier::evidence::recorded::{TrustData, verify_all};
 use countersign_verifier::evidence::{Claims, EvidenceSet, Platform, RecordedEvidence};
 use countersign_verifier::policy::{Circumstances, Enforcement, Tier};
 
-use super::case::{Case, Origin};
+use super::case::{Case, Origin, Skipped};
 use crate::store::DevelopmentKeyRecord;
 use crate::trust::Trust;
 
@@ -67,7 +67,20 @@ impl Judge {
     }
 
     /// What both policies say of a case now.
-    pub(super) fn compare(&self, case: &Case) -> Comparison {
+    ///
+    /// # Errors
+    /// Why that cannot be told.
+    pub(super) fn compare(&self, case: &Case) -> Result<Comparison, Skipped> {
+        let in_cohorts =
+            |trust: &Trust| trust.policy.app(&case.client_id).is_some_and(|app| !app.cohorts.is_empty());
+        if case.cohort_key.is_none() && (in_cohorts(&self.present) || in_cohorts(&self.new)) {
+            let reason = "the refusal was recorded without what its cohort follows from";
+            return Err(Skipped { origin: case.origin.clone(), reason });
+        }
+        Ok(self.compared(case))
+    }
+
+    fn compared(&self, case: &Case) -> Comparison {
         let verified = self.verify(case, &self.present);
         let verified_anew = if self.same_roots { verified.clone() } else { self.verify(case, &self.new) };
         let present = self.appraise(case, &self.present, &verified);

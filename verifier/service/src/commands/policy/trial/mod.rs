@@ -6,6 +6,8 @@
 
 mod case;
 mod judgement;
+#[cfg(test)]
+mod left_out_tests;
 mod printed;
 mod progress;
 mod since;
@@ -27,7 +29,7 @@ use crate::policy_file;
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
 use crate::trust::Trust;
-use case::{Case, Cases};
+use case::{Case, Cases, Skipped};
 use judgement::{Comparison, Judge};
 use progress::Progress;
 use since::Since;
@@ -119,11 +121,14 @@ async fn replay(
     let mut cases = Cases::of(store, since);
     let mut progress = Progress::new();
     while let Some(batch) = cases.next_batch().await? {
-        for reason in batch.skipped {
-            tally.skip(reason);
+        for skipped in batch.skipped {
+            tally.skip(&skipped);
         }
-        for comparison in compared(&judge, batch.cases).await {
-            tally.add(comparison);
+        for compared in compared(&judge, batch.cases).await {
+            match compared {
+                Ok(comparison) => tally.add(comparison),
+                Err(skipped) => tally.skip(&skipped),
+            }
         }
         progress.show(tally.replayed());
     }
@@ -132,7 +137,7 @@ async fn replay(
 }
 
 /// Judges a batch on all processors: verifying signatures is what takes the time.
-async fn compared(judge: &Arc<Judge>, cases: Vec<Case>) -> Vec<Comparison> {
+async fn compared(judge: &Arc<Judge>, cases: Vec<Case>) -> Vec<Result<Comparison, Skipped>> {
     let processors = available_parallelism().map_or(1, NonZeroUsize::get);
     let part = cases.len().div_ceil(processors).max(1);
     let mut cases = cases.into_iter();

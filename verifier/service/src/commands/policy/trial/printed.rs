@@ -49,8 +49,7 @@ pub(super) fn text(tally: &Tally, since: Timestamp, limit: usize) -> String {
         totals(tally),
     ];
     if !tally.not_replayed.is_empty() {
-        let lines = tally.not_replayed.iter().map(|(reason, count)| format!("{count:>12}  {reason}"));
-        parts.push(std::iter::once("Not replayed".to_owned()).chain(lines).collect::<Vec<_>>().join("\n"));
+        parts.push(not_replayed(tally, limit));
     }
     if tally.constraints.is_empty() {
         parts.push("Nobody's standing changes.".to_owned());
@@ -105,6 +104,18 @@ fn totals(tally: &Tally) -> String {
     lines.push(format!("{:>12}  newly admitted", newly.admitted));
     if tally.refusals.newly.admitted > 0 {
         lines.push(format!("{:>12}  refusals that would not be any", tally.refusals.newly.admitted));
+    }
+    lines.join("\n")
+}
+
+fn not_replayed(tally: &Tally, limit: usize) -> String {
+    let mut lines = vec!["Not replayed".to_owned()];
+    for (reason, count) in &tally.not_replayed {
+        lines.push(format!("{count:>12}  {reason}"));
+        let these = || tally.skipped.iter().filter(|skipped| skipped.reason == *reason);
+        let names = these().filter_map(|skipped| skipped.instance.as_ref().or(skipped.reference.as_ref()));
+        lines.extend(names.take(limit).map(|name| format!("{:14}  {name}", "")));
+        lines.extend(left_out(these().count(), limit).map(|line| format!("{:14}{line}", "")));
     }
     lines.join("\n")
 }

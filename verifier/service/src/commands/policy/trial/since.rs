@@ -48,8 +48,9 @@ mod tests {
         let since = |text: &str| text.parse::<Since>().map(|since| since.before(now).as_unix_seconds());
         assert_eq!(since("7d"), Ok(1_790_000_000 - 7 * 86_400));
         assert_eq!(since("1970-01-02"), Ok(86_400));
-        for wrong in ["", "7", "week", "7d2h", "2026-13-01"] {
-            assert!(wrong == "7" || since(wrong).is_err(), "{wrong}");
+        assert_eq!(since("7"), Ok(7), "seconds since 1970, as every time on the command line");
+        for wrong in ["", "week", "7d2h", "2026-13-01", "-7d"] {
+            assert!(since(wrong).is_err(), "{wrong}");
         }
     }
 }

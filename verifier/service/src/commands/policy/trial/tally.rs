@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use countersign_verifier::policy::Tier;
 use serde::Serialize;
 
-use super::case::Origin;
+use super::case::{Origin, Skipped};
 use super::judgement::Comparison;
 
 /// Most devices that are kept to be named.
@@ -80,6 +80,16 @@ pub(super) struct Named {
     pub(super) reasons: Vec<&'static str>,
 }
 
+/// What could not be replayed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct NamedSkipped {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) instance: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reference: Option<String>,
+    pub(super) reason: &'static str,
+}
+
 /// The numbers by which cases are grouped.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Tables {
@@ -98,6 +108,8 @@ pub(super) struct Tally {
     pub(super) refusals: Totals,
     /// What could not be replayed, by reason.
     pub(super) not_replayed: BTreeMap<&'static str, u64>,
+    /// Some of what could not be replayed.
+    pub(super) skipped: Vec<NamedSkipped>,
     /// Instances whose evidence is older than 90 days.
     pub(super) old_evidence: u64,
     /// What decides the changes; a device can have several.
@@ -117,6 +129,7 @@ impl Tally {
             instances: Totals::default(),
             refusals: Totals::default(),
             not_replayed: BTreeMap::new(),
+            skipped: Vec::new(),
             old_evidence: 0,
             constraints: BTreeMap::new(),
             tables: Tables::default(),
@@ -125,8 +138,12 @@ impl Tally {
         }
     }
 
-    pub(super) fn skip(&mut self, reason: &'static str) {
-        *self.not_replayed.entry(reason).or_default() += 1;
+    pub(super) fn skip(&mut self, skipped: &Skipped) {
+        *self.not_replayed.entry(skipped.reason).or_default() += 1;
+        if self.skipped.len() < MAX_NAMED {
+            let (instance, reference) = names(&skipped.origin);
+            self.skipped.push(NamedSkipped { instance, reference, reason: skipped.reason });
+        }
     }
 
     pub(super) fn add(&mut self, case: Comparison) {
@@ -170,10 +187,7 @@ impl Tally {
             self.not_named += 1;
             return;
         }
-        let (instance, reference) = match &case.origin {
-            Origin::Instance(id) => (Some(id.to_base64url()), None),
-            Origin::Refusal(reference) => (None, Some(reference.clone())),
-        };
+        let (instance, reference) = names(&case.origin);
         self.named.push(Named { instance, reference, client_id: case.client_id.clone(), newly, reasons });
     }
 
@@ -185,6 +199,14 @@ impl Tally {
     /// How many of a hundred instances that pass now would be refused.
     pub(super) fn newly_refused_percent(&self) -> f64 {
         percent(self.instances.newly.refused, self.instances.replayed - self.instances.present.refused)
+    }
+}
+
+/// The identifier of an instance, or the reference of a refusal.
+fn names(origin: &Origin) -> (Option<String>, Option<String>) {
+    match origin {
+        Origin::Instance(id) => (Some(id.to_base64url()), None),
+        Origin::Refusal(reference) => (None, Some(reference.clone())),
     }
 }
 

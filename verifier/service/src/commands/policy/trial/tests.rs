@@ -19,19 +19,19 @@ use crate::store::Actor;
 use crate::virtual_world::{CLIENT, World, seed, session, trust};
 
 /// Phone number `number` of its kind, with a key of its own.
-fn android(number: u32) -> VirtualAndroid {
+pub(super) fn android(number: u32) -> VirtualAndroid {
     VirtualAndroid::new(&GoogleAuthority::from_seed(&seed()), &Seed::from_text(&format!("android {number}")))
         .app("com.example.app", 1, [8; 32])
 }
 
-fn iphone(number: u32) -> VirtualPhone {
+pub(super) fn iphone(number: u32) -> VirtualPhone {
     VirtualIphone::new(&AppleAuthority::from_seed(&seed()), &Seed::from_text(&format!("iphone {number}")))
         .app("ABCDE12345", "com.example.app")
         .into()
 }
 
 /// The usual policy with another rule, under another name.
-fn changed(change: impl FnOnce(&mut AppPolicy)) -> Trust {
+pub(super) fn changed(change: impl FnOnce(&mut AppPolicy)) -> Trust {
     let usual = trust();
     let mut app = usual.policy.app(CLIENT).unwrap().clone();
     change(&mut app);
@@ -53,16 +53,16 @@ async fn enrol(
     InstanceId::from_base64url(&answer.instance_id).unwrap()
 }
 
-async fn enrolled(world: &World, phone: impl Into<VirtualPhone>) -> InstanceId {
+pub(super) async fn enrolled(world: &World, phone: impl Into<VirtualPhone>) -> InstanceId {
     enrol(world, &mut phone.into(), "1.0", Environment::default()).await
 }
 
 /// Tries a policy beside the usual one, on the file of the running service.
-async fn try_out(world: &World, new: Trust) -> Tally {
+pub(super) async fn try_out(world: &World, new: Trust) -> Tally {
     try_beside(world, trust(), new, Timestamp::EPOCH).await
 }
 
-async fn try_beside(world: &World, present: Trust, new: Trust, since: Timestamp) -> Tally {
+pub(super) async fn try_beside(world: &World, present: Trust, new: Trust, since: Timestamp) -> Tally {
     let store = Store::open_read_only(&world.service().settings.store.path).await.unwrap();
     let tally = replay(&store, present, new, since, world.now()).await.unwrap();
     store.close().await;
@@ -70,12 +70,12 @@ async fn try_beside(world: &World, present: Trust, new: Trust, since: Timestamp)
 }
 
 /// The instances that would change so.
-fn named(tally: &Tally, change: Change) -> BTreeSet<String> {
+pub(super) fn named(tally: &Tally, change: Change) -> BTreeSet<String> {
     let named = tally.named.iter().filter(|named| named.newly == change);
     named.filter_map(|named| named.instance.clone()).collect()
 }
 
-fn ids(instances: impl IntoIterator<Item = InstanceId>) -> BTreeSet<String> {
+pub(super) fn ids(instances: impl IntoIterator<Item = InstanceId>) -> BTreeSet<String> {
     instances.into_iter().map(|id| id.to_base64url()).collect()
 }
 
