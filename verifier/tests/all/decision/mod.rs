@@ -1,5 +1,7 @@
 //! The edge's decision, attacked: each test names what an attacker tries, and the reason it is refused for.
 
+mod answers;
+mod bounds;
 mod scene;
 
 use std::net::IpAddr;
