@@ -103,9 +103,11 @@ fn public_code(cause: &Cause) -> PublicCode {
         | Cause::Policy
         | Cause::DevelopmentKey(_)
         | Cause::DevelopmentKeyMissing => PublicCode::Refused,
-        Cause::RevocationListTooOld | Cause::AttestationKeySharedMore | Cause::Store(_) | Cause::Unable => {
-            PublicCode::Unavailable
-        }
+        Cause::RevocationListTooOld
+        | Cause::TrustBundleExpired
+        | Cause::AttestationKeySharedMore
+        | Cause::Store(_)
+        | Cause::Unable => PublicCode::Unavailable,
     }
 }
 
