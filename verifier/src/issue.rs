@@ -89,7 +89,7 @@ impl Issuer<'_> {
             issued_at: now,
             expires_at: now.plus(lifetime.clamp(1, MAX_LIFETIME)),
             confirmation: *admission.session_key(),
-            tier: admission.tier(),
+            tier: admission.issued().tier,
             instance,
             instance_jkt: admission.instance_key().thumbprint(),
             protection: admission.protection(),
@@ -97,8 +97,8 @@ impl Issuer<'_> {
             evidence_time: admission.evidence_time(),
             app_version: Some(admission.app_version().to_owned()).filter(|version| !version.is_empty()),
             policy: admission.policy().to_owned(),
-            labels: admission.labels().to_vec(),
-            trust_vector: *admission.trust_vector(),
+            labels: admission.issued().labels.clone(),
+            trust_vector: admission.issued().trust_vector,
         };
         let message = claims.to_unsigned(self.result_signer.key_id());
         let signature = self.result_signer.sign(&message.to_be_signed())?;

@@ -10,7 +10,7 @@ const FILES: [&str; 5] = [
     "verifier/src/chain.rs",
     "verifier/src/policy/**/*.rs",
     "verifier/src/check/**/*.rs",
-    "verifier/src/enrolment.rs",
+    "verifier/src/enrolment/**/*.rs",
 ];
 
 /// The version of the tool; another one makes other mutants.

@@ -164,8 +164,8 @@ impl VirtualPhone {
         if attack == Some(A::EvidenceForOtherPurpose) {
             purpose = if instance.is_some() { Purpose::Enrol } else { Purpose::Renew };
         }
-        let mut somebody_else = self.of_somebody_else();
-        let phone = if attack == Some(A::RelayedEvidence) { &mut somebody_else } else { self };
+        let mut somebody_else = (attack == Some(A::RelayedEvidence)).then(|| self.of_somebody_else());
+        let phone = somebody_else.as_mut().unwrap_or(self);
         if instance.is_none() {
             return phone.evidence_of_enrolment(issuer, client_id, challenge.as_bytes(), purpose, call.now);
         }

@@ -1,55 +1,23 @@
 //! Every lie that evidence can tell, told by the virtual phones, with the verdict it deserves.
 
-use countersign_core::time::Timestamp;
 use countersign_core::token::result::Protection;
 use countersign_verifier::anchors::TrustAnchors;
 use countersign_verifier::chain::ChainError;
 use countersign_verifier::evidence::{Claims, EvidenceError, VerifiedEvidence, android_key, app_attest};
 use countersign_verifier::leniency::Leniency;
-use countersign_verifier::policy::{
-    AndroidApp, AppPolicy, AppleApp, AppraisalPolicy, Circumstances, Constraint, Danger, Tier,
-};
+use countersign_verifier::policy::{AppraisalPolicy, Circumstances, Constraint, Danger, Tier};
 use countersign_verifier::revocation::RevocationList;
 use countersign_virtual_device::certificate::serial_hex;
 use countersign_virtual_device::google_authority::status_list_json;
 use countersign_virtual_device::{
-    AndroidAttack, AndroidQuirk, AppExtensions, AppleAuthority, AssertionAttack, Environment, Expected,
-    GoogleAuthority, IphoneAttack, Provisioning, SecurityLevel, Seed, VirtualAndroid, VirtualIphone,
+    AndroidAttack, AndroidQuirk, AppExtensions, AssertionAttack, Environment, Expected, IphoneAttack,
+    Provisioning, SecurityLevel, VirtualAndroid, VirtualIphone,
 };
 
-const NOW: Timestamp = Timestamp::from_unix_seconds(1_790_000_000);
-const CHALLENGE: [u8; 32] = [7; 32];
-
-fn seed() -> Seed {
-    Seed::from_text("hostile evidence")
-}
-
-fn anchors() -> TrustAnchors {
-    let mut anchors = TrustAnchors::embedded();
-    let apple = AppleAuthority::from_seed(&seed()).root_certificate_der();
-    anchors.danger_add_app_attest_roots(&apple).unwrap();
-    let google = GoogleAuthority::from_seed(&seed()).root_certificate_der();
-    anchors.danger_add_android_key_roots(&google).unwrap();
-    anchors
-}
-
-fn nothing_revoked() -> RevocationList {
-    RevocationList::parse(status_list_json(&[]).as_bytes(), NOW).unwrap()
-}
-
-fn iphone() -> VirtualIphone {
-    VirtualIphone::new(&AppleAuthority::from_seed(&seed()), &seed()).app("ABCDE12345", "com.example.app")
-}
-
-fn android() -> VirtualAndroid {
-    VirtualAndroid::new(&GoogleAuthority::from_seed(&seed()), &seed()).app("com.example.app", 1, [8; 32])
-}
+use crate::world::{self, CHALLENGE, NOW, anchors, android, iphone, nothing_revoked};
 
 fn policy() -> AppraisalPolicy {
-    let mut app = AppPolicy::new("app");
-    app.apple.push(AppleApp::new("ABCDE12345", "com.example.app"));
-    app.android.push(AndroidApp { package: "com.example.app".to_owned(), signing_digests: vec![[8; 32]] });
-    AppraisalPolicy::new("test/1").with_app(app)
+    world::policy(|_| ())
 }
 
 /// The class of a verdict.

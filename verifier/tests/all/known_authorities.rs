@@ -7,27 +7,11 @@ use countersign_verifier::evidence::{EvidenceError, VerifiedEvidence, android_ke
 use countersign_verifier::revocation::{CertificateStatus, RevocationList};
 use countersign_virtual_device::certificate::{DAY, serial_hex};
 use countersign_virtual_device::google_authority::status_list_json;
-use countersign_virtual_device::{
-    AndroidAttack, AppleAuthority, GoogleAuthority, IphoneAttack, Seed, VirtualAndroid, VirtualIphone,
-};
+use countersign_virtual_device::{AndroidAttack, IphoneAttack, VirtualIphone};
 
-const NOW: Timestamp = Timestamp::from_unix_seconds(1_790_000_000);
-const CHALLENGE: [u8; 32] = [7; 32];
+use crate::world::{CHALLENGE, NOW, anchors, android, iphone};
 
 type Verdict = Result<VerifiedEvidence, EvidenceError>;
-
-fn seed() -> Seed {
-    Seed::from_text("known authorities")
-}
-
-fn anchors() -> TrustAnchors {
-    let mut anchors = TrustAnchors::embedded();
-    anchors.danger_add_app_attest_roots(&AppleAuthority::from_seed(&seed()).root_certificate_der()).unwrap();
-    anchors
-        .danger_add_android_key_roots(&GoogleAuthority::from_seed(&seed()).root_certificate_der())
-        .unwrap();
-    anchors
-}
 
 /// Anchors that have seen an honest phone of each kind.
 fn experienced() -> TrustAnchors {
@@ -35,14 +19,6 @@ fn experienced() -> TrustAnchors {
     attest_iphone(&iphone(), &anchors).unwrap();
     verify_android(&android().attest(&CHALLENGE, NOW), &anchors, &[], NOW).unwrap();
     anchors
-}
-
-fn iphone() -> VirtualIphone {
-    VirtualIphone::new(&AppleAuthority::from_seed(&seed()), &seed()).app("ABCDE12345", "com.example.app")
-}
-
-fn android() -> VirtualAndroid {
-    VirtualAndroid::new(&GoogleAuthority::from_seed(&seed()), &seed()).app("com.example.app", 1, [8; 32])
 }
 
 fn attest_iphone(phone: &VirtualIphone, anchors: &TrustAnchors) -> Verdict {

@@ -11,3 +11,4 @@ mod hostile_evidence;
 mod known_authorities;
 mod play_integrity;
 mod receipts;
+mod world;

@@ -13,24 +13,9 @@ use countersign_verifier::evidence::app_attest::{AppAttestClaims, AppAttestEnvir
 use countersign_verifier::evidence::{Claims, EvidenceError};
 use countersign_verifier::policy::AppleApp;
 use countersign_virtual_device::receipt::ReceiptForm;
-use countersign_virtual_device::{AppleAuthority, Environment, ReceiptAttack, Seed, VirtualIphone};
+use countersign_virtual_device::{Environment, ReceiptAttack, VirtualIphone};
 
-const NOW: Timestamp = Timestamp::from_unix_seconds(1_790_000_000);
-const CHALLENGE: [u8; 32] = [7; 32];
-
-fn seed() -> Seed {
-    Seed::from_text("receipts")
-}
-
-fn anchors() -> TrustAnchors {
-    let mut anchors = TrustAnchors::embedded();
-    anchors.danger_add_app_attest_roots(&AppleAuthority::from_seed(&seed()).root_certificate_der()).unwrap();
-    anchors
-}
-
-fn iphone() -> VirtualIphone {
-    VirtualIphone::new(&AppleAuthority::from_seed(&seed()), &seed()).app("ABCDE12345", "com.example.app")
-}
+use crate::world::{CHALLENGE, NOW, anchors, iphone};
 
 fn attest(phone: &VirtualIphone) -> Result<AppAttestClaims, EvidenceError> {
     let attestation = phone.attest(&CHALLENGE, NOW);

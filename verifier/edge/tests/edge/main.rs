@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 #[allow(dead_code, reason = "shared with the decision's own tests, which use all of it")]
-#[path = "../../../tests/decision/scene.rs"]
+#[path = "../../../tests/all/decision/scene.rs"]
 mod scene;
 
 mod api;

@@ -150,14 +150,14 @@ async fn instances_behind_one_attestation_key_are_counted_by_how_it_was_provisio
             last = Some(id(&world.service().attest(None, &envelope).await.unwrap()));
             let record = world.service().store.instance(&last.unwrap()).await.unwrap().unwrap();
             let expected = if count < 11 { Tier::Affirming } else { eleventh };
-            assert_eq!(record.registered.tier, expected, "{count}");
+            assert_eq!(record.registered.trustworthiness.tier, expected, "{count}");
         }
         // A renewal of one of them does not count itself twice.
         world.wait(300);
         let envelope = phone.renew(&world.call(), last.unwrap(), &session("second"));
         world.service().attest(last, &envelope).await.unwrap();
         let record = world.service().store.instance(&last.unwrap()).await.unwrap().unwrap();
-        assert_eq!(record.registered.tier, eleventh);
+        assert_eq!(record.registered.trustworthiness.tier, eleventh);
         let metrics = world.service().metrics.to_prometheus();
         let line = "countersign_objections_total{constraint=\"attestation-key-sharing\"} 2";
         assert_eq!(metrics.contains(line), eleventh == Tier::Warning, "{metrics}");

@@ -188,7 +188,7 @@ fn table(records: &[InstanceRecord]) -> String {
             (_, Some(withdrawal)) => format!("withdrawn: {}", withdrawal.reasons.join(", ")),
             (_, None) => String::new(),
         };
-        let (id, tier) = (registered.id.to_base64url(), json!(registered.tier));
+        let (id, tier) = (registered.id.to_base64url(), json!(registered.trustworthiness.tier));
         let tier = tier.as_str().unwrap_or_default();
         let used = when(record.updated);
         table.row([&id, &registered.client_id, platform, tier, &record.app_version, &used, &standing]);

@@ -3,11 +3,11 @@
 use countersign_core::cbor::CborError;
 use countersign_core::time::Timestamp;
 use countersign_core::token::keys::PublicKey;
-use countersign_core::token::result::{InstanceId, Tier};
-use countersign_verifier::enrolment::{PlatformKey, Signals};
+use countersign_core::token::result::InstanceId;
+use countersign_verifier::enrolment::{PlatformKey, Signals, Trustworthiness};
 use countersign_verifier::evidence::recorded::{self, TrustData};
 use countersign_verifier::evidence::{EvidenceError, RecordedEvidence};
-use countersign_verifier::policy::{self, Appraisal, Circumstances, Enforcement};
+use countersign_verifier::policy::{Appraisal, Circumstances, Enforcement};
 use serde_json::{Value, json};
 
 use crate::store::{Decision, InstanceRecord, Reference, Settlement, Standing, StoredEvidence};
@@ -99,8 +99,12 @@ fn change(record: &InstanceRecord, standing: &Standing) -> Option<&'static str> 
     match (standing, &record.withdrawn) {
         (Standing::Withdrawn { .. }, None) => Some("withdrawn"),
         (Standing::Stands { .. }, Some(_)) => Some("restored"),
-        (Standing::Stands { tier, .. }, None) if *tier < record.registered.tier => Some("lowered"),
-        (Standing::Stands { tier, .. }, None) if *tier > record.registered.tier => Some("raised"),
+        (Standing::Stands { tier, .. }, None) if *tier < record.registered.trustworthiness.tier => {
+            Some("lowered")
+        }
+        (Standing::Stands { tier, .. }, None) if *tier > record.registered.trustworthiness.tier => {
+            Some("raised")
+        }
         _ => None,
     }
 }
@@ -143,23 +147,15 @@ fn find(case: &Case<'_>, trust: &Trust, now: Timestamp) -> Found {
         cohort_key: Some(*record.registered.instance_key.thumbprint().as_bytes()),
     };
     let appraisal = trust.policy.appraise(&record.registered.client_id, &set, &circumstances, now);
-    let standing = match appraisal.tier() {
-        policy::Tier::Contraindicated => Standing::Withdrawn { reasons: decisive(&appraisal) },
-        tier => {
-            let tier = if tier == policy::Tier::Affirming { Tier::Affirming } else { Tier::Warning };
-            let (trust_vector, labels) = (*appraisal.trust_vector(), appraisal.labels().to_vec());
+    let standing = match Trustworthiness::of(&appraisal) {
+        None => Standing::Withdrawn { reasons: decisive(&appraisal) },
+        Some(found) => {
             let known = &record.registered;
-            if primary.is_some() || known.platform_key == PlatformKey::PlayIntegrity {
-                Standing::Stands { tier, trust_vector, labels }
-            } else {
-                // Of what vouches for the instance nothing is kept: the rest can only lower what that was worth.
-                let others = known.labels.iter().filter(|label| !appraisal.labels().contains(label));
-                Standing::Stands {
-                    tier: tier.min(known.tier),
-                    trust_vector: trust_vector.worsened_by(&known.trust_vector),
-                    labels: labels.into_iter().chain(others.cloned()).collect(),
-                }
-            }
+            let vouches = primary.is_some() || known.platform_key == PlatformKey::PlayIntegrity;
+            // Where nothing is kept of what vouches for the instance, the rest can only lower what that was worth.
+            let found = if vouches { found } else { found.limited_by(&known.trustworthiness) };
+            let Trustworthiness { tier, trust_vector, labels } = found;
+            Standing::Stands { tier, trust_vector, labels }
         }
     };
     Found { standing, appraisal: json!(appraisal) }

@@ -220,7 +220,9 @@ async fn the_deny_list_forgets_a_withdrawal_when_no_result_is_left_and_the_regis
 async fn a_tier_that_falls_or_rises_is_kept() {
     let world = World::new().await;
     let instance = world.enrol(&mut android()).await;
-    let tier = async || world.service().store.instance(&instance).await.unwrap().unwrap().registered.tier;
+    let tier = async || {
+        world.service().store.instance(&instance).await.unwrap().unwrap().registered.trustworthiness.tier
+    };
     let warns = changed("test/2", |app| {
         app.minimum_os_patch = "2099-01".parse().ok();
         app.enforcements.set(Constraint::OsPatchLevel, None, Enforcement::Warn);
@@ -399,7 +401,7 @@ async fn an_assertion_alone_does_not_raise_what_the_attestation_of_its_key_was_w
     world.service().store.forget_evidence(&instance, "app-attest").await;
     apply(&world, changed("test/2", |app| app.minimum_app_version = Some("0.1".to_owned()))).await;
     let record = world.service().store.instance(&instance).await.unwrap().unwrap();
-    assert_eq!(record.registered.tier, Tier::Warning);
+    assert_eq!(record.registered.trustworthiness.tier, Tier::Warning);
 }
 
 /// Two instances of which the first is damaged, after a change of the policy that accepts both.

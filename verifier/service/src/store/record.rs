@@ -6,7 +6,7 @@ use countersign_core::time::Timestamp;
 use countersign_core::token::keys::PublicKey;
 use countersign_core::token::result::{InstanceId, Protection, Tier, VouchedBy};
 use countersign_core::token::trust_vector::TrustVector;
-use countersign_verifier::enrolment::{PlatformKey, RegisteredInstance};
+use countersign_verifier::enrolment::{PlatformKey, RegisteredInstance, Trustworthiness};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sqlx::Row;
@@ -159,9 +159,11 @@ impl InstanceRecord {
                 protection: Protection::from_number(number("protection")?)?,
                 vouched_by: VouchedBy::from_number(number("vouched_by")?)?,
                 evidence_time: time("evidence_time")?,
-                tier: Tier::from_number(number("evidence_tier")?)?,
-                trust_vector: TrustVector::from_json(&json(row, "trust_vector")?)?,
-                labels: json(row, "labels")?,
+                trustworthiness: Trustworthiness {
+                    tier: Tier::from_number(number("evidence_tier")?)?,
+                    trust_vector: TrustVector::from_json(&json(row, "trust_vector")?)?,
+                    labels: json(row, "labels")?,
+                },
                 history: json(row, "history")?,
             },
             banned: row.try_get("banned").ok()?,
