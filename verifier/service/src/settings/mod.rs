@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use play_integrity::{PlayAppSettings, PlayIntegritySettings};
 pub use resource::{
-    AuthorizationServerSettings, BodyBinding, CredentialKind, KeyProtection, Mode, NonceDemand,
+    Assurance, AuthorizationServerSettings, BodyBinding, CredentialKind, KeyProtection, Mode, NonceDemand,
     ResourceSettings, RouteSettings, Tier, TokenBinding,
 };
 pub use values::{InvalidText, Origin, TimeSpan, WebUrl};
