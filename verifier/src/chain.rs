@@ -339,3 +339,6 @@ fn is_first_generation_attestation_certificate(
     const START_OF_2018: u64 = 1_514_764_800;
     Ok(index == 1 && certificate.validity()?.0 < START_OF_2018)
 }
+
+#[cfg(test)]
+mod tests;

@@ -100,4 +100,14 @@ mod tests {
         assert_eq!(address("192.0.2.1"), address("::ffff:192.0.2.1"));
         assert_ne!(address("192.0.2.1"), address("192.0.2.2"));
     }
+
+    #[test]
+    fn a_budget_that_is_spent_stays_so_to_the_end_of_its_window() {
+        let budget = Budget::new(100, 1);
+        budget.spend(1, NOW);
+        for second in 0..WINDOW {
+            assert!(budget.is_spent(1, NOW.plus(second)), "{second}");
+        }
+        assert!(!budget.is_spent(1, NOW.plus(WINDOW)));
+    }
 }

@@ -122,11 +122,16 @@ mod tests {
     #[test]
     fn a_time_in_the_future_once_seen_does_not_fill_the_set_for_ever() {
         let set = ReplaySet::new(SHARDS, 60);
-        let key = |n: u8| [n; 16];
-        assert_eq!(set.insert(key(0), NOW.plus(10 * 365 * 86400)), Replay::Fresh);
-        let full = (1..=255).find(|n| set.insert(key(*n), NOW) == Replay::Full).unwrap();
-        assert_eq!(set.insert(key(0), NOW), Replay::Replayed);
-        assert_eq!(set.insert(key(full), NOW.plus(60)), Replay::Fresh);
+        let fresh = |first: u8, now| {
+            let key = |n: u8| [first.wrapping_add(n); 16];
+            (0..=127).filter(|n| set.insert(key(*n), now) == Replay::Fresh).count()
+        };
+        // Every shard that has a key now believes that its generation begins in ten years.
+        let filled = fresh(0, NOW.plus(10 * 365 * 86400));
+        assert!(filled > SHARDS / 2, "{filled}");
+        assert_eq!(set.insert([0; 16], NOW), Replay::Replayed);
+        assert!(fresh(128, NOW) <= SHARDS - filled, "full for now");
+        assert!(fresh(128, NOW.plus(60)) >= filled, "and not for ten years");
     }
 
     #[test]
@@ -139,5 +144,18 @@ mod tests {
         let full = verdicts.iter().position(|verdict| *verdict == Replay::Full).unwrap() as u8;
         assert_eq!(set.insert(key(0), NOW), Replay::Replayed, "what is in is not pushed out");
         assert_eq!(set.insert(key(full), NOW.plus(60)), Replay::Fresh);
+    }
+
+    #[test]
+    fn a_pause_in_the_traffic_shortens_no_window() {
+        for pause in [60, 61, 62, 80, 118] {
+            let set = ReplaySet::new(1000, 60);
+            assert_eq!(set.insert([0; 16], NOW), Replay::Fresh);
+            assert_eq!(set.insert([1; 16], NOW.plus(59)), Replay::Fresh, "at the end of a generation");
+            assert_eq!(set.insert([1; 16], NOW.plus(pause)), Replay::Replayed, "{pause}");
+        }
+        let set = ReplaySet::new(1000, 60);
+        assert_eq!(set.insert([1; 16], NOW), Replay::Fresh);
+        assert_eq!(set.insert([1; 16], NOW.plus(120)), Replay::Fresh, "twice the window is the most");
     }
 }

@@ -141,4 +141,26 @@ mod tests {
         let field = Field::from_lines([&b"secret"[..]]);
         assert!(!format!("{field:?}").contains("secret"));
     }
+
+    #[test]
+    fn each_field_is_taken_from_the_header_of_its_name() {
+        let names = [
+            "authorization",
+            "attestation-result",
+            "attestation-proof",
+            "oauth-client-attestation",
+            "oauth-client-attestation-pop",
+            "dpop",
+        ];
+        let fields = Fields::collect(|name| names.contains(&name).then_some(name.as_bytes()));
+        let found = [
+            fields.authorization,
+            fields.attestation_result,
+            fields.attestation_proof,
+            fields.client_attestation,
+            fields.client_attestation_pop,
+            fields.dpop,
+        ];
+        assert_eq!(found, names.map(|name| Field::One(Secret(name))));
+    }
 }

@@ -227,4 +227,18 @@ mod tests {
         assert_eq!(route("post", "/v1/pay"), Some("/v1/pay"), "no other spelling finds a laxer route");
         assert_eq!(route("GET", "/v2"), None);
     }
+
+    #[test]
+    fn a_route_of_get_is_heads_too_and_no_other_methods() {
+        let get = Route { methods: vec!["GET".into()], ..Route::new("/v1") };
+        let resource = Resource { routes: vec![get], ..resource() };
+        for (method, found) in
+            [("GET", true), ("HEAD", true), ("head", true), ("POST", false), ("DELETE", false)]
+        {
+            assert_eq!(resource.route(method, "/v1").is_some(), found, "{method}");
+        }
+        let post = Route { methods: vec!["POST".into()], ..Route::new("/v1") };
+        let resource = Resource { routes: vec![post], ..self::resource() };
+        assert!(resource.route("HEAD", "/v1").is_none());
+    }
 }

@@ -143,4 +143,18 @@ mod tests {
         keys.replace(1);
         assert_ne!(keys.current().edition, first);
     }
+
+    #[test]
+    fn the_set_in_force_is_the_one_that_came_last() {
+        let keys = IssuerKeys::new("https://as.example");
+        assert_eq!((keys.keys(), keys.is_ready()), (None, false));
+        let editions: Vec<u64> = (1..=3)
+            .map(|set| {
+                keys.replace(set);
+                assert_eq!((keys.keys(), keys.is_ready()), (Some(set), true));
+                keys.current().edition
+            })
+            .collect();
+        assert!(editions.windows(2).all(|pair| pair[0] < pair[1]), "{editions:?}");
+    }
 }

@@ -122,3 +122,47 @@ fn app_version(
 fn said<'a>(circumstances: &Circumstances<'a>) -> &'a str {
     if circumstances.app_version.is_empty() { "unknown" } else { circumstances.app_version }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_unix_seconds(1_790_000_000);
+
+    /// Whether a constraint holds for a renewal that brings no evidence; None where it is not asked.
+    fn holds(constraint: Constraint, circumstances: &Circumstances<'_>, app: &AppPolicy) -> Option<bool> {
+        let findings = findings(circumstances, None, app, Platform::Android, NOW);
+        findings.into_iter().find(|finding| finding.constraint == constraint).map(|finding| finding.satisfied)
+    }
+
+    #[test]
+    fn a_status_list_counts_until_it_is_older_than_the_policy_takes() {
+        let app = AppPolicy { maximum_revocation_age: 3600, ..AppPolicy::new("app") };
+        let as_of =
+            |age| Circumstances { revocation_as_of: Some(NOW.minus(age)), ..Circumstances::default() };
+        for (age, expected) in [(0, true), (3600, true), (3601, false)] {
+            assert_eq!(holds(Constraint::RevocationFresh, &as_of(age), &app), Some(expected), "{age}");
+        }
+        assert_eq!(holds(Constraint::RevocationFresh, &Circumstances::default(), &app), None);
+        let on_apple = findings(&as_of(9999), None, &app, Platform::Apple, NOW);
+        assert!(on_apple.iter().all(|finding| finding.constraint != Constraint::RevocationFresh));
+    }
+
+    #[test]
+    fn the_age_of_a_status_list_is_told_in_hours() {
+        let app = AppPolicy { maximum_revocation_age: 7200, ..AppPolicy::new("app") };
+        let told = revocation_fresh(NOW.minus(3 * 3600), &app, NOW).explanation;
+        assert_eq!(told, "The status list is 3 hours old, the oldest accepted 2 hours.");
+    }
+
+    #[test]
+    fn a_renewal_without_evidence_is_not_asked_for_a_version_code_and_is_for_its_version() {
+        let code = AppPolicy { minimum_version_code: Some(7), ..AppPolicy::new("app") };
+        assert_eq!(holds(Constraint::AppVersion, &Circumstances::default(), &code), Some(true));
+        let text = AppPolicy { minimum_app_version: Some("2.0".to_owned()), ..AppPolicy::new("app") };
+        for (said, expected) in [("2.0", true), ("10.0", true), ("1.9", false), ("", false)] {
+            let circumstances = Circumstances { app_version: said, ..Circumstances::default() };
+            assert_eq!(holds(Constraint::AppVersion, &circumstances, &text), Some(expected), "{said:?}");
+        }
+    }
+}

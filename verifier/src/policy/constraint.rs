@@ -340,4 +340,43 @@ mod tests {
             assert_eq!(enforced, constraint.default_enforcement());
         }
     }
+
+    #[test]
+    fn enforcements_have_names_and_no_others_are_read() {
+        for (enforcement, name) in
+            [(Enforcement::Require, "require"), (Enforcement::Warn, "warn"), (Enforcement::Ignore, "ignore")]
+        {
+            assert_eq!((enforcement.name(), Enforcement::from_name(name)), (name, Some(enforcement)));
+        }
+        assert_eq!(Enforcement::from_name("Require"), None);
+    }
+
+    #[test]
+    fn what_is_remembered_of_a_verdict_is_about_verdicts_alone() {
+        let about: Vec<_> = Constraint::ALL
+            .iter()
+            .filter(|constraint| constraint.is_of_play_integrity())
+            .map(|constraint| constraint.label())
+            .collect();
+        let of_play = |label: &&str| label.starts_with("play-") && *label != "play-integrity-present";
+        let expected: Vec<_> =
+            Constraint::ALL.iter().map(|constraint| constraint.label()).filter(of_play).collect();
+        assert_eq!(about, expected);
+    }
+
+    #[test]
+    fn what_is_taken_over_goes_before_what_was_said_and_keeps_the_rest() {
+        let mut enforcements = Enforcements::default();
+        enforcements.set(Constraint::Receipt, None, Enforcement::Warn);
+        enforcements.set(Constraint::Leniencies, None, Enforcement::Warn);
+        let mut stricter = Enforcements::default();
+        stricter.set(Constraint::Receipt, None, Enforcement::Require);
+        enforcements.extend(&stricter);
+        let said: Vec<_> = enforcements.iter().collect();
+        let expected = [
+            (Constraint::Receipt, None, Enforcement::Require),
+            (Constraint::Leniencies, None, Enforcement::Warn),
+        ];
+        assert_eq!(said, expected);
+    }
 }

@@ -69,3 +69,32 @@ impl Danger {
         Ok(anchors)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn environments_named_here_are_accepted_instead_of_production_and_unknown_ones_never() {
+        use AppAttestEnvironment::{Development, Production, Unknown};
+        let accepted = |named: &[AppAttestEnvironment]| {
+            let danger = Danger { app_attest_environments: named.to_vec(), ..Danger::default() };
+            [Production, Development, Unknown].map(|environment| danger.accepts(environment))
+        };
+        assert_eq!(accepted(&[]), [true, false, false]);
+        assert_eq!(accepted(&[Development]), [false, true, false]);
+        assert_eq!(accepted(&[Production, Development]), [true, true, false]);
+        assert_eq!(accepted(&[Unknown]), [false, false, false]);
+    }
+
+    #[test]
+    fn whatever_is_accepted_shows() {
+        assert!(Danger::default().is_empty());
+        for danger in [
+            Danger { weak_devices: vec![Constraint::DeviceLocked], ..Danger::default() },
+            Danger { app_attest_environments: vec![AppAttestEnvironment::Development], ..Danger::default() },
+        ] {
+            assert!(!danger.is_empty(), "{danger:?}");
+        }
+    }
+}

@@ -334,3 +334,118 @@ fn recent_activity(claims: &PlayIntegrityClaims, app: &AppPolicy) -> Finding {
     };
     Finding::new(Constraint::PlayRecentActivity, satisfied, explanation)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::play_integrity::{AppLicensing, RequestKind};
+    use crate::policy::history::{History, PlayHistory};
+
+    const NOW: Timestamp = Timestamp::from_unix_seconds(1_790_000_000);
+
+    fn claims(recognition: &[DeviceRecognition], sdk_version: Option<u32>) -> PlayIntegrityClaims {
+        PlayIntegrityClaims {
+            request: RequestKind::Standard,
+            requested_at: NOW,
+            request_package: "com.example.app".to_owned(),
+            app_recognition: AppRecognition::PlayRecognized,
+            package: None,
+            certificate_digests: Vec::new(),
+            version_code: None,
+            device_recognition: recognition.to_vec(),
+            legacy_device_recognition: Vec::new(),
+            sdk_version,
+            recent_activity: None,
+            device_recall: None,
+            licensing: AppLicensing::Licensed,
+            apps_detected: None,
+            play_protect: None,
+        }
+    }
+
+    #[test]
+    fn names_and_numbers_of_the_rules_are_found_again_and_no_others() {
+        for (integrity, name) in [
+            (DeviceIntegrity::Basic, "basic"),
+            (DeviceIntegrity::Device, "device"),
+            (DeviceIntegrity::Strong, "strong"),
+        ] {
+            assert_eq!((integrity.name(), DeviceIntegrity::from_name(name)), (name, Some(integrity)));
+        }
+        for (limit, number) in [
+            (DeviceActivityLimit::Level1, 1),
+            (DeviceActivityLimit::Level2, 2),
+            (DeviceActivityLimit::Level3, 3),
+            (DeviceActivityLimit::Level4, 4),
+        ] {
+            assert_eq!((limit.number(), DeviceActivityLimit::from_number(number)), (number, Some(limit)));
+        }
+        assert!(DeviceIntegrity::from_name("Strong").is_none());
+        assert!([0, 5].into_iter().all(|number| DeviceActivityLimit::from_number(number).is_none()));
+    }
+
+    #[test]
+    fn the_best_word_of_google_counts_and_strong_is_a_locked_boot_loader_before_android_13() {
+        use DeviceRecognition as R;
+        for (words, sdk_version, expected) in [
+            (&[][..], Some(35), None),
+            (&[R::MeetsVirtualIntegrity], Some(35), None),
+            (&[R::MeetsBasicIntegrity], Some(35), Some(DeviceIntegrity::Basic)),
+            (&[R::MeetsDeviceIntegrity], None, Some(DeviceIntegrity::Device)),
+            (&[R::MeetsBasicIntegrity, R::MeetsDeviceIntegrity], None, Some(DeviceIntegrity::Device)),
+            (&[R::MeetsStrongIntegrity], Some(33), Some(DeviceIntegrity::Strong)),
+            (&[R::MeetsStrongIntegrity], Some(32), Some(DeviceIntegrity::Device)),
+            (&[R::MeetsStrongIntegrity, R::MeetsBasicIntegrity], None, Some(DeviceIntegrity::Device)),
+        ] {
+            assert_eq!(
+                DeviceIntegrity::of(&claims(words, sdk_version)),
+                expected,
+                "{words:?} {sdk_version:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn activity_is_allowed_up_to_the_limit_and_not_without_a_level() {
+        let levels =
+            [DeviceActivity::Level1, DeviceActivity::Level2, DeviceActivity::Level3, DeviceActivity::Level4];
+        for number in 1..=4 {
+            let limit = DeviceActivityLimit::from_number(number).unwrap();
+            let allowed = levels.iter().filter(|level| limit.allows(**level)).count();
+            assert_eq!(allowed, usize::from(number));
+            assert!(limit.allows(levels[0]) && !limit.allows(DeviceActivity::Unevaluated));
+        }
+    }
+
+    #[test]
+    fn an_absent_verdict_is_missed_on_androids_with_attested_keys_alone() {
+        let missed = |platform, key_attested_before| {
+            let circumstances = Circumstances { key_attested_before, ..Circumstances::default() };
+            !findings_without(None, platform, &circumstances, NOW).is_empty()
+        };
+        assert!(missed(Platform::Android, true));
+        for (platform, key_attested_before) in
+            [(Platform::Android, false), (Platform::Apple, true), (Platform::Apple, false)]
+        {
+            assert!(!missed(platform, key_attested_before), "{platform:?} {key_attested_before}");
+        }
+    }
+
+    #[test]
+    fn the_last_verdict_counts_for_a_day_with_what_it_did_not_satisfy() {
+        let failed = |age| {
+            let verdict = PlayHistory {
+                time: NOW.minus(age).as_unix_seconds(),
+                failed: vec!["play-licensed".to_owned(), "no-longer-known".to_owned()],
+            };
+            let history = History { play_integrity: Some(verdict), ..History::default() };
+            let circumstances =
+                Circumstances { history: Some(&history), key_attested_before: true, ..Default::default() };
+            let findings = findings_without(None, Platform::Android, &circumstances, NOW);
+            let failed = findings.iter().filter(|finding| !finding.satisfied);
+            failed.map(|finding| finding.constraint).collect::<Vec<_>>()
+        };
+        assert_eq!(failed(PLAY_INTEGRITY_LIFETIME), [Constraint::PlayLicensed]);
+        assert_eq!(failed(PLAY_INTEGRITY_LIFETIME + 1), [Constraint::PlayIntegrityPresent]);
+    }
+}

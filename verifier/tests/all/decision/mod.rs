@@ -1,6 +1,8 @@
 //! The edge's decision, attacked step by step: each test names what an attacker tries, and the reason it is refused
 //! for.
 
+mod answers;
+mod bounds;
 mod budget;
 mod credential;
 mod deny_list;

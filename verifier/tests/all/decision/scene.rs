@@ -29,6 +29,9 @@ pub(crate) const SERVICE: &str = "https://attest.example";
 pub(crate) const SERVICE_SEED: [u8; 32] = [1; 32];
 pub(crate) const AUTHORIZATION_SERVER: &str = "https://as.example";
 pub(crate) const AUTHORIZATION_SERVER_SEED: [u8; 32] = [2; 32];
+/// An authorization server whose tokens another resource takes, with the same key as ours: what it signs is good, but
+/// not here.
+pub(crate) const PARTNER_SERVER: &str = "https://as.partner.example";
 pub(crate) const RESOURCE: &str = "https://api.example";
 
 /// The edge under attack.
@@ -54,11 +57,19 @@ pub(crate) struct Sent {
     pub(crate) source: Option<IpAddr>,
 }
 
-struct Counting;
+struct Constant;
 
-impl Randomness for Counting {
+impl Randomness for Constant {
     fn fresh(&self) -> Result<[u8; RANDOM_LENGTH], RandomnessUnavailable> {
         Ok([7; RANDOM_LENGTH])
+    }
+}
+
+struct Exhausted;
+
+impl Randomness for Exhausted {
+    fn fresh(&self) -> Result<[u8; RANDOM_LENGTH], RandomnessUnavailable> {
+        Err(RandomnessUnavailable)
     }
 }
 
@@ -103,42 +114,40 @@ impl Scene {
     }
 
     pub(crate) fn with_routes(routes: Vec<Route>) -> Self {
-        Self::build(routes, false)
+        Self::build(routes, false, Box::new(Constant))
+    }
+
+    /// An edge whose source of randomness has failed.
+    pub(crate) fn without_randomness(route: Route) -> Self {
+        Self::build(vec![route], false, Box::new(Exhausted))
     }
 
     pub(crate) fn with_required_deny_list() -> Self {
-        Self::build(vec![Route::new("/")], true)
+        Self::build(vec![Route::new("/")], true, Box::new(Constant))
     }
 
-    fn build(routes: Vec<Route>, deny_list_required: bool) -> Self {
-        let client = OAuthClient { issuer: AUTHORIZATION_SERVER.to_owned(), client_id: "client".to_owned() };
-        let resource = Resource {
-            identifier: RESOURCE.to_owned(),
-            origin: Origin::parse(RESOURCE).unwrap(),
-            metadata_url: Some("https://api.example/m".to_owned()),
-            authorization_servers: vec![AUTHORIZATION_SERVER.to_owned()],
-            clients: HashMap::from([("app".to_owned(), vec![client])]),
-            replay_domain: String::new(),
-            routes,
-        };
-        let edge = Edge::new(
-            HashMap::from([("api".to_owned(), resource)]),
-            [SERVICE.to_owned()],
-            [AUTHORIZATION_SERVER.to_owned()],
-            MacKeyRing::new(MacKey::new(1, [3; 32]), vec![]),
-            Box::new(Counting),
-            deny_list_required,
-            Limits { proofs: 4096, ..Limits::default() },
-        );
+    fn build(routes: Vec<Route>, deny_list_required: bool, randomness: Box<dyn Randomness>) -> Self {
+        let edge = edge(routes, deny_list_required, randomness);
         let scene = Self { edge, proofs: AtomicU64::new(0) };
         scene.edge.service(SERVICE).unwrap().replace(scene.service_keys());
-        let server = scene.edge.authorization_server(AUTHORIZATION_SERVER).unwrap();
-        server.replace(jwks("server-1", AUTHORIZATION_SERVER_SEED));
+        for issuer in [AUTHORIZATION_SERVER, PARTNER_SERVER] {
+            let server = scene.edge.authorization_server(issuer).unwrap();
+            server.replace(scene.server_keys());
+        }
         scene
+    }
+
+    /// The same edge before any keys have come.
+    pub(crate) fn without_keys() -> Edge {
+        edge(vec![Route::new("/")], false, Box::new(Constant))
     }
 
     pub(crate) fn service_keys(&self) -> ServiceKeys {
         service_keys(&jwks("service-1", SERVICE_SEED))
+    }
+
+    pub(crate) fn server_keys(&self) -> Jwks {
+        jwks("server-1", AUTHORIZATION_SERVER_SEED)
     }
 
     pub(crate) fn device(&self, seed: [u8; 32]) -> Device {
@@ -316,6 +325,28 @@ impl Scene {
     pub(crate) fn refused(&self, sent: &Sent) -> Reason {
         self.verdict(sent).expect("refused")
     }
+}
+
+fn edge(routes: Vec<Route>, deny_list_required: bool, randomness: Box<dyn Randomness>) -> Edge {
+    let client = OAuthClient { issuer: AUTHORIZATION_SERVER.to_owned(), client_id: "client".to_owned() };
+    let resource = Resource {
+        identifier: RESOURCE.to_owned(),
+        origin: Origin::parse(RESOURCE).unwrap(),
+        metadata_url: Some("https://api.example/m".to_owned()),
+        authorization_servers: vec![AUTHORIZATION_SERVER.to_owned()],
+        clients: HashMap::from([("app".to_owned(), vec![client])]),
+        replay_domain: String::new(),
+        routes,
+    };
+    Edge::new(
+        HashMap::from([("api".to_owned(), resource)]),
+        [SERVICE.to_owned()],
+        [AUTHORIZATION_SERVER.to_owned(), PARTNER_SERVER.to_owned()],
+        MacKeyRing::new(MacKey::new(1, [3; 32]), vec![]),
+        randomness,
+        deny_list_required,
+        Limits { proofs: 4096, ..Limits::default() },
+    )
 }
 
 fn reason(decision: Decision) -> Option<Reason> {
