@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use countersign_core::request::sha256;
 use countersign_core::token::field;
 use countersign_verifier::check::decision::Lookup;
+use countersign_verifier::check::request::API_KEY_FIELD;
 use countersign_verifier::check::{Code, Content, Decision, Fields, Reason, Refusal, Request};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -164,8 +165,9 @@ fn path_and_query(parts: &Parts) -> &str {
 
 /// Marks tokens, so that nothing below prints them.
 fn hide_secrets(headers: &mut HeaderMap) {
-    const SECRET: [&str; 6] = [
+    const SECRET: [&str; 7] = [
         "authorization",
+        API_KEY_FIELD,
         field::ATTESTATION_RESULT,
         field::ATTESTATION_PROOF,
         field::CLIENT_ATTESTATION,

@@ -51,6 +51,7 @@ pub(crate) struct Sent {
     pub(crate) method: &'static str,
     pub(crate) path_and_query: String,
     pub(crate) authorization: Option<String>,
+    pub(crate) api_key: Option<String>,
     pub(crate) result: Option<String>,
     pub(crate) proof: Option<String>,
     pub(crate) content: Content,
@@ -95,6 +96,7 @@ impl Sent {
             source: self.source,
             fields: Fields {
                 authorization: Field::from_lines(self.authorization.as_deref().map(str::as_bytes)),
+                api_key: Field::from_lines(self.api_key.as_deref().map(str::as_bytes)),
                 attestation_result: Field::from_lines(self.result.as_deref().map(str::as_bytes)),
                 attestation_proof: Field::from_lines(self.proof.as_deref().map(str::as_bytes)),
                 ..Fields::default()
@@ -280,6 +282,7 @@ impl Scene {
             method: "GET",
             path_and_query: "/v1/accounts/1?page=1".to_owned(),
             authorization: Some(format!("{scheme} {token}")),
+            api_key: None,
             result: Some(result),
             proof: Some(proof),
             content: Content::Unseen,
