@@ -9,7 +9,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Names of test functions by the file they are in; a folder's `main.rs` and `mod.rs` also go by its name.
+/// Names of test functions by the file they are in; those of a folder's files also go by its name if it is a module.
 fn tests() -> BTreeMap<String, BTreeSet<String>> {
     let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut folders = ["core", "verifier", "tests", "bindings"].map(|room| root().join(room)).to_vec();
@@ -22,7 +22,8 @@ fn tests() -> BTreeMap<String, BTreeSet<String>> {
                 let names = test_functions(&fs::read_to_string(&path).unwrap());
                 let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
                 let folder = path.parent().and_then(Path::file_name).unwrap().to_string_lossy().into_owned();
-                if matches!(&*stem, "main" | "mod") {
+                let is_module = |name| path.with_file_name(name).exists();
+                if is_module("main.rs") || is_module("mod.rs") {
                     found.entry(folder).or_default().extend(names.clone());
                 }
                 found.entry(stem).or_default().extend(names);

@@ -18,7 +18,7 @@
 //! | App Attest key lost | enrolled anew with the same instance key |
 //! | App Attest `serverUnavailable` | same key and hash again while the challenge lives; any other error discards the key |
 //! | assertion, throwaway key or Play Integrity token not to be had | renewed without; the service decides |
-//! | Android attests no key | Play Integrity vouches alone; without a token for it, no enrolment |
+//! | Android attests no key | Play Integrity vouches alone; without a token for it, no enrolment, and no renewal after a day |
 //! | cure `update-app` | an hour's pause |
 //! | refused, banned, answer not authentic | pauses from a minute to an hour |
 //! | wall clock stepped | nothing: after the first answer, time is counted by the uptime clock |

@@ -3,13 +3,14 @@
 
 use core::time::Duration;
 
-use super::answer::{self, Expected, Unverified};
-use super::config::ResultKeys;
+use super::answer::{self, Expected, Session, Unverified};
+use super::config::{Platform, ResultKeys};
 use super::flow::Turn;
 use super::port::{Answer, AnswerError, AttesterError, Effect, EffectId, Fetch, MAX_ANSWER, Unreached};
 use super::state::AppAttestKey;
 use super::{Attempt, Attester, Awaiting, Phase};
 use crate::enrolment::Cure;
+use crate::token::result::VouchedBy;
 
 const ENROLMENT_TYPE: &str = "application/cbor";
 
@@ -76,7 +77,11 @@ impl Attester {
             Ok(session) => {
                 let played = attempt.plays;
                 self.clock.learn(server_time, came);
-                if played {
+                if self.is_vouched_for_by_google_alone(&session) {
+                    // A token that Google was not asked about does not count: the next renewal brings another, before
+                    // the service insists on it.
+                    self.state.play_time = Some(session.claims.evidence_time);
+                } else if played {
                     self.state.play_time = Some(server_time);
                 }
                 self.state.instance = Some(session.claims.instance);
@@ -102,6 +107,11 @@ impl Attester {
             }
             Err(error) => self.distrust(error, turn),
         }
+    }
+
+    fn is_vouched_for_by_google_alone(&self, session: &Session) -> bool {
+        matches!(self.config.platform, Platform::Android { .. })
+            && session.claims.vouched_by == VouchedBy::AttestedApp
     }
 
     pub(super) fn key_set(&mut self, outcome: Result<Answer, Unreached>, turn: &mut Turn<'_>) {

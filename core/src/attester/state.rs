@@ -34,7 +34,7 @@ pub(super) struct State {
     pub(super) clock_offset: i64,
     /// When the service last verified platform evidence.
     pub(super) evidence_time: Option<Timestamp>,
-    /// When a Play Integrity token was last sent.
+    /// When a Play Integrity token was last sent; where Google Play alone vouches, when its verdict was last verified.
     pub(super) play_time: Option<Timestamp>,
 }
 

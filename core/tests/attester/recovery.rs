@@ -2,9 +2,9 @@
 
 use countersign_core::attester::{
     Answer, AnswerError, AttestRequest, AttesterError, Currency, Effect, Event, EvidenceFailure, KeyFailure,
-    ResultKeys, Unreached,
+    Platform, ResultKeys, Unreached,
 };
-use countersign_core::enrolment::EnrolmentAnswer;
+use countersign_core::enrolment::{EnrolmentAnswer, Evidence};
 use countersign_core::time::Timestamp;
 use countersign_core::token::keys::Thumbprint;
 use countersign_core::token::result::{InstanceId, ResultClaims};
@@ -251,6 +251,88 @@ fn an_assertion_that_cannot_be_had_does_not_block_renewal() {
     phone.intercept = Some(Box::new(|effect| attest_fails(effect, EvidenceFailure::Other)));
     assert_eq!(phone.obtain(), Outcome::Ready);
     assert_eq!(phone.service.last_enrolment().evidence, []);
+}
+
+/// A phone for which Google Play alone vouches, enrolled.
+fn enrolled_by_google_alone() -> Phone {
+    let mut phone = Phone::new(Platform::Android { play_integrity: true });
+    phone.attests_keys = false;
+    // Hardware that attests no keys attests no throwaway keys either.
+    phone.intercept = Some(Box::new(throwaway_key_fails));
+    assert_eq!(phone.obtain(), Outcome::Ready);
+    phone
+}
+
+fn throwaway_key_fails(effect: &Effect) -> Option<Event> {
+    match effect {
+        Effect::Attest { request: AttestRequest::AndroidThrowawayKey { .. }, .. } => {
+            attest_fails(effect, EvidenceFailure::Other)
+        }
+        _ => None,
+    }
+}
+
+fn brings_a_token(phone: &Phone) -> bool {
+    matches!(phone.service.last_enrolment().evidence[..], [Evidence::PlayIntegrity { .. }])
+}
+
+#[test]
+fn a_token_that_google_was_not_asked_about_is_brought_anew_with_each_renewal() {
+    let mut phone = enrolled_by_google_alone();
+    phone.service.google_is_unreachable = true;
+    for _ in 0..3 {
+        phone.advance(6 * 3600);
+        assert_eq!(phone.obtain(), Outcome::Ready);
+        assert!(brings_a_token(&phone));
+        phone.advance(600);
+        assert_eq!(phone.obtain(), Outcome::Ready);
+        assert!(brings_a_token(&phone), "the last one did not count");
+    }
+    phone.service.google_is_unreachable = false;
+    phone.advance(600);
+    assert_eq!(phone.obtain(), Outcome::Ready);
+    phone.advance(600);
+    assert_eq!(phone.obtain(), Outcome::Ready);
+    assert!(!brings_a_token(&phone), "that one did");
+}
+
+#[test]
+fn a_verdict_that_is_overdue_is_made_up_for_without_a_new_instance() {
+    let mut phone = enrolled_by_google_alone();
+    let instance = phone.attester.standing().instance;
+    phone.advance(30 * 3600);
+    // Google Play's services on the phone are not to be had, and then they are.
+    phone.intercept = Some(Box::new(|effect| attest_fails(effect, EvidenceFailure::Other)));
+    assert!(matches!(phone.obtain(), Outcome::Failed(AttesterError::Unavailable { .. })));
+    phone.intercept = Some(Box::new(throwaway_key_fails));
+    phone.sit_out();
+    assert_eq!(phone.obtain(), Outcome::Ready);
+    assert!(brings_a_token(&phone));
+    assert_eq!(phone.attester.standing().instance, instance);
+    assert_eq!(phone.keys.len(), 1);
+}
+
+#[test]
+fn an_outage_of_google_when_a_verdict_is_overdue_costs_no_instance() {
+    let mut phone = enrolled_by_google_alone();
+    let instance = phone.attester.standing().instance;
+    phone.advance(30 * 3600);
+    phone.service.google_is_unreachable = true;
+    assert!(matches!(phone.obtain(), Outcome::Failed(AttesterError::Unavailable { .. })));
+    phone.service.google_is_unreachable = false;
+    phone.sit_out();
+    assert_eq!(phone.obtain(), Outcome::Ready);
+    assert_eq!(phone.attester.standing().instance, instance);
+}
+
+#[test]
+fn a_phone_whose_hardware_attests_keys_by_now_enrols_with_one() {
+    let mut phone = enrolled_by_google_alone();
+    phone.advance(30 * 3600);
+    (phone.intercept, phone.attests_keys) = (None, true);
+    assert_eq!(phone.obtain(), Outcome::Ready);
+    assert!(matches!(phone.service.last_enrolment().evidence[..], [Evidence::AndroidKey { .. }, ..]));
+    assert_eq!(phone.keys.len(), 1);
 }
 
 #[test]

@@ -41,6 +41,10 @@ pub struct Service {
     pub signing_key: SigningKey,
     pub instances: HashMap<InstanceId, PublicKey>,
     pub evidence_time: Timestamp,
+    /// Who vouches for the last one that enrolled: where it is the app, Google Play does alone.
+    pub vouched_by: VouchedBy,
+    /// Google cannot be asked about its tokens.
+    pub google_is_unreachable: bool,
     /// What to answer to the next envelopes, in order; after that, the truth.
     pub script: VecDeque<Scripted>,
     /// What to answer to the next request for a challenge.
@@ -63,6 +67,8 @@ impl Service {
             signing_key: SigningKey::from_bytes(&[42; 32]),
             instances: HashMap::new(),
             evidence_time: Timestamp::from_unix_seconds(START),
+            vouched_by: VouchedBy::Platform,
+            google_is_unreachable: false,
             script: VecDeque::new(),
             challenge_answer: None,
             envelopes: Vec::new(),
@@ -169,13 +175,31 @@ impl Service {
                 }
             }
         };
-        if enrolment.evidence.iter().any(|evidence| !matches!(evidence, Evidence::PlayIntegrity { .. })) {
-            self.evidence_time = self.now;
-        }
+        self.take_evidence(&enrolment)?;
         self.used.push(enrolment.challenge);
         self.instances.insert(instance, enrolment.instance_key);
         self.answered.insert(sha256(body), instance);
         Ok((enrolment, instance))
+    }
+
+    /// Notes when evidence came that vouches, and refuses without where Google Play alone does and has not for a day.
+    fn take_evidence(&mut self, enrolment: &Enrolment) -> Result<(), Answer> {
+        let is_token = |evidence: &Evidence| matches!(evidence, Evidence::PlayIntegrity { .. });
+        let has_token = enrolment.evidence.iter().any(is_token);
+        let has_other = !enrolment.evidence.iter().all(is_token);
+        if enrolment.instance.is_none() {
+            self.vouched_by = if has_other { VouchedBy::Platform } else { VouchedBy::AttestedApp };
+        }
+        let alone = self.vouched_by == VouchedBy::AttestedApp;
+        if alone && has_other {
+            return Err(problem(400, Some("re-enrol")));
+        }
+        if has_other || (alone && has_token && !self.google_is_unreachable) {
+            self.evidence_time = self.now;
+        } else if alone && self.now.seconds_since(self.evidence_time) > 24 * 3600 {
+            return Err(if has_token { json(503, "") } else { problem(403, Some("retry")) });
+        }
+        Ok(())
     }
 
     fn issue(&mut self, enrolment: &Enrolment, instance: InstanceId, scripted: Option<&Scripted>) -> Answer {
@@ -189,7 +213,7 @@ impl Service {
             instance,
             instance_jkt: enrolment.instance_key.thumbprint(),
             protection: Protection::Tee,
-            vouched_by: VouchedBy::Platform,
+            vouched_by: self.vouched_by,
             evidence_time: self.evidence_time,
             app_version: Some(enrolment.app_version.clone()),
             policy: "test/1".to_owned(),

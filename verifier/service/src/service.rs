@@ -30,8 +30,6 @@ use crate::trust::{self, FileState, Trust, TrustError};
 
 /// How often what is over is deleted from the store.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(3600);
-/// How often the files that trust comes from are looked at.
-const RELOAD_INTERVAL: Duration = Duration::from_secs(30);
 
 /// What all routes share.
 #[derive(Debug)]
@@ -97,7 +95,7 @@ impl Service {
             None => None,
         };
         let mut running = Self::start_with(settings, trust, clock).await?;
-        running.tasks.push(tokio::spawn(reload(
+        running.tasks.push(tokio::spawn(trust::watch_files(
             Arc::clone(&running.service),
             files,
             running.stop.subscribe(),
@@ -148,7 +146,7 @@ impl Service {
         };
         let play_integrity = PlayIntegrity::open(&settings.play_integrity)?;
         let metrics = Arc::<Metrics>::default();
-        metrics.status_list_as_of(trust.revocation.as_ref().map_or(0, |list| list.as_of().as_unix_seconds()));
+        trust.measure(&metrics);
         let trust = ArcSwap::from_pointee(trust);
         let service = Arc::new(Self {
             settings,
@@ -226,8 +224,7 @@ impl Service {
     }
 
     fn put_in_force(&self, trust: Trust) {
-        self.metrics
-            .status_list_as_of(trust.revocation.as_ref().map_or(0, |list| list.as_of().as_unix_seconds()));
+        trust.measure(&self.metrics);
         let before = self.trust.load().generation();
         let changed = trust.generation() != before;
         self.trust.store(Arc::new(trust));
@@ -248,19 +245,6 @@ impl Service {
         tracing::info!(policy = trust.policy.id(), "policy, roots and status list read again");
         self.put_in_force(trust);
         Ok(())
-    }
-
-    /// Says once that the status list is too old for an app, and whether it has been said.
-    fn tell_of_an_old_list(&self, told: bool) -> bool {
-        let Some((age, stale)) = self.trust.load().revocation_age(self.clock.now()) else { return false };
-        if stale && !told {
-            tracing::error!(
-                hours = age / 3600,
-                "the status list is older than the policy accepts: Android devices get no results until a newer one \
-                 comes"
-            );
-        }
-        stale
     }
 
     fn edge_listener(self: &Arc<Self>) -> Option<EdgeListener> {
@@ -319,26 +303,6 @@ async fn pruned(service: &Service) -> Result<(u64, u64), StoreError> {
     let rows = service.store.prune(now, now.minus(lifetime.audit.as_seconds())).await?;
     let instances = service.store.erase_unused(now.minus(lifetime.instances.as_seconds())).await?;
     Ok((rows, instances))
-}
-
-/// Reads policy and revocation list again when their files change. A file that cannot be used changes nothing.
-async fn reload(service: Arc<Service>, mut files: FileState, mut stopped: watch::Receiver<bool>) {
-    let mut told = false;
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep(RELOAD_INTERVAL) => {}
-            _ = stopped.changed() => return,
-        }
-        told = service.tell_of_an_old_list(told);
-        let current = FileState::of(&service.settings);
-        if current == files {
-            continue;
-        }
-        files = current;
-        if let Err(error) = service.reload_trust().await {
-            tracing::error!(%error, "the changed files cannot be used; the old ones stay in force");
-        }
-    }
 }
 
 impl From<SetupError> for StartError {

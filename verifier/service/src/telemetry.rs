@@ -53,6 +53,7 @@ pub struct Metrics {
     reappraisals: Family<1>,
     status_list_refreshes: Family<1>,
     status_list_as_of: AtomicU64,
+    trust_bundle_expires_at: AtomicU64,
     mass_withdrawals: AtomicU64,
     withdrawn_instances: AtomicU64,
     deny_list_left_out: AtomicU64,
@@ -128,6 +129,11 @@ impl Metrics {
     /// The status list in force is as of this time, in seconds since the epoch.
     pub fn status_list_as_of(&self, seconds: u64) {
         self.status_list_as_of.store(seconds, Ordering::Relaxed);
+    }
+
+    /// The trust bundle in force ends at this time, in seconds since the epoch; 0 without a bundle or an end.
+    pub fn trust_bundle_expires_at(&self, seconds: u64) {
+        self.trust_bundle_expires_at.store(seconds, Ordering::Relaxed);
     }
 
     /// A re-appraisal withdrew a large part of all instances.
@@ -221,6 +227,15 @@ impl Metrics {
             format_args!(
                 "# HELP countersign_status_list_as_of_seconds Time of the status list in force, since the epoch; 0: none.\n\
                  # TYPE countersign_status_list_as_of_seconds gauge\ncountersign_status_list_as_of_seconds {as_of}\n"
+            ),
+        );
+        let ends = self.trust_bundle_expires_at.load(Ordering::Relaxed);
+        put(
+            &mut text,
+            format_args!(
+                "# HELP countersign_trust_bundle_expires_at_seconds End of the trust bundle in force, since the epoch; \
+                 0: none.\n# TYPE countersign_trust_bundle_expires_at_seconds gauge\n\
+                 countersign_trust_bundle_expires_at_seconds {ends}\n"
             ),
         );
         let mass_withdrawals = self.mass_withdrawals.load(Ordering::Relaxed);

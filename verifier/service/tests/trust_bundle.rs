@@ -84,3 +84,19 @@ fn a_key_is_never_written_over_and_a_bundle_of_nothing_useful_is_not_made() {
         assert!(!directory.join("trust.bundle").exists(), "{refused:?}");
     }
 }
+
+#[test]
+fn what_is_in_force_tells_how_long_the_bundle_is_good() {
+    let (directory, public) = desk();
+    let directory = directory.path();
+    assert!(make(directory, &["--boot-keys", "boot-keys.toml", "--lifetime", "90d"]).status.success());
+    fs::write(directory.join("policy.toml"), "id = 'shop/1'\n").unwrap();
+    let settings = format!(
+        "issuer = 'https://attest.example'\n[trust]\nbundle = 'trust.bundle'\nbundle_key = '{public}'\n"
+    );
+    fs::write(directory.join("countersign.toml"), settings).unwrap();
+    let shown = run(directory, &["trust", "show"]);
+    let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
+    let hours = shown["bundle"]["hours_left"].as_u64().unwrap();
+    assert!((90 * 24 - 2..=90 * 24).contains(&hours), "{shown}");
+}

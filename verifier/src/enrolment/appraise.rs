@@ -132,7 +132,8 @@ impl VerifiedEnrolment<'_> {
         }
     }
 
-    /// An assertion is due with each renewal, Android's evidence once a day.
+    /// An assertion is due with each renewal, Android's evidence once a day. Where Google Play alone vouches nothing
+    /// comes here that is due.
     fn evidence_is_due(&self, platform_key: &PlatformKey, evidence_time: Timestamp, now: Timestamp) -> bool {
         match platform_key {
             PlatformKey::AppAttest { .. } => self.vouching().is_none(),

@@ -41,6 +41,9 @@ pub enum EnrolmentError {
     KeyNotAttested,
     /// Google could not be asked about a Play Integrity token, and nothing else vouches.
     PlayIntegrityUnreachable,
+    /// Google Play alone vouches for the instance, and its last verdict is older than
+    /// [`ANDROID_EVIDENCE_LIFETIME`](super::ANDROID_EVIDENCE_LIFETIME).
+    EvidenceDue,
     /// The evidence could not be verified.
     Evidence(EvidenceError),
 }
@@ -64,6 +67,7 @@ impl EnrolmentError {
             Self::UnknownDevelopmentKey => "enrolment_unknown_development_key",
             Self::KeyNotAttested => "enrolment_key_not_attested",
             Self::PlayIntegrityUnreachable => "enrolment_play_integrity_unreachable",
+            Self::EvidenceDue => "enrolment_evidence_due",
             Self::Evidence(error) => error.reason(),
         }
     }
@@ -74,6 +78,8 @@ impl EnrolmentError {
             // A token that was late on its way is made anew for the next challenge.
             Self::Challenge(_)
             | Self::PlayIntegrityUnreachable
+            // The instance is good as soon as a token comes, and a new one would need a token just the same.
+            | Self::EvidenceDue
             | Self::Evidence(EvidenceError::PlayIntegrity(
                 PlayIntegrityError::TooOld | PlayIntegrityError::FromTheFuture,
             )) => Some(Cure::Retry),
@@ -81,6 +87,8 @@ impl EnrolmentError {
             | Self::InstanceMismatch
             | Self::DevelopmentInstance
             | Self::KeyNotAttested
+            // A phone whose hardware attests keys by now gets an instance that it vouches for.
+            | Self::UnexpectedEvidence
             | Self::Evidence(_) => Some(Cure::ReEnrol),
             _ => None,
         }

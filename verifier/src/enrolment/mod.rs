@@ -27,7 +27,8 @@ pub use trustworthiness::Trustworthiness;
 
 /// Life of a challenge, in seconds.
 pub const CHALLENGE_LIFETIME: u64 = 20 * 60;
-/// Age at which Android evidence is due again, in seconds.
+/// Age at which Android evidence is due again, in seconds: without, the tier falls, or the renewal is refused where
+/// Google Play alone vouches.
 pub const ANDROID_EVIDENCE_LIFETIME: u64 = 24 * 3600;
 
 /// What the service holds that the checks need.

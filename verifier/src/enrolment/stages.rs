@@ -5,7 +5,9 @@ use countersign_core::challenge::Scope;
 use countersign_core::enrolment::{DecodedEnrolment, Enrolment, Evidence};
 use countersign_core::time::Timestamp;
 
-use super::{CHALLENGE_LIFETIME, EnrolmentError, PlatformKey, RegisteredInstance, Service};
+use super::{
+    ANDROID_EVIDENCE_LIFETIME, CHALLENGE_LIFETIME, EnrolmentError, PlatformKey, RegisteredInstance, Service,
+};
 use crate::crypto::AwsLc;
 use crate::evidence::play_integrity::PlayIntegrityError;
 use crate::evidence::{
@@ -167,10 +169,10 @@ impl<'a> OfflineEnrolment<'a> {
     }
 
     /// Verifies what the token was decoded to. Where hardware vouches for the instance, and at a renewal, a token that
-    /// could not be decoded counts as absent: an outage of Google locks nobody out.
+    /// could not be decoded counts as absent: an outage of Google locks nobody out before a day has passed.
     ///
     /// # Errors
-    /// [`EnrolmentError`]; where Google Play alone vouches also that it could not be asked.
+    /// [`EnrolmentError`]; where Google Play alone vouches also that it could not be asked, or was not for too long.
     pub fn complete(
         self,
         decoded: DecodedToken,
@@ -200,12 +202,14 @@ impl<'a> OfflineEnrolment<'a> {
             (Some(primary), Some(verdict)) => Some(EvidenceSet::new(primary).accompanied_by(verdict)),
             (Some(primary), None) => Some(primary.into()),
             (None, Some(verdict)) => Some(verdict.into()),
-            (None, None) if registered.is_some() => None,
             (None, None) => {
-                return Err(match failure {
-                    Some(DecodeFailure::Unreachable) => EnrolmentError::PlayIntegrityUnreachable,
-                    _ => EnrolmentError::UnsupportedEvidence,
-                });
+                if let Some(otherwise) = evidence_needed(registered, now) {
+                    return Err(match failure {
+                        Some(DecodeFailure::Unreachable) => EnrolmentError::PlayIntegrityUnreachable,
+                        _ => otherwise,
+                    });
+                }
+                None
             }
         };
         Ok(VerifiedEnrolment { enrolment, registered, recorded, evidence, play_integrity_unreachable })
@@ -217,6 +221,18 @@ impl VerifiedEnrolment<'_> {
     pub const fn evidence(&self) -> Option<&EvidenceSet> {
         self.evidence.as_ref()
     }
+}
+
+/// Why an envelope without evidence is refused; None if it may go on.
+///
+/// A key in hardware answers for itself: it cannot leave the phone that was attested, so that without new evidence
+/// only the phone's state is in doubt, and the tier says so. A key that Google Play alone vouches for may be copied
+/// like any other data, and whoever has the copy could renew for ever.
+fn evidence_needed(registered: Option<&RegisteredInstance>, now: Timestamp) -> Option<EnrolmentError> {
+    let Some(registered) = registered else { return Some(EnrolmentError::UnsupportedEvidence) };
+    let is_due = registered.platform_key == PlatformKey::PlayIntegrity
+        && now.seconds_since(registered.evidence_time) > ANDROID_EVIDENCE_LIFETIME;
+    is_due.then_some(EnrolmentError::EvidenceDue)
 }
 
 fn verify_evidence(

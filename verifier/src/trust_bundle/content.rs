@@ -7,6 +7,7 @@ use countersign_core::time::Timestamp;
 use minicbor::encode::Error;
 use minicbor::{Decoder, Encoder};
 
+use super::BundleError;
 use crate::boot_keys::BootKey;
 
 /// Most certificates of one kind of roots.
@@ -33,7 +34,7 @@ pub struct BundledRoots {
     pub kind: RootKind,
     /// Whether they stand in the place of the embedded ones. Otherwise they stand beside them.
     pub replace: bool,
-    /// The certificates, DER.
+    /// The certificates, DER: 1 to [`MAX_ROOTS`].
     pub certificates: Vec<Vec<u8>>,
 }
 
@@ -148,7 +149,7 @@ impl BundleContent {
     }
 
     /// Reads what [`cbor::deterministic`] has let through.
-    pub(super) fn decode(d: &mut Decoder<'_>) -> Result<Self, CborError> {
+    pub(super) fn decode(d: &mut Decoder<'_>) -> Result<Self, BundleError> {
         let (mut version, mut issued_at, mut expires_at) = (None, None, None);
         let (mut roots, mut status_list, mut boot_keys) = (Vec::new(), None, Vec::new());
         for _ in 0..d.map()?.ok_or(CborError::Unexpected)? {
@@ -160,7 +161,7 @@ impl BundleContent {
                 5 => status_list = Some(BundledStatusList::decode(d)?),
                 6 => boot_keys = list(d, MAX_BOOT_KEYS, NotedBootKey::decode)?,
                 // What is not known could be what a revocation depends on.
-                _ => return Err(CborError::UnknownCritical),
+                _ => return Err(CborError::UnknownCritical.into()),
             }
         }
         Ok(Self {
@@ -175,42 +176,45 @@ impl BundleContent {
 }
 
 impl BundledRoots {
-    fn decode(d: &mut Decoder<'_>) -> Result<Self, CborError> {
-        let (mut kind, mut replace, mut certificates) = (None, None, Vec::new());
+    fn decode(d: &mut Decoder<'_>) -> Result<Self, BundleError> {
+        let (mut kind, mut replace, mut certificates) = (None, None, None);
         for _ in 0..d.map()?.ok_or(CborError::Unexpected)? {
             match d.u64()? {
                 1 => {
                     let number = d.u8()?;
                     kind = RootKind::ALL.into_iter().find(|kind| kind.number() == number);
                     if kind.is_none() {
-                        return Err(CborError::UnknownCritical);
+                        return Err(CborError::UnknownCritical.into());
                     }
                 }
                 2 => replace = Some(d.bool()?),
-                3 => certificates = list(d, MAX_ROOTS, |d| Ok(d.bytes()?.to_vec()))?,
-                _ => return Err(CborError::UnknownCritical),
+                3 => certificates = Some(list(d, MAX_ROOTS, |d| Ok(d.bytes()?.to_vec()))?),
+                _ => return Err(CborError::UnknownCritical.into()),
             }
         }
-        let (kind, replace) = kind.zip(replace).ok_or(CborError::Missing)?;
-        Ok(Self { kind, replace, certificates })
+        Ok(Self {
+            kind: kind.ok_or(CborError::Missing)?,
+            replace: replace.ok_or(CborError::Missing)?,
+            certificates: certificates.ok_or(CborError::Missing)?,
+        })
     }
 }
 
 impl BundledStatusList {
-    fn decode(d: &mut Decoder<'_>) -> Result<Self, CborError> {
+    fn decode(d: &mut Decoder<'_>) -> Result<Self, BundleError> {
         if d.map()? != Some(2) || d.u8()? != 1 {
-            return Err(CborError::Unexpected);
+            return Err(CborError::Unexpected.into());
         }
         let as_of = Timestamp::from_unix_seconds(d.u64()?);
         if d.u8()? != 2 {
-            return Err(CborError::Unexpected);
+            return Err(CborError::Unexpected.into());
         }
         Ok(Self { as_of, json: d.bytes()?.to_vec() })
     }
 }
 
 impl NotedBootKey {
-    fn decode(d: &mut Decoder<'_>) -> Result<Self, CborError> {
+    fn decode(d: &mut Decoder<'_>) -> Result<Self, BundleError> {
         let (mut verified_boot_key, mut name) = (None, None);
         let (mut models, mut note) = (Vec::new(), String::new());
         for _ in 0..d.map()?.ok_or(CborError::Unexpected)? {
@@ -219,7 +223,7 @@ impl NotedBootKey {
                 2 => name = Some(d.str()?.to_owned()),
                 3 => models = list(d, crate::boot_keys::MAX_MODELS, |d| Ok(d.str()?.to_owned()))?,
                 4 => note = d.str()?.to_owned(),
-                _ => return Err(CborError::UnknownCritical),
+                _ => return Err(CborError::UnknownCritical.into()),
             }
         }
         let (verified_boot_key, name) = verified_boot_key.zip(name).ok_or(CborError::Missing)?;
@@ -227,15 +231,19 @@ impl NotedBootKey {
     }
 }
 
-/// An array of at most `limit` items.
+/// An array of 1 to `limit` items. One without any would say nothing that its absence does not say, and it may be what
+/// is left where something was meant to stand.
 fn list<T>(
     d: &mut Decoder<'_>,
     limit: usize,
-    item: impl Fn(&mut Decoder<'_>) -> Result<T, CborError>,
-) -> Result<Vec<T>, CborError> {
+    item: impl Fn(&mut Decoder<'_>) -> Result<T, BundleError>,
+) -> Result<Vec<T>, BundleError> {
     let length = d.array()?.ok_or(CborError::Unexpected)?;
+    if length == 0 {
+        return Err(BundleError::EmptyList);
+    }
     if length > limit as u64 {
-        return Err(CborError::Unexpected);
+        return Err(CborError::Unexpected.into());
     }
     (0..length).map(|_| item(d)).collect()
 }

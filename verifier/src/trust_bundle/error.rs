@@ -33,7 +33,9 @@ pub enum BundleError {
     },
     /// Another content under a version that was taken before.
     SameVersion,
-    /// A kind of roots stands twice, or has no certificates.
+    /// A list without items: whoever means none leaves it out.
+    EmptyList,
+    /// A kind of roots stands twice.
     Roots,
     /// A certificate that cannot be a root.
     Root(AnchorError),
@@ -57,6 +59,7 @@ impl BundleError {
             Self::Expired => "trust_bundle_expired",
             Self::OlderVersion { .. } => "trust_bundle_older_version",
             Self::SameVersion => "trust_bundle_same_version",
+            Self::EmptyList => "trust_bundle_empty_list",
             Self::Roots => "trust_bundle_roots",
             Self::Root(error) => error.reason(),
             Self::StatusList(error) => error.reason(),
@@ -93,7 +96,8 @@ impl fmt::Display for BundleError {
             Self::SameVersion => f.write_str(
                 "another bundle of this version was in force before; give this one a higher version",
             ),
-            Self::Roots => f.write_str("a kind of roots stands twice in it, or without a certificate"),
+            Self::EmptyList => f.write_str("a list in it has no items; what is not meant is to be left out"),
+            Self::Roots => f.write_str("a kind of roots stands twice in it"),
             Self::Root(error) => write!(f, "a certificate in it cannot be a root ({})", error.reason()),
             Self::StatusList(error) => write!(f, "its status list cannot be read ({})", error.reason()),
             Self::StatusListNotBelieved => {

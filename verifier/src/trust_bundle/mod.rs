@@ -64,7 +64,7 @@ impl BundleContent {
     /// The first deviation of the encoding.
     pub fn claimed(bytes: &[u8]) -> Result<Self, BundleError> {
         let message = open(bytes)?;
-        Ok(Self::decode(&mut cbor::deterministic(message.payload())?)?)
+        Self::decode(&mut cbor::deterministic(message.payload())?)
     }
 }
 
@@ -166,7 +166,7 @@ fn open(bytes: &[u8]) -> Result<Sign1<'_>, BundleError> {
 fn roots(all: &[BundledRoots]) -> Result<Vec<(RootKind, bool, Vec<Anchor>)>, BundleError> {
     let mut known: Vec<(RootKind, bool, Vec<Anchor>)> = Vec::new();
     for BundledRoots { kind, replace, certificates } in all {
-        if certificates.is_empty() || known.iter().any(|(present, _, _)| present == kind) {
+        if known.iter().any(|(present, _, _)| present == kind) {
             return Err(BundleError::Roots);
         }
         let anchors = certificates.iter().map(|der| Anchor::bundled(der).map_err(BundleError::Root));

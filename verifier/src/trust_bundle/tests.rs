@@ -167,7 +167,7 @@ fn a_bundle_with_one_part_that_cannot_be_used_is_refused_as_a_whole() {
         ..content()
     };
     let cases = [
-        (BundleContent { roots: vec![roots(vec![])], ..content() }, "trust_bundle_roots"),
+        (BundleContent { roots: vec![roots(vec![])], ..content() }, "trust_bundle_empty_list"),
         (
             BundleContent { roots: vec![roots(vec![apple.clone()]), roots(vec![apple])], ..content() },
             "trust_bundle_roots",
@@ -200,16 +200,47 @@ fn a_bundle_with_one_part_that_cannot_be_used_is_refused_as_a_whole() {
     }
 }
 
-#[test]
-fn a_member_that_is_not_known_refuses_the_bundle() {
+/// What becomes of a payload that the trusted key signed.
+fn signed(payload: Vec<u8>) -> Result<TrustBundle, BundleError> {
     let signer = Signer::new(1);
     let key_id = signer.public().thumbprint().to_base64url();
     let header = Header { algorithm: Algorithm::Ed25519, key_id: Some(key_id.as_bytes()), typ: TYP };
+    TrustBundle::verify(&signer.signed(&Unsigned::new(&header, payload)), &signer.public(), NOW)
+}
+
+#[test]
+fn a_member_that_is_not_known_refuses_the_bundle() {
     // {1: 7, 2: 0, 7: true}
-    let payload = vec![0xa3, 1, 7, 2, 0, 7, 0xf5];
-    let bytes = signer.signed(&Unsigned::new(&header, payload));
-    assert_eq!(
-        TrustBundle::verify(&bytes, &signer.public(), NOW),
-        Err(BundleError::Encoding(CborError::UnknownCritical))
-    );
+    let refused = signed(vec![0xa3, 1, 7, 2, 0, 7, 0xf5]);
+    assert_eq!(refused, Err(BundleError::Encoding(CborError::UnknownCritical)));
+}
+
+#[test]
+fn a_list_without_items_is_refused() {
+    let boot_key = |models: &[u8]| {
+        let mut key = vec![0xa3, 1, 0x58, 32];
+        key.extend([1; 32]);
+        key.extend([2, 0x61, b'A', 3]);
+        key.extend(models);
+        [&[0xa3, 1, 7, 2, 0, 6, 0x81][..], &key].concat()
+    };
+    assert!(signed(boot_key(&[0x81, 0x61, b'P'])).is_ok(), "one model");
+    let empty = [
+        // {1: 7, 2: 0, 4: []}, and the same with 6
+        vec![0xa3, 1, 7, 2, 0, 4, 0x80],
+        vec![0xa3, 1, 7, 2, 0, 6, 0x80],
+        // 4: [{1: 2, 2: true, 3: []}]
+        vec![0xa3, 1, 7, 2, 0, 4, 0x81, 0xa3, 1, 2, 2, 0xf5, 3, 0x80],
+        boot_key(&[0x80]),
+    ];
+    for payload in empty {
+        assert_eq!(signed(payload.clone()), Err(BundleError::EmptyList), "{payload:?}");
+    }
+}
+
+#[test]
+fn roots_without_their_certificates_are_refused() {
+    // 4: [{1: 2, 2: true}]
+    let refused = signed(vec![0xa3, 1, 7, 2, 0, 4, 0x81, 0xa2, 1, 2, 2, 0xf5]);
+    assert_eq!(refused, Err(BundleError::Encoding(CborError::Missing)));
 }

@@ -1,61 +1,19 @@
 //! What a policy says of Android's devices: other systems, how attestation keys came about, what was tolerated.
 
-use countersign_core::time::Timestamp;
-use countersign_verifier::anchors::TrustAnchors;
 use countersign_verifier::boot_keys::{BootKey, BootKeys};
-use countersign_verifier::evidence::{VerifiedEvidence, android_key};
+use countersign_verifier::evidence::VerifiedEvidence;
 use countersign_verifier::policy::{
-    AndroidApp, AppPolicy, AppraisalPolicy, Circumstances, Constraint, Danger, Enforcement,
-    InstancesPerCertificate, Tier,
+    AppPolicy, AppraisalPolicy, Circumstances, Constraint, Danger, Enforcement, InstancesPerCertificate, Tier,
 };
-use countersign_verifier::revocation::RevocationList;
-use countersign_virtual_device::google_authority::status_list_json;
-use countersign_virtual_device::{
-    AndroidAttack, AndroidQuirk, BootState, GoogleAuthority, Provisioning, Seed, VirtualAndroid,
-};
+use countersign_virtual_device::{AndroidAttack, AndroidQuirk, BootState, Provisioning, VirtualAndroid};
 
-const NOW: Timestamp = Timestamp::from_unix_seconds(1_790_000_000);
-const CHALLENGE: [u8; 32] = [7; 32];
+use crate::world::{NOW, android, objections, policy, tier, verified};
+
 const BOOT_KEY: [u8; 32] = [5; 32];
-
-fn seed() -> Seed {
-    Seed::from_text("android appraisal")
-}
-
-fn android() -> VirtualAndroid {
-    VirtualAndroid::new(&GoogleAuthority::from_seed(&seed()), &seed()).app("com.example.app", 1, [8; 32])
-}
-
-fn verified(mut phone: VirtualAndroid) -> VerifiedEvidence {
-    let mut anchors = TrustAnchors::embedded();
-    let root = GoogleAuthority::from_seed(&seed()).root_certificate_der();
-    anchors.danger_add_android_key_roots(&root).unwrap();
-    let list = RevocationList::parse(status_list_json(&[]).as_bytes(), NOW).unwrap();
-    let chain = phone.attest(&CHALLENGE, NOW);
-    let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
-    android_key::verify(&chain, &CHALLENGE, &anchors, Some(&list), NOW).unwrap()
-}
-
-fn policy(change: impl FnOnce(&mut AppPolicy)) -> AppraisalPolicy {
-    let mut app = AppPolicy::new("app");
-    app.android.push(AndroidApp { package: "com.example.app".to_owned(), signing_digests: vec![[8; 32]] });
-    change(&mut app);
-    AppraisalPolicy::new("test/1").with_app(app)
-}
 
 /// As [`policy`], for apps that may be lax about the boot loader's lock.
 fn policy_for_unlocked(change: impl FnOnce(&mut AppPolicy)) -> AppraisalPolicy {
     policy(change).with_danger(Danger { weak_devices: vec![Constraint::DeviceLocked], ..Danger::default() })
-}
-
-fn tier(policy: &AppraisalPolicy, evidence: &VerifiedEvidence) -> Tier {
-    policy.appraise("app", &evidence.clone().into(), &Circumstances::default(), NOW).tier()
-}
-
-/// The labels of what speaks against the evidence.
-fn objections(policy: &AppraisalPolicy, evidence: &VerifiedEvidence) -> Vec<&'static str> {
-    let appraisal = policy.appraise("app", &evidence.clone().into(), &Circumstances::default(), NOW);
-    appraisal.objections().map(|outcome| outcome.constraint.label()).collect()
 }
 
 fn boot_keys(entries: &[([u8; 32], &str, &[&str])]) -> BootKeys {

@@ -1,51 +1,22 @@
 //! What a policy makes of iPhones: receipts, the risk metric, the source of the app, the version of the system.
 
-use countersign_core::time::Timestamp;
 use countersign_core::token::trust_vector::{TrustClaim, TrustTier};
-use countersign_verifier::anchors::TrustAnchors;
-use countersign_verifier::evidence::app_attest::{
-    AppAttestEnvironment, verify_assertion, verify_attestation,
-};
+use countersign_verifier::evidence::app_attest::{AppAttestEnvironment, verify_assertion};
 use countersign_verifier::evidence::{Platform, VerifiedEvidence};
 use countersign_verifier::policy::{
-    AppPolicy, AppleApp, Appraisal, AppraisalPolicy, Circumstances, Constraint, Danger, Enforcement, Tier,
+    Appraisal, AppraisalPolicy, Circumstances, Constraint, Danger, Enforcement, Tier,
 };
-use countersign_virtual_device::{
-    AppExtensions, AppleAuthority, Environment, ReceiptAttack, Seed, VirtualIphone,
-};
+use countersign_virtual_device::{AppExtensions, Environment, ReceiptAttack, VirtualIphone};
 
-const NOW: Timestamp = Timestamp::from_unix_seconds(1_790_000_000);
-const CHALLENGE: [u8; 32] = [7; 32];
-
-fn seed() -> Seed {
-    Seed::from_text("apple appraisal")
-}
-
-fn iphone() -> VirtualIphone {
-    VirtualIphone::new(&AppleAuthority::from_seed(&seed()), &seed()).app("ABCDE12345", "com.example.app")
-}
+use crate::world::{CHALLENGE, NOW, attested, iphone, policy};
 
 fn iphone_27(category: u32) -> VirtualIphone {
     iphone().ios_27(AppExtensions { bundle_version: "7".to_owned(), category, flag: false })
 }
 
-fn attested(phone: &VirtualIphone) -> VerifiedEvidence {
-    let mut anchors = TrustAnchors::embedded();
-    anchors.danger_add_app_attest_roots(&phone.authority().root_certificate_der()).unwrap();
-    let attestation = phone.attest(&CHALLENGE, NOW);
-    verify_attestation(&attestation.object, &attestation.key_id, &CHALLENGE, &anchors, NOW).unwrap()
-}
-
 fn asserted(mut phone: VirtualIphone) -> VerifiedEvidence {
     let assertion = phone.assert(&CHALLENGE);
     verify_assertion(&assertion, &phone.app_attest_key(), &CHALLENGE, 0, NOW).unwrap()
-}
-
-fn policy(change: impl FnOnce(&mut AppPolicy)) -> AppraisalPolicy {
-    let mut app = AppPolicy::new("app");
-    app.apple.push(AppleApp::new("ABCDE12345", "com.example.app"));
-    change(&mut app);
-    AppraisalPolicy::new("test/1").with_app(app)
 }
 
 fn appraise(policy: &AppraisalPolicy, evidence: VerifiedEvidence, risk_metric: Option<u64>) -> Appraisal {

@@ -1,82 +1,26 @@
 //! What a policy changes: the same genuine evidence, appraised by different policies.
 
 use countersign_core::environment::{Environment, Signal};
-use countersign_core::time::Timestamp;
 use countersign_core::token::result::Protection;
-use countersign_verifier::anchors::TrustAnchors;
 use countersign_verifier::evidence::app_attest::ValidationCategory;
-use countersign_verifier::evidence::{Platform, VerifiedEvidence, android_key, app_attest, development_key};
+use countersign_verifier::evidence::{Platform, VerifiedEvidence, development_key};
 use countersign_verifier::policy::{
-    AndroidApp, AppMode, AppPolicy, AppleApp, Appraisal, AppraisalPolicy, Circumstances, Cohort, Constraint,
-    Danger, Enforcement, Enforcements, Tier,
+    AppMode, AppPolicy, Appraisal, AppraisalPolicy, Circumstances, Cohort, Constraint, Danger, Enforcement,
+    Enforcements, Tier,
 };
-use countersign_verifier::revocation::RevocationList;
-use countersign_virtual_device::google_authority::status_list_json;
-use countersign_virtual_device::{
-    AndroidAttack, AppExtensions, AppleAuthority, BootState, GoogleAuthority, Provisioning, SecurityLevel,
-    Seed, VirtualAndroid, VirtualIphone,
-};
+use countersign_virtual_device::{AndroidAttack, AppExtensions, BootState, Provisioning, SecurityLevel};
 
-const NOW: Timestamp = Timestamp::from_unix_seconds(1_790_000_000);
-const CHALLENGE: [u8; 32] = [7; 32];
+use crate::world::{CHALLENGE, NOW, android, attested, iphone, objections, policy, tier, verified};
+
 const BOOT_KEY: [u8; 32] = [5; 32];
 
-fn seed() -> Seed {
-    Seed::from_text("appraisal")
-}
-
-fn android() -> VirtualAndroid {
-    VirtualAndroid::new(&GoogleAuthority::from_seed(&seed()), &seed()).app("com.example.app", 1, [8; 32])
-}
-
-fn verified(mut phone: VirtualAndroid) -> VerifiedEvidence {
-    let mut anchors = TrustAnchors::embedded();
-    let root = GoogleAuthority::from_seed(&seed()).root_certificate_der();
-    anchors.danger_add_android_key_roots(&root).unwrap();
-    let list = RevocationList::parse(status_list_json(&[]).as_bytes(), NOW).unwrap();
-    let chain = phone.attest(&CHALLENGE, NOW);
-    let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
-    android_key::verify(&chain, &CHALLENGE, &anchors, Some(&list), NOW).unwrap()
-}
-
 fn verified_iphone(category: u32) -> VerifiedEvidence {
-    let authority = AppleAuthority::from_seed(&seed());
-    let mut anchors = TrustAnchors::embedded();
-    anchors.danger_add_app_attest_roots(&authority.root_certificate_der()).unwrap();
-    let extensions = AppExtensions { bundle_version: "7".to_owned(), category, flag: false };
-    let phone =
-        VirtualIphone::new(&authority, &seed()).app("ABCDE12345", "com.example.app").ios_27(extensions);
-    let attestation = phone.attest(&CHALLENGE, NOW);
-    app_attest::verify_attestation(&attestation.object, &attestation.key_id, &CHALLENGE, &anchors, NOW)
-        .unwrap()
-}
-
-fn app() -> AppPolicy {
-    let mut app = AppPolicy::new("app");
-    app.apple.push(AppleApp::new("ABCDE12345", "com.example.app"));
-    app.android.push(AndroidApp { package: "com.example.app".to_owned(), signing_digests: vec![[8; 32]] });
-    app
-}
-
-fn policy(change: impl FnOnce(&mut AppPolicy)) -> AppraisalPolicy {
-    let mut app = app();
-    change(&mut app);
-    AppraisalPolicy::new("test/1").with_app(app)
+    attested(&iphone().ios_27(AppExtensions { bundle_version: "7".to_owned(), category, flag: false }))
 }
 
 /// As [`policy`], for apps that may be lax about the boot loader's lock.
 fn policy_for_unlocked(change: impl FnOnce(&mut AppPolicy)) -> AppraisalPolicy {
     policy(change).with_danger(Danger { weak_devices: vec![Constraint::DeviceLocked], ..Danger::default() })
-}
-
-fn tier(policy: &AppraisalPolicy, evidence: &VerifiedEvidence) -> Tier {
-    policy.appraise("app", &evidence.clone().into(), &Circumstances::default(), NOW).tier()
-}
-
-/// The labels of what speaks against the evidence.
-fn objections(policy: &AppraisalPolicy, evidence: &VerifiedEvidence) -> Vec<&'static str> {
-    let appraisal = policy.appraise("app", &evidence.clone().into(), &Circumstances::default(), NOW);
-    appraisal.objections().map(|outcome| outcome.constraint.label()).collect()
 }
 
 #[test]

@@ -1,69 +1,33 @@
 //! Continuity: what was seen of an instance does not go back, and what is not known takes nothing away.
 
-use countersign_core::time::Timestamp;
-use countersign_verifier::anchors::TrustAnchors;
-use countersign_verifier::evidence::{EvidenceSet, android_key, app_attest};
+use countersign_verifier::evidence::EvidenceSet;
 use countersign_verifier::policy::{
-    AndroidApp, AppPolicy, AppleApp, AppraisalPolicy, Circumstances, Constraint, Danger, Enforcement,
-    History, Tier,
+    AppraisalPolicy, Circumstances, Constraint, Danger, Enforcement, History, Tier,
 };
-use countersign_verifier::revocation::RevocationList;
-use countersign_virtual_device::google_authority::status_list_json;
-use countersign_virtual_device::{
-    AndroidQuirk, AppExtensions, AppleAuthority, BootState, GoogleAuthority, Seed, VirtualAndroid,
-    VirtualIphone,
-};
+use countersign_virtual_device::{AndroidQuirk, AppExtensions, BootState, VirtualAndroid};
 
-const NOW: Timestamp = Timestamp::from_unix_seconds(1_790_000_000);
-const CHALLENGE: [u8; 32] = [7; 32];
+use crate::world::{self, NOW, app, attested, verified};
+
 const BOOT_KEY: [u8; 32] = [5; 32];
-
-fn seed() -> Seed {
-    Seed::from_text("continuity")
-}
 
 fn phone() -> VirtualAndroid {
     app_version(10).boot_key(BOOT_KEY).system(150_000, 202_501)
 }
 
 fn app_version(version: u64) -> VirtualAndroid {
-    VirtualAndroid::new(&GoogleAuthority::from_seed(&seed()), &seed()).app(
-        "com.example.app",
-        version,
-        [8; 32],
-    )
+    world::android().app("com.example.app", version, [8; 32])
 }
 
-fn android(mut phone: VirtualAndroid) -> EvidenceSet {
-    let mut anchors = TrustAnchors::embedded();
-    let root = GoogleAuthority::from_seed(&seed()).root_certificate_der();
-    anchors.danger_add_android_key_roots(&root).unwrap();
-    let list = RevocationList::parse(status_list_json(&[]).as_bytes(), NOW).unwrap();
-    let chain = phone.attest(&CHALLENGE, NOW);
-    let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
-    android_key::verify(&chain, &CHALLENGE, &anchors, Some(&list), NOW).unwrap().into()
+fn android(phone: VirtualAndroid) -> EvidenceSet {
+    verified(phone).into()
 }
 
 fn iphone(bundle_version: Option<&str>) -> EvidenceSet {
-    let authority = AppleAuthority::from_seed(&seed());
-    let mut anchors = TrustAnchors::embedded();
-    anchors.danger_add_app_attest_roots(&authority.root_certificate_der()).unwrap();
-    let mut phone = VirtualIphone::new(&authority, &seed()).app("ABCDE12345", "com.example.app");
+    let mut phone = world::iphone();
     if let Some(version) = bundle_version {
-        let extensions = AppExtensions { bundle_version: version.to_owned(), category: 4, flag: false };
-        phone = phone.ios_27(extensions);
+        phone = phone.ios_27(AppExtensions { bundle_version: version.to_owned(), category: 4, flag: false });
     }
-    let made = phone.attest(&CHALLENGE, NOW);
-    let verified =
-        app_attest::verify_attestation(&made.object, &made.key_id, &CHALLENGE, &anchors, NOW).unwrap();
-    verified.into()
-}
-
-fn app() -> AppPolicy {
-    let mut app = AppPolicy::new("app");
-    app.apple.push(AppleApp::new("ABCDE12345", "com.example.app"));
-    app.android.push(AndroidApp { package: "com.example.app".to_owned(), signing_digests: vec![[8; 32]] });
-    app
+    attested(&phone).into()
 }
 
 /// The labels of what speaks against `now`, once `before` was seen.

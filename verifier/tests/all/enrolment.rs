@@ -1,134 +1,37 @@
 //! Envelopes of virtual phones, honest and lying, from the wire to a result.
 
-use countersign_core::challenge::{ChallengeError, MacKey, MacKeyRing, Scope};
+use countersign_core::challenge::{ChallengeError, Scope};
 use countersign_core::encoding::from_base64url;
-use countersign_core::enrolment::DecodedEnrolment;
-use countersign_core::time::Timestamp;
 use countersign_core::token::jose::Jws;
 use countersign_core::token::keys::{PublicKey, SIGNATURE_LENGTH};
 use countersign_core::token::result::{DecodedResult, InstanceId, Protection, Tier, VouchedBy};
-use countersign_verifier::anchors::TrustAnchors;
 use countersign_verifier::crypto::AwsLc;
 use countersign_verifier::enrolment::{
-    ANDROID_EVIDENCE_LIFETIME, Admission, AuthenticEnrolment, CHALLENGE_LIFETIME, DecodeFailure,
-    EnrolmentError, PlatformKey, RegisteredInstance, Service, Signals, Verdict,
+    ANDROID_EVIDENCE_LIFETIME, CHALLENGE_LIFETIME, EnrolmentError, PlatformKey, RegisteredInstance,
 };
 use countersign_verifier::issue::{Issuer, Lifetimes, Signer, SigningFailed};
-use countersign_verifier::policy::{
-    AndroidApp, AppMode, AppPolicy, AppleApp, AppraisalPolicy, Constraint, Danger, Enforcement,
-};
-use countersign_verifier::revocation::RevocationList;
+use countersign_verifier::policy::{AppMode, AppPolicy, AppraisalPolicy, Constraint, Danger, Enforcement};
 use countersign_virtual_device::{
-    AndroidAttack, AssertionAttack, EnrolmentAttack, Environment, ServiceCall, SessionKey, VirtualPhone,
+    AndroidAttack, AssertionAttack, EnrolmentAttack, Environment, ServiceCall, VirtualPhone,
 };
 
-use crate::world::{NOW, anchors, android, iphone, seed};
-
-const ISSUER: &str = "https://attest.example";
-const INSTANCE: InstanceId = InstanceId::from_bytes([5; 16]);
-
-/// An attestation service with the virtual phones' roots.
-struct World {
-    challenge_keys: MacKeyRing,
-    anchors: TrustAnchors,
-    revocation: RevocationList,
-    policy: AppraisalPolicy,
-}
-
-/// Why no result is issued.
-#[derive(Debug, PartialEq)]
-enum Refused {
-    Encoding,
-    Error(EnrolmentError),
-    Policy,
-}
-
-fn session() -> SessionKey {
-    SessionKey::from_seed(&seed())
-}
+use crate::world::{
+    INSTANCE, ISSUER, NOW, Refused, World, android, call, challenge_keys, iphone, registered, session,
+};
 
 fn phones() -> [VirtualPhone; 2] {
     [iphone().into(), android().into()]
-}
-
-impl World {
-    fn new() -> Self {
-        let mut app = AppPolicy::new("app");
-        app.apple.push(AppleApp::new("ABCDE12345", "com.example.app"));
-        app.android
-            .push(AndroidApp { package: "com.example.app".to_owned(), signing_digests: vec![[8; 32]] });
-        Self {
-            challenge_keys: MacKeyRing::new(MacKey::new(1, [3; 32]), vec![]),
-            anchors: anchors(),
-            revocation: RevocationList::parse(br#"{"entries":{}}"#, NOW).unwrap(),
-            policy: AppraisalPolicy::new("test/1").with_app(app),
-        }
-    }
-
-    fn call(&self) -> ServiceCall<'_> {
-        ServiceCall {
-            issuer: ISSUER,
-            client_id: "app",
-            challenge: self.challenge_keys.issue(Scope::Challenge { issuer: ISSUER }, NOW, &[1; 16]),
-            app_version: "1.0",
-            environment: 0,
-            now: NOW,
-        }
-    }
-
-    fn admit(
-        &self,
-        envelope: &[u8],
-        registered: Option<&RegisteredInstance>,
-        now: Timestamp,
-    ) -> Result<Admission, Refused> {
-        let service = Service {
-            issuer: ISSUER,
-            challenge_keys: &self.challenge_keys,
-            anchors: &self.anchors,
-            revocation: Some(&self.revocation),
-            development_keys: &|_| None,
-            policy: &self.policy,
-        };
-        let decoded = DecodedEnrolment::decode(envelope).map_err(|_| Refused::Encoding)?;
-        let verified = AuthenticEnrolment::verify(decoded, registered, &service, now)
-            .and_then(|authentic| authentic.verify_evidence(&service, now))
-            .and_then(|offline| offline.complete(Err(DecodeFailure::NotAsked), now))
-            .map_err(Refused::Error)?;
-        match verified.appraise(&self.policy, Signals::default(), now) {
-            Verdict::Admitted(admission) => Ok(*admission),
-            Verdict::Refused(_) => Err(Refused::Policy),
-        }
-    }
-
-    fn enrol(&self, phone: &mut VirtualPhone) -> RegisteredInstance {
-        registered(&self.admit(&phone.enrol(&self.call(), &session()), None, NOW).unwrap())
-    }
-}
-
-fn registered(admission: &Admission) -> RegisteredInstance {
-    RegisteredInstance {
-        id: INSTANCE,
-        client_id: admission.client_id().to_owned(),
-        instance_key: *admission.instance_key(),
-        platform_key: admission.platform_key().clone(),
-        protection: admission.protection(),
-        vouched_by: admission.vouched_by(),
-        evidence_time: admission.evidence_time(),
-        trustworthiness: admission.evidence().clone(),
-        history: admission.history().clone(),
-    }
 }
 
 #[test]
 fn both_phones_enrol_and_what_vouches_for_their_key_is_said() {
     let world = World::new();
     let [mut iphone, mut android] = phones();
-    let admission = world.admit(&iphone.enrol(&world.call(), &session()), None, NOW).unwrap();
+    let admission = world.admit(&iphone.enrol(&call(NOW), &session()), None, NOW).unwrap();
     assert_eq!(admission.vouched_by(), VouchedBy::AttestedApp);
     assert_eq!(admission.protection(), Protection::SecureEnclave);
     assert!(matches!(admission.platform_key(), PlatformKey::AppAttest { counter: 0, .. }));
-    let admission = world.admit(&android.enrol(&world.call(), &session()), None, NOW).unwrap();
+    let admission = world.admit(&android.enrol(&call(NOW), &session()), None, NOW).unwrap();
     assert_eq!(admission.vouched_by(), VouchedBy::Platform);
     assert_eq!(admission.protection(), Protection::Tee);
     assert_eq!(admission.instance_key(), &android.instance_key());
@@ -139,7 +42,7 @@ fn every_lying_enrolment_is_refused() {
     let world = World::new();
     for attack in EnrolmentAttack::ALL {
         for mut phone in phones() {
-            let envelope = phone.forge_enrolment(&world.call(), &session(), *attack);
+            let envelope = phone.forge_enrolment(&call(NOW), &session(), *attack);
             assert!(world.admit(&envelope, None, NOW).is_err(), "{}", attack.name());
         }
     }
@@ -149,9 +52,9 @@ fn every_lying_enrolment_is_refused() {
 fn relayed_evidence_does_not_enrol_another_key() {
     let world = World::new();
     let [mut iphone, mut android] = phones();
-    let envelope = android.forge_enrolment(&world.call(), &session(), EnrolmentAttack::RelayedEvidence);
+    let envelope = android.forge_enrolment(&call(NOW), &session(), EnrolmentAttack::RelayedEvidence);
     assert_eq!(world.admit(&envelope, None, NOW).err(), Some(Refused::Error(EnrolmentError::KeyNotAttested)));
-    let envelope = iphone.forge_enrolment(&world.call(), &session(), EnrolmentAttack::RelayedEvidence);
+    let envelope = iphone.forge_enrolment(&call(NOW), &session(), EnrolmentAttack::RelayedEvidence);
     assert!(matches!(world.admit(&envelope, None, NOW), Err(Refused::Error(EnrolmentError::Evidence(_)))));
 }
 
@@ -159,14 +62,17 @@ fn relayed_evidence_does_not_enrol_another_key() {
 fn a_rooted_phone_is_refused_by_policy() {
     let world = World::new();
     let mut rooted: VirtualPhone = android().attack(AndroidAttack::Rooted).into();
-    assert_eq!(world.admit(&rooted.enrol(&world.call(), &session()), None, NOW).err(), Some(Refused::Policy));
+    assert_eq!(
+        world.admit(&rooted.enrol(&call(NOW), &session()), None, NOW).err(),
+        Some(Refused::Policy(vec!["boot-state", "device-locked"]))
+    );
 }
 
 #[test]
 fn a_challenge_lives_twenty_minutes() {
     let world = World::new();
     let [_, mut android] = phones();
-    let envelope = android.enrol(&world.call(), &session());
+    let envelope = android.enrol(&call(NOW), &session());
     assert!(world.admit(&envelope, None, NOW.plus(CHALLENGE_LIFETIME)).is_ok());
     let late = world.admit(&envelope, None, NOW.plus(CHALLENGE_LIFETIME + 1)).err();
     assert_eq!(late, Some(Refused::Error(EnrolmentError::Challenge(ChallengeError::Expired))));
@@ -177,8 +83,8 @@ fn a_nonce_of_an_edge_is_no_challenge() {
     let world = World::new();
     let [_, mut android] = phones();
     let scope = Scope::Nonce { resource: ISSUER, replay_domain: "" };
-    let nonce = world.challenge_keys.issue(scope, NOW, &[1; 16]);
-    let call = ServiceCall { challenge: nonce, ..world.call() };
+    let nonce = challenge_keys().issue(scope, NOW, &[1; 16]);
+    let call = ServiceCall { challenge: nonce, ..call(NOW) };
     let refused = world.admit(&android.enrol(&call, &session()), None, NOW).err();
     assert_eq!(refused, Some(Refused::Error(EnrolmentError::Challenge(ChallengeError::Unrecognised))));
 }
@@ -188,18 +94,17 @@ fn a_renewal_is_verified_with_the_registered_key_alone() {
     let world = World::new();
     for mut phone in phones() {
         let registered = world.enrol(&mut phone);
-        let admission =
-            world.admit(&phone.renew(&world.call(), INSTANCE, &session()), Some(&registered), NOW);
+        let admission = world.admit(&phone.renew(&call(NOW), INSTANCE, &session()), Some(&registered), NOW);
         assert_eq!(admission.unwrap().tier(), Tier::Affirming);
         let mut thief = phone.of_somebody_else();
-        let stolen = thief.renew(&world.call(), INSTANCE, &session());
+        let stolen = thief.renew(&call(NOW), INSTANCE, &session());
         let refused = world.admit(&stolen, Some(&registered), NOW).err();
         assert_eq!(
             refused,
             Some(Refused::Error(EnrolmentError::InstanceMismatch)),
             "renewal under another's id"
         );
-        let foreign = phone.renew(&world.call(), InstanceId::from_bytes([6; 16]), &session());
+        let foreign = phone.renew(&call(NOW), InstanceId::from_bytes([6; 16]), &session());
         assert!(world.admit(&foreign, Some(&registered), NOW).is_err());
         assert_eq!(
             world.admit(&foreign, None, NOW).err(),
@@ -214,7 +119,7 @@ fn every_lying_renewal_is_refused() {
     for attack in EnrolmentAttack::ALL {
         for mut phone in phones() {
             let registered = world.enrol(&mut phone);
-            let envelope = phone.forge_renewal(&world.call(), INSTANCE, &session(), *attack);
+            let envelope = phone.forge_renewal(&call(NOW), INSTANCE, &session(), *attack);
             let admitted = world.admit(&envelope, Some(&registered), NOW);
             // Without evidence a renewal counts on the last appraisal; an iPhone, which could assert, for less.
             let expected = match (attack, &phone) {
@@ -233,10 +138,10 @@ fn android_evidence_that_is_due_lowers_the_tier_until_it_comes() {
     let [_, mut android] = phones();
     let mut registered = world.enrol(&mut android);
     registered.evidence_time = NOW.minus(ANDROID_EVIDENCE_LIFETIME + 1);
-    let without = android.forge_renewal(&world.call(), INSTANCE, &session(), EnrolmentAttack::NoEvidence);
+    let without = android.forge_renewal(&call(NOW), INSTANCE, &session(), EnrolmentAttack::NoEvidence);
     let admission = world.admit(&without, Some(&registered), NOW).unwrap();
     assert_eq!((admission.tier(), admission.evidence().tier), (Tier::Warning, Tier::Affirming));
-    let with = android.renew(&world.call(), INSTANCE, &session());
+    let with = android.renew(&call(NOW), INSTANCE, &session());
     let admission = world.admit(&with, Some(&registered), NOW).unwrap();
     assert_eq!((admission.tier(), admission.evidence_time()), (Tier::Affirming, NOW));
 }
@@ -251,7 +156,7 @@ fn an_assertion_does_not_raise_the_tier_of_a_development_attestation() {
     let mut iphone: VirtualPhone = iphone().environment(Environment::Development).into();
     let registered = world.enrol(&mut iphone);
     assert_eq!(registered.trustworthiness.tier, Tier::Warning);
-    let renewal = iphone.renew(&world.call(), INSTANCE, &session());
+    let renewal = iphone.renew(&call(NOW), INSTANCE, &session());
     let admission = world.admit(&renewal, Some(&registered), NOW).unwrap();
     assert_eq!((admission.tier(), admission.evidence().tier), (Tier::Warning, Tier::Warning));
 }
@@ -262,7 +167,7 @@ fn an_instance_of_an_app_that_was_removed_is_not_renewed() {
         let mut world = World::new();
         let registered = world.enrol(&mut phone);
         world.policy = AppraisalPolicy::new("test/2");
-        let without = phone.forge_renewal(&world.call(), INSTANCE, &session(), EnrolmentAttack::NoEvidence);
+        let without = phone.forge_renewal(&call(NOW), INSTANCE, &session(), EnrolmentAttack::NoEvidence);
         let refused = world.admit(&without, Some(&registered), NOW).err();
         assert_eq!(refused, Some(Refused::Error(EnrolmentError::UnknownClient)));
     }
@@ -274,7 +179,7 @@ fn an_instance_of_a_developer_is_not_renewed_in_production() {
     let [_, mut android] = phones();
     let platform_key = PlatformKey::DevelopmentKey;
     let registered = RegisteredInstance { platform_key, ..world.enrol(&mut android) };
-    let without = android.forge_renewal(&world.call(), INSTANCE, &session(), EnrolmentAttack::NoEvidence);
+    let without = android.forge_renewal(&call(NOW), INSTANCE, &session(), EnrolmentAttack::NoEvidence);
     let refused = world.admit(&without, Some(&registered), NOW).err();
     assert_eq!(refused, Some(Refused::Error(EnrolmentError::DevelopmentInstance)));
     let app = AppPolicy { mode: AppMode::Development, ..world.policy.app("app").unwrap().clone() };
@@ -287,13 +192,13 @@ fn an_assertion_counter_only_grows() {
     let world = World::new();
     let [mut iphone, _] = phones();
     let first = world.enrol(&mut iphone);
-    let envelope = iphone.renew(&world.call(), INSTANCE, &session());
+    let envelope = iphone.renew(&call(NOW), INSTANCE, &session());
     let second = registered(&world.admit(&envelope, Some(&first), NOW).unwrap());
     assert!(matches!(second.platform_key, PlatformKey::AppAttest { counter: 1, .. }));
     assert!(world.admit(&envelope, Some(&second), NOW).is_err(), "the same assertion once more");
     let VirtualPhone::Iphone(phone) = iphone else { panic!("an iPhone") };
     let mut lying: VirtualPhone = phone.assertion_attack(AssertionAttack::CounterZero).into();
-    let envelope = lying.renew(&world.call(), INSTANCE, &session());
+    let envelope = lying.renew(&call(NOW), INSTANCE, &session());
     assert!(world.admit(&envelope, Some(&second), NOW).is_err());
 }
 
@@ -301,7 +206,7 @@ fn an_assertion_counter_only_grows() {
 fn what_is_issued_reads_as_it_was_admitted() {
     let world = World::new();
     let [_, mut android] = phones();
-    let admission = world.admit(&android.enrol(&world.call(), &session()), None, NOW).unwrap();
+    let admission = world.admit(&android.enrol(&call(NOW), &session()), None, NOW).unwrap();
     let (result_signer, attestation_signer) = (TestSigner::ed25519(), TestSigner::p256());
     let issuer = Issuer {
         issuer: ISSUER,

@@ -5,9 +5,7 @@ use countersign_verifier::anchors::TrustAnchors;
 use countersign_verifier::chain::ChainError;
 use countersign_verifier::evidence::{Claims, EvidenceError, VerifiedEvidence, android_key, app_attest};
 use countersign_verifier::leniency::Leniency;
-use countersign_verifier::policy::{
-    AndroidApp, AppPolicy, AppleApp, AppraisalPolicy, Circumstances, Constraint, Danger, Tier,
-};
+use countersign_verifier::policy::{AppraisalPolicy, Circumstances, Constraint, Danger, Tier};
 use countersign_verifier::revocation::RevocationList;
 use countersign_virtual_device::certificate::serial_hex;
 use countersign_virtual_device::google_authority::status_list_json;
@@ -16,17 +14,10 @@ use countersign_virtual_device::{
     Provisioning, SecurityLevel, VirtualAndroid, VirtualIphone,
 };
 
-use crate::world::{CHALLENGE, NOW, anchors, android, iphone};
-
-fn nothing_revoked() -> RevocationList {
-    RevocationList::parse(status_list_json(&[]).as_bytes(), NOW).unwrap()
-}
+use crate::world::{self, CHALLENGE, NOW, anchors, android, iphone, nothing_revoked};
 
 fn policy() -> AppraisalPolicy {
-    let mut app = AppPolicy::new("app");
-    app.apple.push(AppleApp::new("ABCDE12345", "com.example.app"));
-    app.android.push(AndroidApp { package: "com.example.app".to_owned(), signing_digests: vec![[8; 32]] });
-    AppraisalPolicy::new("test/1").with_app(app)
+    world::policy(|_| ())
 }
 
 /// The class of a verdict.

@@ -1,49 +1,31 @@
 //! Google Play's verdict beside key attestation and alone, from the token to the tier.
 
-use countersign_core::challenge::{MacKey, MacKeyRing, Scope};
 use countersign_core::enrolment::{Cure, DecodedEnrolment};
 use countersign_core::time::Timestamp;
-use countersign_core::token::result::{InstanceId, Protection, Tier, VouchedBy};
+use countersign_core::token::result::{Protection, Tier, VouchedBy};
 use countersign_verifier::anchors::TrustAnchors;
 use countersign_verifier::enrolment::{
-    Admission, AuthenticEnrolment, DecodeFailure, DecodedToken, EnrolmentError, PlatformKey,
-    RegisteredInstance, Service, Signals, Verdict,
+    ANDROID_EVIDENCE_LIFETIME, Admission, DecodeFailure, DecodedToken, EnrolmentError, PlatformKey,
+    RegisteredInstance,
 };
 use countersign_verifier::evidence::play_integrity::{
     ClassicKeys, PlayIntegrityError, decrypt, from_decode_answer,
 };
 use countersign_verifier::evidence::{EvidenceError, RecordedEvidence, TrustData};
 use countersign_verifier::policy::{
-    AndroidApp, AppPolicy, AppraisalPolicy, Constraint, Danger, DeviceIntegrity, Enforcement,
-    PLAY_INTEGRITY_LIFETIME,
+    AppPolicy, Constraint, Danger, DeviceIntegrity, Enforcement, PLAY_INTEGRITY_LIFETIME,
 };
-use countersign_verifier::revocation::RevocationList;
 use countersign_virtual_device::{
-    Expected, PlayIntegrityAttack, PlayRequest, ServiceCall, SessionKey, VirtualAndroid, VirtualPhone,
-    VirtualPlay,
+    EnrolmentAttack, Expected, PlayIntegrityAttack, PlayRequest, VirtualAndroid, VirtualPhone, VirtualPlay,
 };
 use serde_json::json;
 
-use crate::world::{self, NOW, anchors, seed};
-
-const ISSUER: &str = "https://attest.example";
+use crate::world::{self, NOW, Refused, World, call, registered, seed, session};
 
 /// A service that holds the console's keys, and a Google that answers.
-struct World {
+struct Console {
+    service: World,
     play: VirtualPlay,
-    policy: AppraisalPolicy,
-}
-
-#[derive(Debug, PartialEq)]
-enum Refused {
-    Error(EnrolmentError),
-    Policy(Vec<&'static str>),
-}
-
-fn app() -> AppPolicy {
-    let mut app = AppPolicy::new("app");
-    app.android.push(AndroidApp { package: "com.example.app".to_owned(), signing_digests: vec![[8; 32]] });
-    app
 }
 
 fn play() -> VirtualPlay {
@@ -62,34 +44,13 @@ fn alone(play: &VirtualPlay) -> VirtualPhone {
     android(play, PlayRequest::Standard).without_key_attestation().into()
 }
 
-fn session() -> SessionKey {
-    SessionKey::from_seed(&seed())
-}
-
-fn challenge_keys() -> MacKeyRing {
-    MacKeyRing::new(MacKey::new(1, [3; 32]), vec![])
-}
-
-fn call(now: Timestamp) -> ServiceCall<'static> {
-    ServiceCall {
-        issuer: ISSUER,
-        client_id: "app",
-        challenge: challenge_keys().issue(Scope::Challenge { issuer: ISSUER }, now, &[1; 16]),
-        app_version: "1.0",
-        environment: 0,
-        now,
-    }
-}
-
-impl World {
+impl Console {
     fn new() -> Self {
         Self::with(|_| ())
     }
 
     fn with(change: impl FnOnce(&mut AppPolicy)) -> Self {
-        let mut app = app();
-        change(&mut app);
-        Self { play: play(), policy: AppraisalPolicy::new("test/1").with_app(app) }
+        Self { service: World::with(change), play: play() }
     }
 
     /// What the service's keys, or Google, make of a token.
@@ -105,43 +66,8 @@ impl World {
         }
     }
 
-    fn admit_with(
-        &self,
-        envelope: &[u8],
-        registered: Option<&RegisteredInstance>,
-        now: Timestamp,
-        decode: impl FnOnce(&str) -> DecodedToken,
-    ) -> Result<Admission, Refused> {
-        let service = Service {
-            issuer: ISSUER,
-            challenge_keys: &challenge_keys(),
-            anchors: &anchors(),
-            revocation: Some(&RevocationList::parse(br#"{"entries":{}}"#, NOW).unwrap()),
-            development_keys: &|_| None,
-            policy: &self.policy,
-        };
-        let decoded = DecodedEnrolment::decode(envelope).unwrap();
-        let verified = AuthenticEnrolment::verify(decoded, registered, &service, now)
-            .and_then(|authentic| authentic.verify_evidence(&service, now))
-            .and_then(|offline| {
-                let payload = offline.play_integrity_token().map_or(Err(DecodeFailure::NotAsked), decode);
-                offline.complete(payload, now)
-            })
-            .map_err(Refused::Error)?;
-        match verified.appraise(&self.policy, Signals::default(), now) {
-            Verdict::Admitted(admission) => Ok(*admission),
-            Verdict::Refused(appraisal) => Err(Refused::Policy(
-                appraisal
-                    .objections()
-                    .filter(|outcome| outcome.enforcement == Enforcement::Require)
-                    .map(|outcome| outcome.constraint.label())
-                    .collect(),
-            )),
-        }
-    }
-
     fn enrol(&self, phone: &mut VirtualPhone) -> Result<Admission, Refused> {
-        self.admit_with(&phone.enrol(&call(NOW), &session()), None, NOW, |token| self.decode(token))
+        self.service.admit_with(&phone.enrol(&call(NOW), &session()), None, NOW, |token| self.decode(token))
     }
 
     fn renew(
@@ -151,21 +77,7 @@ impl World {
         now: Timestamp,
     ) -> Result<Admission, Refused> {
         let envelope = phone.renew(&call(now), registered.id, &session());
-        self.admit_with(&envelope, Some(registered), now, |token| self.decode(token))
-    }
-}
-
-fn registered(admission: &Admission) -> RegisteredInstance {
-    RegisteredInstance {
-        id: InstanceId::from_bytes([5; 16]),
-        client_id: admission.client_id().to_owned(),
-        instance_key: *admission.instance_key(),
-        platform_key: admission.platform_key().clone(),
-        protection: admission.protection(),
-        vouched_by: admission.vouched_by(),
-        evidence_time: admission.evidence_time(),
-        trustworthiness: admission.evidence().clone(),
-        history: admission.history().clone(),
+        self.service.admit_with(&envelope, Some(registered), now, |token| self.decode(token))
     }
 }
 
@@ -179,7 +91,7 @@ fn warns_instead(label: Constraint) -> impl FnOnce(&mut AppPolicy) {
 
 #[test]
 fn beside_key_attestation_hardware_vouches_and_google_agrees() {
-    let admission = World::new().enrol(&mut beside(&play())).unwrap();
+    let admission = Console::new().enrol(&mut beside(&play())).unwrap();
     assert_eq!(admission.tier(), Tier::Affirming);
     assert_eq!(
         (admission.platform_key(), admission.protection()),
@@ -191,7 +103,7 @@ fn beside_key_attestation_hardware_vouches_and_google_agrees() {
 
 #[test]
 fn alone_google_play_reaches_the_tier_warning_and_attests_no_key() {
-    let admission = World::new().enrol(&mut alone(&play())).unwrap();
+    let admission = Console::new().enrol(&mut alone(&play())).unwrap();
     assert_eq!(admission.tier(), Tier::Warning);
     assert_eq!(objections(&admission), ["key-attestation-present"]);
     assert_eq!(admission.platform_key(), &PlatformKey::PlayIntegrity);
@@ -201,7 +113,7 @@ fn alone_google_play_reaches_the_tier_warning_and_attests_no_key() {
 
 #[test]
 fn that_google_play_is_alone_can_be_refused_and_is_ignored_only_with_danger() {
-    let refusing = World::with(|app| {
+    let refusing = Console::with(|app| {
         app.enforcements.set(Constraint::KeyAttestationPresent, None, Enforcement::Require)
     });
     let refused = refusing.enrol(&mut alone(&play()));
@@ -209,16 +121,16 @@ fn that_google_play_is_alone_can_be_refused_and_is_ignored_only_with_danger() {
     let ignoring = |app: &mut AppPolicy| {
         app.enforcements.set(Constraint::KeyAttestationPresent, None, Enforcement::Ignore);
     };
-    let mut world = World::with(ignoring);
+    let mut world = Console::with(ignoring);
     assert_eq!(world.enrol(&mut alone(&play())).unwrap().tier(), Tier::Warning);
     let danger = Danger { weak_devices: vec![Constraint::KeyAttestationPresent], ..Danger::default() };
-    world.policy = world.policy.with_danger(danger);
+    world.service.policy = world.service.policy.with_danger(danger);
     assert_eq!(world.enrol(&mut alone(&play())).unwrap().tier(), Tier::Affirming);
 }
 
 #[test]
 fn every_lying_token_alone_gets_its_verdict() {
-    let world = World::new();
+    let world = Console::new();
     for attack in PlayIntegrityAttack::ALL {
         for request in [PlayRequest::Classic, PlayRequest::Standard] {
             if request == PlayRequest::Standard && !attack.is_in_the_payload() {
@@ -242,7 +154,7 @@ fn every_lying_token_alone_gets_its_verdict() {
 /// Hardware's word stands; only what is no token of ours at all, or names another app, refuses.
 #[test]
 fn a_bad_verdict_beside_key_attestation_lowers_the_tier_and_another_app_refuses() {
-    let world = World::new();
+    let world = Console::new();
     for attack in PlayIntegrityAttack::ALL {
         use PlayIntegrityAttack as A;
         let verdict = world.enrol(&mut beside(&play().attack(*attack)));
@@ -276,14 +188,14 @@ fn a_bad_verdict_beside_key_attestation_lowers_the_tier_and_another_app_refuses(
 #[test]
 fn a_token_for_another_phones_key_is_refused() {
     let (mut mine, mut other) = (alone(&play()), alone(&play()).of_somebody_else());
-    let world = World::new();
+    let world = Console::new();
     let (mine, other) = (mine.enrol(&call(NOW), &session()), other.enrol(&call(NOW), &session()));
     let decoded = DecodedEnrolment::decode(&other).unwrap();
     let countersign_core::enrolment::Evidence::PlayIntegrity { token } = &decoded.enrolment.evidence[0]
     else {
         panic!("the evidence is of Google Play");
     };
-    let refused = world.admit_with(&mine, None, NOW, |_| world.decode(token)).err();
+    let refused = world.service.admit_with(&mine, None, NOW, |_| world.decode(token)).err();
     let mismatch = EvidenceError::PlayIntegrity(PlayIntegrityError::BindingMismatch);
     assert_eq!(refused, Some(Refused::Error(EnrolmentError::Evidence(mismatch))));
 }
@@ -294,8 +206,8 @@ fn when_google_is_unreachable_its_word_beside_hardware_counts_as_absent() {
     let unreachable = |_: &str| Err(DecodeFailure::Unreachable);
     let admission = World::new().admit_with(&envelope, None, NOW, unreachable).unwrap();
     assert_eq!(admission.tier(), Tier::Affirming);
-    let world = World::with(warns_instead(Constraint::PlayIntegrityPresent));
-    let admission = world.admit_with(&envelope, None, NOW, unreachable).unwrap();
+    let world = Console::with(warns_instead(Constraint::PlayIntegrityPresent));
+    let admission = world.service.admit_with(&envelope, None, NOW, unreachable).unwrap();
     assert_eq!(admission.tier(), Tier::Warning);
     let said = admission.appraisal().objections().next().unwrap();
     assert_eq!(said.constraint, Constraint::PlayIntegrityPresent);
@@ -319,7 +231,7 @@ fn a_lone_token_is_refused_where_the_service_can_ask_nobody() {
 
 #[test]
 fn a_renewal_by_google_play_alone_keeps_what_hardware_was_worth_and_its_time() {
-    let world = World::new();
+    let world = Console::new();
     let mut phone = beside(&play());
     let before = registered(&world.enrol(&mut phone).unwrap());
     // The same phone, as it renews between two chains: with a token and no more.
@@ -337,7 +249,7 @@ fn a_renewal_by_google_play_alone_keeps_what_hardware_was_worth_and_its_time() {
 
 #[test]
 fn a_bad_verdict_counts_until_the_next_one_and_not_beyond_a_day() {
-    let world = World::new();
+    let world = Console::new();
     let mut honest: VirtualPhone = android(&play(), PlayRequest::Classic).into();
     let first = registered(&world.enrol(&mut honest).unwrap());
     let worse =
@@ -356,7 +268,7 @@ fn a_bad_verdict_counts_until_the_next_one_and_not_beyond_a_day() {
     };
     let silent_renewal = |silent: &mut VirtualPhone, now| {
         let envelope = envelope(silent, now);
-        world.admit_with(&envelope, Some(&with_bad_verdict), now, |token| world.decode(token))
+        world.service.admit_with(&envelope, Some(&with_bad_verdict), now, |token| world.decode(token))
     };
     let soon = silent_renewal(&mut silent, NOW.plus(1200)).unwrap();
     assert_eq!(soon.tier(), Tier::Warning);
@@ -372,7 +284,8 @@ fn a_bad_verdict_counts_until_the_next_one_and_not_beyond_a_day() {
 
 #[test]
 fn strong_integrity_counts_from_android_13_on() {
-    let strict = || World::with(|app| app.play_integrity.minimum_device_integrity = DeviceIntegrity::Strong);
+    let strict =
+        || Console::with(|app| app.play_integrity.minimum_device_integrity = DeviceIntegrity::Strong);
     assert!(strict().enrol(&mut alone(&play())).is_ok());
     let of_sdk = |version: serde_json::Value| {
         play().saying(
@@ -392,7 +305,7 @@ fn strong_integrity_counts_from_android_13_on() {
         let verdict = strict().enrol(&mut alone(&of_sdk(version.clone())));
         assert_eq!(verdict.is_ok(), passes, "{version}");
         assert!(
-            World::new().enrol(&mut alone(&of_sdk(version))).is_ok(),
+            Console::new().enrol(&mut alone(&of_sdk(version))).is_ok(),
             "device integrity it is all the same"
         );
     }
@@ -404,17 +317,17 @@ fn device_integrity_of_a_lone_verdict_is_not_negotiable_and_its_minimum_is() {
     let ignores = |app: &mut AppPolicy| {
         app.enforcements.set(Constraint::PlayDeviceIntegrity, None, Enforcement::Ignore);
     };
-    let refused = World::with(ignores).enrol(&mut alone(&basic));
+    let refused = Console::with(ignores).enrol(&mut alone(&basic));
     assert_eq!(refused.err(), Some(Refused::Policy(vec!["play-device-integrity"])));
-    let beside_hardware = World::with(ignores).enrol(&mut beside(&basic)).unwrap();
+    let beside_hardware = Console::with(ignores).enrol(&mut beside(&basic)).unwrap();
     assert_eq!(beside_hardware.tier(), Tier::Affirming);
-    let lower = World::with(|app| app.play_integrity.minimum_device_integrity = DeviceIntegrity::Basic);
+    let lower = Console::with(|app| app.play_integrity.minimum_device_integrity = DeviceIntegrity::Basic);
     assert_eq!(lower.enrol(&mut alone(&basic)).unwrap().tier(), Tier::Warning);
 }
 
 #[test]
 fn a_verdict_is_kept_and_verified_again_as_of_its_time() {
-    let admission = World::new().enrol(&mut beside(&play())).unwrap();
+    let admission = Console::new().enrol(&mut beside(&play())).unwrap();
     let kinds: Vec<_> = admission.recorded_evidence().iter().map(|piece| piece.kind().name()).collect();
     assert_eq!(kinds, ["android-key", "play-integrity"]);
     let verdict = &admission.recorded_evidence()[1];
@@ -428,7 +341,7 @@ fn a_verdict_is_kept_and_verified_again_as_of_its_time() {
 
 #[test]
 fn another_phones_instance_is_not_renewed_with_google_play() {
-    let world = World::new();
+    let world = Console::new();
     let before = registered(&world.enrol(&mut alone(&play())).unwrap());
     let mut other = alone(&play()).of_somebody_else();
     let refused = world.renew(&mut other, &before, NOW.plus(600));
@@ -437,15 +350,77 @@ fn another_phones_instance_is_not_renewed_with_google_play() {
 
 #[test]
 fn an_instance_of_google_play_is_due_after_a_day_and_renews_by_another_token() {
-    let world = World::new();
+    let world = Console::new();
     let mut phone = alone(&play());
     let before = registered(&world.enrol(&mut phone).unwrap());
     let later = NOW.plus(25 * 3600);
     let renewed = world.renew(&mut phone, &before, later).unwrap();
     assert_eq!(renewed.evidence_time(), later);
     assert_eq!(renewed.platform_key(), &PlatformKey::PlayIntegrity);
-    let envelope = phone.renew(&call(later), before.id, &session());
-    let outage = |_: &str| Err(DecodeFailure::Unreachable);
-    let waiting = world.admit_with(&envelope, Some(&before), later, outage).unwrap();
-    assert_eq!((waiting.tier(), waiting.evidence_time()), (Tier::Warning, NOW), "an outage locks nobody out");
+}
+
+/// What becomes of an instance that Google Play alone vouches for, so many seconds after its last verdict.
+fn overdue(after: u64, decoded: Option<DecodeFailure>) -> Result<Admission, Refused> {
+    let world = Console::new();
+    let mut phone = alone(&play());
+    let before = registered(&world.enrol(&mut phone).unwrap());
+    let later = NOW.plus(after);
+    let envelope = match decoded {
+        Some(_) => phone.renew(&call(later), before.id, &session()),
+        None => phone.forge_renewal(&call(later), before.id, &session(), EnrolmentAttack::NoEvidence),
+    };
+    world
+        .service
+        .admit_with(&envelope, Some(&before), later, |_| Err(decoded.unwrap_or(DecodeFailure::NotAsked)))
+}
+
+#[test]
+fn an_instance_of_google_play_alone_renews_for_a_day_without_a_verdict_and_no_longer() {
+    let last = overdue(ANDROID_EVIDENCE_LIFETIME, None).unwrap();
+    assert_eq!((last.tier(), last.evidence_time()), (Tier::Warning, NOW));
+    let due = EnrolmentError::EvidenceDue;
+    assert_eq!(overdue(ANDROID_EVIDENCE_LIFETIME + 1, None).err(), Some(Refused::Error(due.clone())));
+    assert_eq!((due.reason(), due.cure()), ("enrolment_evidence_due", Some(Cure::Retry)));
+}
+
+#[test]
+fn a_token_that_nobody_can_decode_prolongs_nothing_and_costs_no_instance() {
+    for failure in [DecodeFailure::Unreachable, DecodeFailure::NotAsked] {
+        let waiting = overdue(ANDROID_EVIDENCE_LIFETIME, Some(failure)).unwrap();
+        assert_eq!((waiting.tier(), waiting.evidence_time()), (Tier::Warning, NOW), "an outage for a day");
+    }
+    let after = |failure| match overdue(ANDROID_EVIDENCE_LIFETIME + 1, Some(failure)) {
+        Err(Refused::Error(error)) => error,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(after(DecodeFailure::Unreachable), EnrolmentError::PlayIntegrityUnreachable);
+    assert_eq!(after(DecodeFailure::NotAsked), EnrolmentError::EvidenceDue);
+    let invalid = DecodeFailure::Invalid(PlayIntegrityError::Signature);
+    assert!(matches!(after(invalid), EnrolmentError::Evidence(_)));
+    for failure in [DecodeFailure::Unreachable, DecodeFailure::NotAsked] {
+        assert_eq!(after(failure).cure(), Some(Cure::Retry), "with the same keys");
+    }
+}
+
+#[test]
+fn an_instance_whose_key_is_in_hardware_renews_at_the_tier_warning_when_evidence_is_due() {
+    let world = Console::new();
+    let mut phone = beside(&play());
+    let before = registered(&world.enrol(&mut phone).unwrap());
+    let later = NOW.plus(ANDROID_EVIDENCE_LIFETIME + 1);
+    let envelope = phone.forge_renewal(&call(later), before.id, &session(), EnrolmentAttack::NoEvidence);
+    let renewed =
+        world.service.admit_with(&envelope, Some(&before), later, |_| Err(DecodeFailure::NotAsked)).unwrap();
+    assert_eq!((renewed.tier(), renewed.evidence().tier), (Tier::Warning, Tier::Affirming));
+}
+
+#[test]
+fn a_chain_for_an_instance_of_google_play_alone_leads_to_an_instance_of_hardware() {
+    let world = Console::new();
+    let before = registered(&world.enrol(&mut alone(&play())).unwrap());
+    let mut attesting: VirtualPhone = world::android().into();
+    let before = RegisteredInstance { instance_key: attesting.instance_key(), ..before };
+    let refused = world.renew(&mut attesting, &before, NOW.plus(600)).err();
+    assert_eq!(refused, Some(Refused::Error(EnrolmentError::UnexpectedEvidence)));
+    assert_eq!(EnrolmentError::UnexpectedEvidence.cure(), Some(Cure::ReEnrol));
 }

@@ -235,6 +235,10 @@ impl Call<'_> {
             if registry.used_by_another {
                 return Err(Cause::ChallengeUsed);
             }
+            // Roots that nobody vouches for any more verify nothing, and no request that was answered before either.
+            if self.trust.bundle_has_expired(self.now) {
+                return Err(Cause::TrustBundleExpired);
+            }
             // Whoever vouches must still do so, and by the clock of now, also for a request that was answered before.
             registry.check_development_key(authentic.enrolment(), self.now)?;
             known.evidence = refused_evidence(&authentic, registry.registered, judged_at);

@@ -31,6 +31,8 @@ pub(crate) enum Cause {
     DevelopmentKeyMissing,
     /// Nothing speaks against the device; the status list is older than the policy accepts.
     RevocationListTooOld,
+    /// Nothing speaks against the device; the trust bundle has expired, so that nobody vouches for the roots.
+    TrustBundleExpired,
     /// Another request used the challenge.
     ChallengeUsed,
     /// The same request was answered before, and that answer is no longer good.
@@ -56,6 +58,7 @@ impl Cause {
             Self::DevelopmentKey(refusal) => refusal.reason(),
             Self::DevelopmentKeyMissing => "development_key_missing",
             Self::RevocationListTooOld => "revocation_list_too_old",
+            Self::TrustBundleExpired => "trust_bundle_expired",
             Self::ChallengeUsed => "challenge_used",
             Self::AnswerExpired => "answer_expired",
             Self::CounterNotAbove => "assertion_counter_not_above",
@@ -73,6 +76,7 @@ impl Cause {
             | Self::AnswerExpired
             | Self::CounterNotAbove
             | Self::RevocationListTooOld
+            | Self::TrustBundleExpired
             | Self::AttestationKeySharedMore
             | Self::Store(_)
             | Self::Unable => Some(Cure::Retry),
@@ -100,6 +104,7 @@ impl From<CommitError> for Cause {
             CommitError::ChallengeUsed => Self::ChallengeUsed,
             CommitError::CounterNotAbove => Self::CounterNotAbove,
             CommitError::AttestationKeySharedMore => Self::AttestationKeySharedMore,
+            CommitError::DevelopmentKeyRevoked => Self::DevelopmentKey(DevelopmentKeyRefusal::Revoked),
             CommitError::Banned => Self::Banned,
             CommitError::Withdrawn => Self::Withdrawn,
             CommitError::UnknownInstance => Self::Enrolment(EnrolmentError::UnknownInstance),

@@ -173,7 +173,10 @@ async fn a_revoked_key_neither_enrols_nor_renews() {
     let world = world().await;
     let id = enrolled(&world).await;
     let by = Actor::command_line(world.now());
-    assert_eq!(world.service().store.revoke_development_key("laptop", &by).await, Ok(true));
+    assert_eq!(
+        world.service().store.revoke_development_key("laptop", &by, fresh_reference).await,
+        Ok(Some(1))
+    );
     let revoked = Some(Cause::DevelopmentKey(DevelopmentKeyRefusal::Revoked));
     assert_eq!(renew(&world, id, Some("laptop")).await.err(), revoked);
     assert_eq!(enrol(&world, DEV, "laptop").await.err(), revoked);
@@ -187,9 +190,56 @@ async fn an_answer_that_was_lost_is_not_given_again_after_a_revocation() {
     assert!(world.service().attest(None, &envelope).await.is_ok());
     assert!(world.service().attest(None, &envelope).await.is_ok());
     let by = Actor::command_line(world.now());
-    world.service().store.revoke_development_key("laptop", &by).await.unwrap();
+    world.service().store.revoke_development_key("laptop", &by, fresh_reference).await.unwrap();
     let cause = world.service().attest(None, &envelope).await.err().unwrap().cause;
+    assert_eq!(cause, Cause::Withdrawn);
+}
+
+#[tokio::test]
+async fn revoking_a_key_withdraws_at_once_what_it_vouched_for_and_nothing_else() {
+    let world = world().await;
+    let id = enrolled(&world).await;
+    let mut colleague = Laptop::new();
+    colleague.instance = SigningKey::from_slice(&[31; 32]).unwrap();
+    colleague.development = SigningKey::from_slice(&[32; 32]).unwrap();
+    colleague.register(&world, "colleague", &[DEV]).await;
+    let envelope = colleague.envelope(&world, DEV, None, &session("first"), Some("colleague"));
+    let answer = world.service().attest(None, &envelope).await.unwrap();
+    let other = InstanceId::from_base64url(&answer.instance_id).unwrap();
+    let before = world.service().deny_list().await.unwrap();
+    assert!(before.instances.is_empty());
+
+    // As the command does it, beside the running service.
+    let by = Actor::command_line(world.now());
+    let path = &world.service().settings.store.path;
+    let beside = crate::store::Store::open(path).await.unwrap();
+    assert_eq!(beside.revoke_development_key("laptop", &by, fresh_reference).await, Ok(Some(1)));
+    beside.close().await;
+
+    let list = world.service().deny_list().await.unwrap();
+    assert!(list.sequence > before.sequence);
+    assert!(list.instances.contains(&id) && !list.instances.contains(&other));
+    let record = world.service().store.instance(&id).await.unwrap().unwrap();
+    assert_eq!(record.withdrawn.unwrap().reasons, ["development_key_revoked"]);
+    assert_eq!(world.service().store.decisions_of("withdrawn").await, 1);
+    assert_eq!(renew(&world, id, None).await.err(), Some(Cause::Withdrawn));
+}
+
+#[tokio::test]
+async fn a_renewal_that_races_with_the_revocation_of_its_key_does_not_lift_the_withdrawal() {
+    let world = world().await;
+    let id = enrolled(&world).await;
+    let trust = world.service().trust.load_full();
+    let body = Laptop::new().envelope(&world, DEV, Some(id), &session("second"), Some("laptop"));
+    let call =
+        Call { service: world.service(), trust: &trust, body: &body, addressed: Some(id), now: world.now() };
+    let mut known = Known::default();
+    let judged = call.judged(&mut known).await.unwrap();
+    let by = Actor::command_line(world.now());
+    world.service().store.revoke_development_key("laptop", &by, fresh_reference).await.unwrap();
+    let cause = call.conclude(judged, 0, &mut known).await.map(drop).unwrap_err();
     assert_eq!(cause, Cause::DevelopmentKey(DevelopmentKeyRefusal::Revoked));
+    assert!(world.service().store.instance(&id).await.unwrap().unwrap().withdrawn.is_some());
 }
 
 #[tokio::test]

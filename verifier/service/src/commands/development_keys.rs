@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 use crate::administration::{
     Expiry, Table, client_ids, development_key, name, page, public_key, standing, when,
 };
+use crate::attestation::fresh_reference;
 use crate::cli::{Exit, SettingsFile, answer, complain};
 use crate::clock::Clock;
 use crate::commands::instances::{with_settings, with_store};
@@ -76,7 +77,10 @@ pub fn run(command: &Command) -> Exit {
         Command::Revoke(Revoke { id, settings }) => {
             let by = Actor::command_line(Clock::system().now());
             with_store(&settings.path, async |store| {
-                if store.revoke_development_key(id, &by).await? {
+                if let Some(withdrawn) = store.revoke_development_key(id, &by, fresh_reference).await? {
+                    answer(format!(
+                        "{id} is revoked; instances that it vouched for and that are withdrawn: {withdrawn}"
+                    ));
                     return Ok(Exit::Success);
                 }
                 complain("there is no development key of this identifier, or it was revoked before");

@@ -82,7 +82,7 @@ pub struct Make {
     /// The version; higher than that of every bundle before.
     #[arg(long, value_name = "NUMBER")]
     version: u64,
-    /// How long the bundle may be taken up, such as 90d. Default: for ever.
+    /// How long the bundle is good, such as 90d; after that no device gets a result. Default: for ever.
     #[arg(long, value_name = "SPAN", value_parser = span)]
     lifetime: Option<TimeSpan>,
     /// Roots (PEM or DER) beside the embedded ones: KIND=FILE with app-attest, app-attest-receipt or android-key.
@@ -161,6 +161,7 @@ fn show_trust(settings: &Path) -> Result<String, String> {
             "version": bundle.seen().version,
             "issued_at": bundle.issued_at().as_unix_seconds(),
             "expires_at": bundle.expires_at().map(Timestamp::as_unix_seconds),
+            "hours_left": trust.bundle_time_left(now).map(|left| left / 3600),
         })
     });
     let mut systems: BTreeMap<&str, u64> = BTreeMap::new();

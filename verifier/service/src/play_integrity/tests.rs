@@ -10,14 +10,18 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::routing::post;
 use countersign_core::token::result::{InstanceId, Tier};
 use countersign_verifier::enrolment::{EnrolmentError, PlatformKey};
+use countersign_verifier::policy::{AppraisalPolicy, Constraint, Enforcement};
 use countersign_virtual_device::service_account::{EMAIL, service_account_json, verify_assertion};
-use countersign_virtual_device::{PlayIntegrityAttack, PlayRequest, VirtualPhone, VirtualPlay};
+use countersign_virtual_device::{
+    EnrolmentAttack, PlayIntegrityAttack, PlayRequest, VirtualPhone, VirtualPlay,
+};
 use serde_json::{Value, json};
 
 use super::*;
 use crate::attestation::Cause;
 use crate::store::InstanceRecord;
-use crate::virtual_world::{START, World, android, clock_of, seed, session};
+use crate::trust::Trust;
+use crate::virtual_world::{CLIENT, START, World, android, clock_of, seed, session, trust};
 
 const PACKAGE: &str = "com.example.app";
 
@@ -379,6 +383,35 @@ async fn an_outage_of_google_stops_only_those_who_have_nothing_else() {
     let envelope = google.lone_phone().of_somebody_else().enrol(&world.call(), &session("first"));
     let denial = world.service().attest(None, &envelope).await.err().unwrap();
     assert_eq!(denial.cause, Cause::Enrolment(EnrolmentError::PlayIntegrityUnreachable));
+}
+
+/// Re-appraisals judge what is kept; that it was judged again makes no verdict younger.
+#[tokio::test]
+async fn no_re_appraisal_prolongs_what_google_play_alone_vouched_for() {
+    let google = FakeGoogle::new().await;
+    let world = google.world().await;
+    let mut phone = google.lone_phone();
+    let id = world.enrol(&mut phone).await;
+    let enrolled = stored(&world, id).await.registered.evidence_time;
+    world.wait(25 * 3600);
+    let before = trust();
+    let mut app = before.policy.app(CLIENT).unwrap().clone();
+    app.enforcements.set(Constraint::KeyAttestationPresent, None, Enforcement::Require);
+    let stricter = AppraisalPolicy::new("test/2").with_app(app).with_danger(before.policy.danger().clone());
+    for (policy, withdrawn) in [(stricter, true), (before.policy, false)] {
+        let mut trust = Trust::new(policy).unwrap();
+        trust.revocation.clone_from(&before.revocation);
+        world.service().trust.store(Arc::new(trust));
+        world.service().reappraise_all().await.unwrap();
+        let record = stored(&world, id).await;
+        assert_eq!(record.withdrawn.is_some(), withdrawn);
+        assert_eq!(record.registered.evidence_time, enrolled);
+    }
+    let without = phone.forge_renewal(&world.call(), id, &session("without"), EnrolmentAttack::NoEvidence);
+    let denial = world.service().attest(Some(id), &without).await.err().unwrap();
+    assert_eq!(denial.cause, Cause::Enrolment(EnrolmentError::EvidenceDue));
+    let with = phone.renew(&world.call(), id, &session("with"));
+    assert!(world.service().attest(Some(id), &with).await.is_ok());
 }
 
 #[test]

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use countersign_core::time::Timestamp;
 use countersign_core::token::result::InstanceId;
+use countersign_verifier::anchors::TrustAnchors;
 use countersign_verifier::enrolment::VerifiedEnrolment;
 use countersign_verifier::evidence::Claims;
 use countersign_verifier::evidence::app_attest::AppAttestEnvironment;
@@ -184,28 +185,10 @@ async fn exchange(
     let asked_at = service.clock.now();
     let answer = refresher.refresh(&kept.bytes, kept.environment, asked_at).await;
     let now = service.clock.now();
-    let outcome = answer.and_then(|bytes| {
-        let anchors = &service.trust.load().anchors;
-        let subject = ReceiptSubject {
-            rp_id_hash: &kept.rp_id_hash,
-            public_key: &kept.key,
-            environment: kept.environment,
-        };
-        let receipt = Receipt::verify(&bytes, ReceiptType::Receipt, subject, anchors, now)
-            .map_err(Failure::Unusable)?;
-        Ok((bytes, receipt))
-    });
+    let outcome = answer.and_then(|bytes| replacement(kept, bytes, &service.trust.load().anchors, now));
     match outcome {
-        Ok((bytes, receipt)) => {
+        Ok(replacement) => {
             service.metrics.receipt_exchange("exchanged");
-            let replacement = KeptReceipt {
-                bytes,
-                risk_metric: receipt.risk_metric(),
-                created: receipt.creation_time(),
-                expires: receipt.expiration_time(),
-                due: schedule::after(&receipt, now, random()),
-                ..kept.clone()
-            };
             service.store.replace_receipt(&replacement).await?;
             Ok(Ok(()))
         }
@@ -219,10 +202,31 @@ async fn exchange(
                 tracing::warn!(%instance, reason, failures, "a receipt could not be exchanged");
             }
             let due = schedule::after_failure(failure, failures, now, random());
-            service.store.defer_receipt(&kept.instance, due, failures).await?;
+            service.store.defer_receipt(kept, due, failures).await?;
             Ok(Err(failure))
         }
     }
+}
+
+/// What Apple sent in the place of a receipt, verified to be for the same key, app and environment.
+fn replacement(
+    kept: &KeptReceipt,
+    bytes: Vec<u8>,
+    anchors: &TrustAnchors,
+    now: Timestamp,
+) -> Result<KeptReceipt, Failure> {
+    let subject =
+        ReceiptSubject { rp_id_hash: &kept.rp_id_hash, public_key: &kept.key, environment: kept.environment };
+    let receipt =
+        Receipt::verify(&bytes, ReceiptType::Receipt, subject, anchors, now).map_err(Failure::Unusable)?;
+    Ok(KeptReceipt {
+        bytes,
+        risk_metric: receipt.risk_metric(),
+        created: receipt.creation_time(),
+        expires: receipt.expiration_time(),
+        due: schedule::after(&receipt, now, random()),
+        ..kept.clone()
+    })
 }
 
 /// Two random bytes; without randomness nothing is spread, which harms nobody but Apple.

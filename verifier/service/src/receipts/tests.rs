@@ -259,7 +259,7 @@ async fn nothing_that_is_no_receipt_of_the_same_key_is_kept() {
         let outcome = exchange(scene.world.service(), &*scene.refresher, &kept).await.unwrap();
         assert!(matches!(outcome, Err(Failure::Unusable(_))), "{start}: {outcome:?}");
         assert_eq!(scene.metric().await, None);
-        scene.store().defer_receipt(&kept.instance, scene.world.now(), 0).await.unwrap();
+        scene.store().defer_receipt(&kept, scene.world.now(), 0).await.unwrap();
     }
 }
 
@@ -344,6 +344,24 @@ async fn the_metric_of_an_earlier_key_does_not_count_for_the_next() {
     assert_eq!(scene.metric().await, Some(9));
     assert_eq!(scene.world.enrol(&mut scene.phone).await, scene.instance);
     assert_eq!(scene.metric().await, None);
+}
+
+/// The phone enrols anew while Apple is being asked about the receipt of its earlier key.
+#[tokio::test]
+async fn what_comes_of_an_earlier_keys_receipt_concerns_no_receipt_of_the_next_key() {
+    for status in [503, 200] {
+        let mut scene = Scene::new().await;
+        let earlier = scene.store().due_receipts(scene.world.now(), 1).await.unwrap().remove(0);
+        let answer = scene.exchanged(9);
+        assert_eq!(scene.world.enrol(&mut scene.phone).await, scene.instance);
+        let due = scene.due_in().await;
+        scene.apple.will_answer(status, answer);
+        let outcome = exchange(scene.world.service(), &*scene.refresher, &earlier).await.unwrap();
+        assert_eq!(outcome.is_ok(), status == 200);
+        let kept = scene.store().due_receipts(scene.world.now().plus(80 * DAY), 1).await.unwrap().remove(0);
+        assert_ne!(kept.key, earlier.key);
+        assert_eq!((scene.due_in().await, kept.failures, scene.metric().await), (due, 0, None), "{status}");
+    }
 }
 
 #[tokio::test]

@@ -22,12 +22,17 @@ pub(super) async fn readyz(State(service): State<Arc<Service>>) -> Response {
             (StatusCode::SERVICE_UNAVAILABLE, sentence).into_response()
         }
         Ok(()) => {
-            let age = service.trust.load().revocation_age(service.clock.now());
+            let (trust, now) = (service.trust.load(), service.clock.now());
+            let age = trust.revocation_age(now);
             let list = age.map(|(age, stale)| {
                 let verdict = if stale { ", which is too old for the policy" } else { "" };
                 format!("the status list is {} hours old{verdict}\n", age / 3600)
             });
-            format!("ready\n{}", list.unwrap_or_default()).into_response()
+            let bundle = trust.bundle_time_left(now).map(|left| match left {
+                0 => "the trust bundle has expired: no device gets a result\n".to_owned(),
+                left => format!("the trust bundle expires in {} hours\n", left / 3600),
+            });
+            format!("ready\n{}{}", list.unwrap_or_default(), bundle.unwrap_or_default()).into_response()
         }
         Err(error) => {
             service.metrics.store_error(error.reason());

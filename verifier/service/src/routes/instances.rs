@@ -88,7 +88,9 @@ fn public_code(cause: &Cause) -> PublicCode {
             EnrolmentError::Challenge(_) => PublicCode::ChallengeNotUsable,
             EnrolmentError::UnknownInstance | EnrolmentError::InstanceMismatch => PublicCode::UnknownInstance,
             EnrolmentError::PlayIntegrityUnreachable => PublicCode::Unavailable,
-            EnrolmentError::KeyNotAttested | EnrolmentError::Evidence(_) => PublicCode::EvidenceNotVerified,
+            EnrolmentError::KeyNotAttested | EnrolmentError::EvidenceDue | EnrolmentError::Evidence(_) => {
+                PublicCode::EvidenceNotVerified
+            }
             EnrolmentError::UnknownClient
             | EnrolmentError::DevelopmentInstance
             | EnrolmentError::UnknownDevelopmentKey => PublicCode::Refused,
@@ -101,9 +103,11 @@ fn public_code(cause: &Cause) -> PublicCode {
         | Cause::Policy
         | Cause::DevelopmentKey(_)
         | Cause::DevelopmentKeyMissing => PublicCode::Refused,
-        Cause::RevocationListTooOld | Cause::AttestationKeySharedMore | Cause::Store(_) | Cause::Unable => {
-            PublicCode::Unavailable
-        }
+        Cause::RevocationListTooOld
+        | Cause::TrustBundleExpired
+        | Cause::AttestationKeySharedMore
+        | Cause::Store(_)
+        | Cause::Unable => PublicCode::Unavailable,
     }
 }
 

@@ -2,16 +2,21 @@
 //!
 //! Every default is safe for production, and every value that weakens security is named `danger…`.
 
+mod lifetime;
+mod listen;
 mod play_integrity;
 mod resource;
+#[cfg(test)]
+mod tests;
 mod values;
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use lifetime::LifetimeSettings;
+pub use listen::{Gateway, ListenSettings, TlsSettings};
 pub use play_integrity::{PlayAppSettings, PlayIntegritySettings};
 pub use resource::{
     AuthorizationServerSettings, BodyBinding, CredentialKind, KeyProtection, Mode, NonceDemand,
@@ -19,7 +24,7 @@ pub use resource::{
 };
 pub use values::{InvalidText, Origin, TimeSpan, WebUrl};
 
-use crate::document::{self, Document, Problems, directory_of, formats};
+use crate::document::{self, Document, Problems, directory_of};
 
 /// Everything that the service is told before it starts.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -57,61 +62,6 @@ pub struct Settings {
     /// The protected APIs that this edge decides for.
     #[serde(default, rename = "resource")]
     pub resources: Vec<ResourceSettings>,
-}
-
-/// Where the service listens. A listener on this machine alone (127.0.0.1, ::1) speaks plain HTTP; every other
-/// one speaks TLS, unless `danger_plaintext` is set.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct ListenSettings {
-    /// For devices: enrolment, renewal, keys and metadata.
-    #[schemars(with = "String", extend("format" = formats::SOCKET_ADDRESS))]
-    pub public: SocketAddr,
-    /// For gateways: `/edge/check/{resource}`. Clients must not reach it. Default: none.
-    #[schemars(with = "Option<String>", extend("format" = formats::SOCKET_ADDRESS))]
-    pub edge: Option<SocketAddr>,
-    /// The gateway that asks the edge listener.
-    pub gateway: Option<Gateway>,
-    /// For operators: metrics, health, and the administration for whoever holds an admin key.
-    #[schemars(with = "String", extend("format" = formats::SOCKET_ADDRESS))]
-    pub admin: SocketAddr,
-    /// Certificate and key of the listeners that speak TLS.
-    pub tls: Option<TlsSettings>,
-    /// Speak plain HTTP to other machines: only where something else encrypts on the whole way.
-    pub danger_plaintext: bool,
-}
-
-/// A certificate and its key, as PEM files.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct TlsSettings {
-    /// The certificate chain, leaf first.
-    pub certificate: PathBuf,
-    /// The private key; mode 0600.
-    pub key: PathBuf,
-}
-
-/// The gateway that asks the edge listener; it settles which statuses and headers the answers may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Gateway {
-    /// nginx with `auth_request`.
-    Nginx,
-    /// Caddy with `forward_auth`.
-    Caddy,
-    /// HAProxy with an authentication action.
-    Haproxy,
-    /// Traefik with the ForwardAuth middleware.
-    Traefik,
-    /// Envoy with `ext_authz` over HTTP.
-    EnvoyHttp,
-}
-
-impl Gateway {
-    /// Whether it can hand the request's whole body to the edge.
-    pub const fn sends_body(self) -> bool {
-        matches!(self, Self::EnvoyHttp)
-    }
 }
 
 /// Where enrolled instances are kept.
@@ -172,20 +122,6 @@ pub struct AppAttestSettings {
     /// The identifier of the team that has the key and the apps: ten characters.
     #[schemars(length(equal = 10), regex(pattern = "^[A-Z0-9]+$"))]
     pub team_id: String,
-}
-
-/// How long things are valid (protocol section 9), each with a ceiling. The lives of challenges and nonces are fixed.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct LifetimeSettings {
-    /// Results and JWTs for resources; at most 10m.
-    pub result: TimeSpan,
-    /// JWTs for the authorization server; at most 24h.
-    pub client_attestation: TimeSpan,
-    /// Records of what was decided and why; at most 400d.
-    pub audit: TimeSpan,
-    /// Instances that neither enrol nor renew for so long are erased; at least 1d, at most 3650d. Bans stay.
-    pub instances: TimeSpan,
 }
 
 /// Bounds that protect the service itself.
@@ -298,82 +234,6 @@ impl TrustSettings {
     }
 }
 
-impl ListenSettings {
-    fn check(&self, problems: &mut Problems) {
-        if let Some(tls) = &self.tls {
-            existing_file(&tls.certificate, "/listen/tls/certificate", problems);
-            existing_file(&tls.key, "/listen/tls/key", problems);
-        }
-        let listeners = [("public", Some(self.public)), ("edge", self.edge), ("admin", Some(self.admin))];
-        for (index, (name, address)) in listeners.iter().enumerate() {
-            let Some(address) = address else { continue };
-            if self.tls.is_none() && !self.danger_plaintext && !address.ip().is_loopback() {
-                problems.at(
-                    &format!("/listen/{name}"),
-                    format!(
-                        "{address} can be reached by other machines: add [listen.tls] with `certificate` and `key`, or \
-                         listen on 127.0.0.1 behind a gateway that speaks TLS"
-                    ),
-                );
-            }
-            let earlier = listeners.iter().take(index).find(|(_, other)| *other == Some(*address));
-            if let (Some((other, _)), true) = (earlier, address.port() != 0) {
-                problems.at(
-                    &format!("/listen/{name}"),
-                    format!("`{other}` has this address already; take another port"),
-                );
-            }
-        }
-        match (self.edge, self.gateway) {
-            (Some(_), None) => problems.at(
-                "/listen/edge",
-                "name the gateway that will ask: add `gateway` = \"nginx\", \"caddy\", \"haproxy\", \"traefik\" or \
-                 \"envoy-http\"",
-            ),
-            (None, Some(_)) => problems.at("/listen/gateway", "without `edge` nothing listens for a gateway; add its address"),
-            _ => {}
-        }
-    }
-}
-
-impl LifetimeSettings {
-    fn check(&self, problems: &mut Problems) {
-        let bounds = [
-            ("result", self.result, 30, 600),
-            ("client_attestation", self.client_attestation, 30, 86_400),
-            ("audit", self.audit, 30, 400 * 86_400),
-            ("instances", self.instances, 86_400, 3650 * 86_400),
-        ];
-        for (name, span, floor, ceiling) in bounds {
-            let (floor, ceiling) = (TimeSpan::from_seconds(floor), TimeSpan::from_seconds(ceiling));
-            if span > ceiling {
-                problems.at(
-                    &format!("/lifetime/{name}"),
-                    format!("`{name}` is {span}; at most {ceiling} is allowed"),
-                );
-            } else if span < floor {
-                problems.at(
-                    &format!("/lifetime/{name}"),
-                    format!("`{name}` is {span}; devices need at least {floor}"),
-                );
-            }
-        }
-    }
-}
-
-impl Default for ListenSettings {
-    fn default() -> Self {
-        Self {
-            public: SocketAddr::from(([127, 0, 0, 1], 8080)),
-            edge: None,
-            gateway: None,
-            admin: SocketAddr::from(([127, 0, 0, 1], 9090)),
-            tls: None,
-            danger_plaintext: false,
-        }
-    }
-}
-
 impl Default for StoreSettings {
     fn default() -> Self {
         Self { path: PathBuf::from("countersign-data/registry.sqlite") }
@@ -389,17 +249,6 @@ impl Default for KeySettings {
 impl Default for WithdrawalAlarm {
     fn default() -> Self {
         Self { instances: 100, percent: 10 }
-    }
-}
-
-impl Default for LifetimeSettings {
-    fn default() -> Self {
-        Self {
-            result: TimeSpan::from_seconds(600),
-            client_attestation: TimeSpan::from_seconds(3600),
-            audit: TimeSpan::from_seconds(30 * 86_400),
-            instances: TimeSpan::from_seconds(400 * 86_400),
-        }
     }
 }
 
@@ -426,145 +275,5 @@ fn existing_file(path: &Path, pointer: &str, problems: &mut Problems) {
     let path = problems.directory().join(path);
     if !path.is_file() {
         problems.at(pointer, format!("the file {} does not exist", path.display()));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use tempfile::TempDir;
-
-    use super::*;
-
-    const RESOURCE: &str = r#"
-[[resource]]
-name = "api"
-identifier = "https://api.example"
-[[resource.authorization_server]]
-issuer = "https://login.example"
-jwks = "https://login.example/jwks"
-clients = { "app" = ["mobile"] }
-[[resource.route]]
-path = "/"
-"#;
-
-    fn directory() -> TempDir {
-        let directory = tempfile::tempdir().unwrap();
-        fs::write(directory.path().join("policy.toml"), "").unwrap();
-        directory
-    }
-
-    fn read(text: &str) -> Result<Settings, String> {
-        let directory = directory();
-        let file = directory.path().join("settings.toml");
-        fs::write(&file, text).unwrap();
-        Settings::load(&file)
-            .map_err(|problems| problems.to_string().replace(&format!("{}/", directory.path().display()), ""))
-    }
-
-    #[test]
-    fn one_line_is_enough_and_every_default_is_the_documented_one() {
-        let settings = read("issuer = 'https://attest.example'").unwrap();
-        assert_eq!(settings.lifetime.result.as_seconds(), 600);
-        assert_eq!(settings.lifetime.client_attestation.as_seconds(), 3600);
-        assert!(settings.listen.public.ip().is_loopback() && settings.listen.admin.ip().is_loopback());
-        assert!(!settings.listen.danger_plaintext);
-        assert!(settings.store.path.is_absolute());
-    }
-
-    #[test]
-    fn a_route_without_a_word_more_is_strict() {
-        let settings = read(&format!("issuer = 'https://attest.example'\n{RESOURCE}")).unwrap();
-        let route = &settings.resources[0].routes[0];
-        assert_eq!(
-            (route.mode, route.token_binding, route.tier, route.nonce),
-            (Mode::Require, TokenBinding::Instance, Tier::Affirming, NonceDemand::Off)
-        );
-    }
-
-    #[test]
-    fn every_problem_of_a_bad_file_is_named_at_once() {
-        let text = r#"issuer = "http://attest.example"
-policy = "missing.toml"
-[listen]
-public = "0.0.0.0:8080"
-admin = "localhost"
-[lifetime]
-result = "20m"
-audit = "soon"
-[[resource]]
-name = "Main API"
-identifier = "https://api.example"
-[[resource.authorization_server]]
-issuer = "https://login.example"
-jwks = "jwks.json"
-clients = {}
-[[resource.route]]
-path = "v1/*"
-mode = "strict"
-"#;
-        let found = read(text).unwrap_err();
-        for line in [1, 2, 4, 5, 7, 8, 10, 14, 15, 17, 18] {
-            assert!(found.contains(&format!("settings.toml:{line}: ")), "line {line} in\n{found}");
-        }
-        assert_eq!(found.lines().count(), 11, "{found}");
-    }
-
-    #[test]
-    fn plain_http_to_other_machines_needs_the_danger_word() {
-        for listener in ["public", "admin"] {
-            let text = |danger: bool| {
-                format!(
-                    "issuer = 'https://a.example'\n[listen]\n{listener} = '0.0.0.0:80'\ndanger_plaintext = {danger}\n"
-                )
-            };
-            assert!(read(&text(false)).unwrap_err().contains("settings.toml:3: 0.0.0.0:80 can be reached"));
-            assert!(read(&text(true)).is_ok());
-        }
-    }
-
-    #[test]
-    fn instances_are_kept_for_a_day_at_least_and_ten_years_at_most() {
-        let text = |span: &str| format!("issuer = 'https://a.example'\n[lifetime]\ninstances = '{span}'\n");
-        assert!(read(&text("1d")).is_ok() && read(&text("3650d")).is_ok());
-        for wrong in ["23h", "3651d"] {
-            assert!(read(&text(wrong)).unwrap_err().contains("settings.toml:3: `instances` is"), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_body_cannot_be_demanded_behind_a_gateway_that_sends_none() {
-        let text = |gateway: &str| {
-            format!(
-                "issuer = 'https://a.example'\n[listen]\nedge = '127.0.0.1:8081'\ngateway = '{gateway}'\n{RESOURCE}body = 'required'\n"
-            )
-        };
-        assert!(read(&text("nginx")).unwrap_err().contains("sends no bodies"));
-        assert!(read(&text("envoy-http")).is_ok());
-    }
-
-    #[test]
-    fn two_routes_for_the_same_requests_are_refused() {
-        let text = format!(
-            "issuer = 'https://a.example'\n{RESOURCE}[[resource.route]]\npath = '/'\nmode = 'observe'\n"
-        );
-        assert!(
-            read(&text).unwrap_err().contains("settings.toml:12: `/` has a route for all methods already")
-        );
-    }
-
-    #[test]
-    fn an_edge_listener_needs_its_gateway_and_a_resource() {
-        let found = read("issuer = 'https://a.example'\n[listen]\nedge = '127.0.0.1:8081'\n").unwrap_err();
-        assert_eq!(found.matches("settings.toml:3: ").count(), 2, "{found}");
-    }
-
-    #[test]
-    fn relative_paths_start_from_the_directory_of_the_file() {
-        let directory = directory();
-        let file = directory.path().join("settings.toml");
-        fs::write(&file, "issuer = 'https://a.example'\n[keys]\ndirectory = 'k'\n").unwrap();
-        assert_eq!(Settings::load(&file).unwrap().keys.directory, directory.path().join("k"));
     }
 }

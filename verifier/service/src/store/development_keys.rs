@@ -2,14 +2,21 @@
 
 use countersign_core::time::Timestamp;
 use countersign_core::token::keys::PublicKey;
-use sqlx::Row;
+use countersign_core::token::result::InstanceId;
+use countersign_verifier::evidence::RecordedEvidence;
+use serde_json::Value;
 use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
 
 use super::acts::{Action, Actor};
+use super::record::{Decision, Reference};
 use super::{ChangeError, Store, StoreError, seconds};
 
 /// Most development keys, revoked ones among them.
 pub const MAX_DEVELOPMENT_KEYS: i64 = 1000;
+
+/// Instances that are looked at in one go when a key is revoked.
+const PART: i64 = 500;
 
 /// A registered development key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,11 +117,18 @@ impl Store {
         Ok(())
     }
 
-    /// Revokes a development key; whether one of this identifier was there and not revoked before.
+    /// Revokes a development key, and withdraws the instances that it vouches for, all or nothing: the number of the
+    /// deny list rises, so that edges refuse the results that those have. How many; None if no key of this identifier
+    /// was there, or it was revoked before. Audit records get their names from `reference`.
     ///
     /// # Errors
     /// The database cannot be written.
-    pub async fn revoke_development_key(&self, id: &str, by: &Actor<'_>) -> Result<bool, StoreError> {
+    pub async fn revoke_development_key(
+        &self,
+        id: &str,
+        by: &Actor<'_>,
+        reference: impl Fn() -> Option<Reference>,
+    ) -> Result<Option<u64>, StoreError> {
         let failed = |error: sqlx::Error| self.failed(&error);
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
         let done = sqlx::query("UPDATE development_key SET revoked = ? WHERE id = ? AND revoked IS NULL")
@@ -124,11 +138,102 @@ impl Store {
             .await
             .map_err(failed)?;
         if done.rows_affected() == 0 {
-            return Ok(false);
+            return Ok(None);
+        }
+        let vouched_for = self.vouched_for_by(&mut transaction, id).await?;
+        for (instance, client_id) in &vouched_for {
+            let withdrawal = reference().map(|reference| Decision {
+                reference,
+                time: by.now,
+                client_id: Some(client_id.clone()),
+                instance: Some(*instance),
+                verdict: "withdrawn".to_owned(),
+                reasons: vec![DevelopmentKeyRefusal::Revoked.reason().to_owned()],
+                claims: Value::Null,
+                appraisal: Value::Null,
+            });
+            self.withdraw(&mut transaction, instance, by.now, withdrawal.as_ref()).await?;
+        }
+        if !vouched_for.is_empty() {
+            self.raise(&mut transaction, by.now).await?;
         }
         self.write_act(&mut transaction, by, Action::RevokeDevelopmentKey, id, "").await?;
         transaction.commit().await.map_err(failed)?;
-        Ok(true)
+        Ok(Some(vouched_for.len() as u64))
+    }
+
+    /// The instances, each with its client, that stand on this development key and are not withdrawn.
+    async fn vouched_for_by(
+        &self,
+        connection: &mut SqliteConnection,
+        id: &str,
+    ) -> Result<Vec<(InstanceId, String)>, StoreError> {
+        let mut vouched_for = Vec::new();
+        let mut after = Vec::new();
+        loop {
+            let rows: Vec<(Vec<u8>, Vec<u8>, String)> = sqlx::query_as(
+                "SELECT evidence.instance, evidence.recorded, instance.client_id FROM evidence \
+                 JOIN instance ON instance.id = evidence.instance \
+                 WHERE evidence.kind = 'development-key' AND evidence.instance > ?1 \
+                 AND instance.withdrawn_at IS NULL ORDER BY evidence.instance LIMIT ?2",
+            )
+            .bind(&after)
+            .bind(PART)
+            .fetch_all(&mut *connection)
+            .await
+            .map_err(|error| self.failed(&error))?;
+            let Some((last, ..)) = rows.last() else { return Ok(vouched_for) };
+            after.clone_from(last);
+            for (instance, recorded, client_id) in rows {
+                // What cannot be read names no key; the next re-appraisal withdraws it.
+                let named = RecordedEvidence::from_bytes(&recorded);
+                if named.is_ok_and(|named| named.development_key_id() == Some(id)) {
+                    let instance = instance.try_into().map_err(|_| self.damaged())?;
+                    vouched_for.push((InstanceId::from_bytes(instance), client_id));
+                }
+            }
+        }
+    }
+
+    async fn withdraw(
+        &self,
+        connection: &mut SqliteConnection,
+        instance: &InstanceId,
+        now: Timestamp,
+        decision: Option<&Decision>,
+    ) -> Result<(), StoreError> {
+        let reasons = serde_json::json!([DevelopmentKeyRefusal::Revoked.reason()]).to_string();
+        // Another revision: what is being judged of it meanwhile does not count.
+        sqlx::query(
+            "UPDATE instance SET revision = revision + 1, withdrawn_at = ?2, withdrawn_reasons = ?3 WHERE id = ?1",
+        )
+        .bind(instance.as_bytes().as_slice())
+        .bind(seconds(now))
+        .bind(reasons)
+        .execute(&mut *connection)
+        .await
+        .map_err(|error| self.failed(&error))?;
+        match decision {
+            Some(decision) => self.insert_decision(connection, decision, decision.instance).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the development key that vouches in these pieces, if one does, was revoked by now.
+    pub(super) async fn stands_on_revoked_key(
+        &self,
+        connection: &mut SqliteConnection,
+        pieces: &[RecordedEvidence],
+    ) -> Result<bool, StoreError> {
+        let Some(id) = pieces.iter().find_map(RecordedEvidence::development_key_id) else { return Ok(false) };
+        sqlx::query_scalar::<_, i64>(
+            "SELECT count(*) FROM development_key WHERE id = ? AND revoked IS NOT NULL",
+        )
+        .bind(id)
+        .fetch_one(connection)
+        .await
+        .map(|revoked| revoked > 0)
+        .map_err(|error| self.failed(&error))
     }
 
     /// The development key of an identifier, whether it is good or not.

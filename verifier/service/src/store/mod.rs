@@ -6,11 +6,18 @@
 mod acts;
 mod admin_keys;
 mod attestation_keys;
+#[cfg(test)]
+mod bench;
 mod decisions;
+mod deny_list;
 mod development_keys;
 mod error;
 mod evidence;
+#[cfg(test)]
+mod file_tests;
 mod instances;
+#[cfg(test)]
+mod limits_tests;
 mod read_only;
 mod reappraisal;
 mod receipts;
@@ -18,7 +25,11 @@ mod record;
 mod registry;
 mod subjects;
 #[cfg(test)]
+mod tampering;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod upkeep_tests;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -33,6 +44,7 @@ use sqlx::sqlite::{
 pub use acts::{Act, Action, Actor};
 pub use admin_keys::{AdminKeyRecord, MAX_ADMIN_KEYS};
 pub use decisions::{DecisionFilter, DecisionNumber};
+pub use deny_list::Bans;
 pub use development_keys::{DevelopmentKeyRecord, DevelopmentKeyRefusal, MAX_DEVELOPMENT_KEYS};
 pub use error::{ChangeError, StoreError};
 pub use evidence::{RecordedCircumstances, RefusedEvidence, StoredEvidence};
@@ -42,7 +54,7 @@ pub use instances::{
 pub use reappraisal::{MAX_WITHDRAWN_LISTED, Settlement, Standing};
 pub use receipts::KeptReceipt;
 pub use record::{Ban, ConsumedChallenge, Decision, InstanceRecord, Reference, Withdrawal};
-pub use registry::{Bans, Commit, CommitError, Committed, InstanceChange};
+pub use registry::{Commit, CommitError, Committed, InstanceChange};
 pub use subjects::{MAX_SUBJECT_BANS, SubjectBan};
 
 /// How long a writer waits for another process that writes to the same file.

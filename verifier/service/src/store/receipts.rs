@@ -62,18 +62,20 @@ impl Store {
         self.write_receipt(query, receipt).await
     }
 
-    /// Puts the next exchange off to `due`, after so many failures.
+    /// Puts the next exchange of this receipt off to `due`, after so many failures. A receipt of another key, which the
+    /// instance may have by now, stays due when it is.
     ///
     /// # Errors
     /// The database cannot be written.
     pub async fn defer_receipt(
         &self,
-        instance: &InstanceId,
+        receipt: &KeptReceipt,
         due: Timestamp,
         failures: u32,
     ) -> Result<(), StoreError> {
-        sqlx::query("UPDATE receipt SET due = ?2, failures = ?3 WHERE instance = ?1")
-            .bind(instance.as_bytes().as_slice())
+        sqlx::query("UPDATE receipt SET due = ?3, failures = ?4 WHERE instance = ?1 AND app_attest_key = ?2")
+            .bind(receipt.instance.as_bytes().as_slice())
+            .bind(receipt.key.to_p256_sec1().map(Vec::from).unwrap_or_default())
             .bind(seconds(due))
             .bind(failures)
             .execute(&self.writer)

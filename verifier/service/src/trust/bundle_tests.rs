@@ -3,14 +3,18 @@
 use std::path::Path;
 
 use countersign_core::encoding::base64url;
+use countersign_core::enrolment::Cure;
 use countersign_core::time::Timestamp;
 use countersign_core::token::keys::PublicKey;
+use countersign_verifier::revocation::RevocationList;
 use countersign_verifier::trust_bundle::{BundleContent, BundledRoots, BundledStatusList, RootKind};
 use countersign_virtual_device::google_authority::status_list_json;
 use countersign_virtual_device::{AppleAuthority, GoogleAuthority};
 use ed25519_dalek::{Signer, SigningKey};
 
 use super::Trust;
+use super::watch::{BundleLife, Told};
+use crate::attestation::Cause;
 use crate::service::Service;
 use crate::settings::Settings;
 use crate::virtual_world::{START, World, android, iphone, seed, session, trust};
@@ -178,4 +182,94 @@ async fn a_set_without_bundle_remembers_none() {
     let world = World::new().await;
     world.service().replace_trust(trust()).await;
     assert_eq!(world.service().store.seen_bundle().await, Ok(None));
+}
+
+/// A service whose bundle of version 5 expires `life` seconds after the start.
+async fn expiring(life: u64) -> World {
+    let world = world().await;
+    write(world.directory(), &BundleContent { expires_at: Some(START.plus(life)), ..content(6) }, &key(1));
+    world.service().reload_trust().await.unwrap();
+    world
+}
+
+#[tokio::test]
+async fn an_expired_bundle_refuses_enrolments_and_renewals_until_a_newer_one_comes() {
+    let world = expiring(3600).await;
+    let mut phone = iphone();
+    let instance = world.enrol(&mut phone).await;
+    world.wait(3599);
+    let renewal = phone.renew(&world.call(), instance, &session("in time"));
+    assert!(world.service().attest(Some(instance), &renewal).await.is_ok());
+
+    world.wait(1);
+    let late = phone.renew(&world.call(), instance, &session("late"));
+    let enrolment = android().enrol(&world.call(), &session("first"));
+    for (addressed, envelope) in [(Some(instance), &late), (None, &enrolment), (Some(instance), &renewal)] {
+        let denial = world.service().attest(addressed, envelope).await.err().unwrap();
+        assert_eq!((&denial.cause, denial.cause.cure()), (&Cause::TrustBundleExpired, Some(Cure::Retry)));
+        let reference = denial.reference.unwrap();
+        let decision = world.service().store.decision(reference.as_str()).await.unwrap().unwrap();
+        assert_eq!(decision.reasons, ["trust_bundle_expired"]);
+    }
+    let record = world.service().store.instance(&instance).await.unwrap().unwrap();
+    assert_eq!(record.withdrawn, None, "the end of a bundle says nothing of a device");
+    let metrics = world.service().metrics.to_prometheus();
+    assert!(metrics.contains("{purpose=\"enrol\",verdict=\"refused\",reason=\"trust_bundle_expired\"} 1\n"));
+
+    let now = world.now();
+    write(world.directory(), &BundleContent { issued_at: now, ..content(7) }, &key(1));
+    world.service().reload_trust().await.unwrap();
+    assert!(world.service().attest(Some(instance), &late).await.is_ok());
+    assert!(world.service().attest(None, &enrolment).await.is_ok());
+}
+
+#[tokio::test]
+async fn reading_an_expired_bundle_again_lifts_nothing() {
+    let world = expiring(3600).await;
+    world.wait(3600);
+    let said = world.service().reload_trust().await.unwrap_err().to_string();
+    assert!(said.contains("has expired"), "{said}");
+    let list = RevocationList::parse(br#"{"entries":{}}"#, world.now()).unwrap();
+    world.service().adopt_status_list(list).await;
+    let denial =
+        world.service().attest(None, &iphone().enrol(&world.call(), &session("s"))).await.err().unwrap();
+    assert_eq!(denial.cause, Cause::TrustBundleExpired);
+}
+
+#[tokio::test]
+async fn an_expired_bundle_stops_the_start() {
+    let world = expiring(3600).await;
+    let refused = Trust::load(&world.service().settings, START.plus(3600)).unwrap_err().to_string();
+    assert!(refused.contains("trust.bundle is not taken: it has expired"), "{refused}");
+}
+
+#[tokio::test]
+async fn the_end_of_a_bundle_is_told_from_seven_days_before_and_every_day() {
+    const DAY: u64 = 86_400;
+    let world = expiring(10 * DAY).await;
+    let life = |left: u64| {
+        let trust = world.service().trust.load();
+        trust.bundle_life(START.plus(10 * DAY).minus(left))
+    };
+    assert_eq!(life(7 * DAY + 1), BundleLife::Long);
+    assert_eq!(
+        (life(7 * DAY), life(6 * DAY + 1), life(6 * DAY)),
+        (BundleLife::Days(7), BundleLife::Days(7), BundleLife::Days(6))
+    );
+    assert_eq!((life(1), life(0)), (BundleLife::Days(1), BundleLife::Expired));
+    let told = world.service().tell_of_age(Told::default());
+    world.wait(4 * DAY);
+    assert_ne!(world.service().tell_of_age(told), told);
+    let metrics = world.service().metrics.to_prometheus();
+    let end = START.plus(10 * DAY).as_unix_seconds();
+    assert!(metrics.contains(&format!("countersign_trust_bundle_expires_at_seconds {end}\n")), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_bundle_without_an_end_does_not_expire() {
+    let world = world().await;
+    let trust = world.service().trust.load();
+    let far = START.plus(100 * 366 * 86_400);
+    assert_eq!((trust.bundle_time_left(far), trust.bundle_has_expired(far)), (None, false));
+    assert_eq!(trust.bundle_life(far), BundleLife::Long);
 }

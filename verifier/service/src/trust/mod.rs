@@ -7,6 +7,7 @@ mod generation;
 pub(crate) mod status_list;
 #[cfg(test)]
 mod status_list_tests;
+mod watch;
 
 use std::fmt;
 use std::fs;
@@ -23,6 +24,7 @@ use countersign_verifier::trust_bundle::{BundleError, TrustBundle};
 
 pub(crate) use bundle::{bundle_key, remember};
 pub use generation::Generation;
+pub(crate) use watch::watch_files;
 
 use crate::document::Problems;
 use crate::settings::Settings;

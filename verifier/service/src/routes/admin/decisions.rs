@@ -32,6 +32,10 @@ enum Verdict {
     Affirming,
     Warning,
     Refused,
+    Withdrawn,
+    Restored,
+    Lowered,
+    Raised,
 }
 
 impl Verdict {
@@ -40,6 +44,10 @@ impl Verdict {
             Self::Affirming => "affirming",
             Self::Warning => "warning",
             Self::Refused => "refused",
+            Self::Withdrawn => "withdrawn",
+            Self::Restored => "restored",
+            Self::Lowered => "lowered",
+            Self::Raised => "raised",
         }
     }
 }

@@ -12,8 +12,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::access::Administrator;
-use super::message::{Refused, body, done, found, without_body, without_query};
+use super::message::{Bare, Refused, body, done, found, without_query};
 use crate::administration::{Expiry, Time, client_ids, development_key, from_jwk, name, page, public_key};
+use crate::attestation::fresh_reference;
 use crate::service::Service;
 use crate::store::DevelopmentKeyRecord;
 
@@ -75,11 +76,11 @@ pub(super) async fn revoke(
     State(service): State<Arc<Service>>,
     Extension(administrator): Extension<Administrator>,
     Path(id): Path<String>,
-    uri: Uri,
-    body: Result<Bytes, BytesRejection>,
+    _: Bare,
 ) -> Result<Response, Refused> {
-    without_query(&uri)?;
-    without_body(body)?;
-    let revoked = service.store.revoke_development_key(&id, &administrator.actor()).await;
-    done(revoked.map_err(|error| Refused::store(&service, &error))?)
+    let revoked = service.store.revoke_development_key(&id, &administrator.actor(), fresh_reference).await;
+    let withdrawn = revoked.map_err(|error| Refused::store(&service, &error))?;
+    // The edge of this process hears of the withdrawn now.
+    service.bans_changed.notify_one();
+    done(withdrawn.is_some())
 }

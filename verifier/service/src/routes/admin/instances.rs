@@ -12,7 +12,7 @@ use countersign_core::token::result::InstanceId;
 use serde::Deserialize;
 
 use super::access::Administrator;
-use super::message::{BanBody, Code, Refused, body, done, found, query, without_body, without_query};
+use super::message::{BanBody, Bare, Code, Refused, body, done, found, query, without_query};
 use crate::administration::{Cursor, Limit, TierName, Time, ban_reason, instance, page};
 use crate::service::Service;
 use crate::store::{InstanceFilter, PlatformName};
@@ -71,11 +71,8 @@ pub(super) async fn erase(
     State(service): State<Arc<Service>>,
     Extension(administrator): Extension<Administrator>,
     Path(id): Path<String>,
-    uri: Uri,
-    body: Result<Bytes, BytesRejection>,
+    _: Bare,
 ) -> Result<Response, Refused> {
-    without_query(&uri)?;
-    without_body(body)?;
     let erased = service.store.erase_instance(&named(&id)?, &administrator.actor()).await;
     changed(&service, erased.map_err(|error| Refused::change(&service, &error))?)
 }
@@ -100,11 +97,8 @@ pub(super) async fn unban(
     State(service): State<Arc<Service>>,
     Extension(administrator): Extension<Administrator>,
     Path(id): Path<String>,
-    uri: Uri,
-    body: Result<Bytes, BytesRejection>,
+    _: Bare,
 ) -> Result<Response, Refused> {
-    without_query(&uri)?;
-    without_body(body)?;
     let unbanned = service.store.unban_instance(&named(&id)?, &administrator.actor()).await;
     changed(&service, unbanned.map_err(|error| Refused::change(&service, &error))?)
 }

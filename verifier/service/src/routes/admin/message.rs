@@ -2,8 +2,8 @@
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::Query;
 use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequest, Query, Request};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use countersign_core::token::jose::strict_object;
@@ -188,9 +188,20 @@ pub(super) fn body<T: DeserializeOwned>(
     serde_json::from_value(Value::Object(object)).map_err(|error| Refused::invalid(error.to_string()))
 }
 
-/// A call that takes no body.
-pub(super) fn without_body(body: Result<Bytes, BytesRejection>) -> Result<(), Refused> {
-    if bytes(body)?.is_empty() { Ok(()) } else { Err(Refused::invalid("this call takes no body")) }
+/// A call that takes neither query nor body, and came with neither. The last argument of its handler.
+pub(super) struct Bare;
+
+impl<S: Send + Sync> FromRequest<S> for Bare {
+    type Rejection = Refused;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refused> {
+        without_query(request.uri())?;
+        if bytes(Bytes::from_request(request, state).await)?.is_empty() {
+            Ok(Self)
+        } else {
+            Err(Refused::invalid("this call takes no body"))
+        }
+    }
 }
 
 fn bytes(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Refused> {

@@ -1,11 +1,17 @@
 //! `/admin/v1`: the administration over HTTP, on the admin listener alone, for whoever holds an admin key.
 
 mod access;
+#[cfg(test)]
+mod access_tests;
 mod acts;
 mod decisions;
 mod development_keys;
 mod instances;
+#[cfg(test)]
+mod instances_tests;
 mod message;
+#[cfg(test)]
+mod office;
 mod subjects;
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,7 @@ use countersign_verifier::check::deny_list::SubjectDigest;
 use serde::Deserialize;
 
 use super::access::Administrator;
-use super::message::{Code, Refused, body, done, found, query, without_body, without_query};
+use super::message::{Bare, Code, Refused, body, done, found, query, without_query};
 use crate::administration::{Cursor, Limit, ban_reason, issuer, page, subject, subject_ban};
 use crate::service::Service;
 
@@ -69,11 +69,8 @@ pub(super) async fn unban(
     State(service): State<Arc<Service>>,
     Extension(administrator): Extension<Administrator>,
     Path(id): Path<String>,
-    uri: Uri,
-    body: Result<Bytes, BytesRejection>,
+    _: Bare,
 ) -> Result<Response, Refused> {
-    without_query(&uri)?;
-    without_body(body)?;
     let digest = from_base64url_array(&id).map_err(|_| Refused::new(Code::NotFound))?;
     let unbanned =
         service.store.unban_subject(&SubjectDigest::from_bytes(digest), &administrator.actor()).await;

@@ -1,0 +1,135 @@
+//! Settings files as people write them, good and bad.
+
+use std::fs;
+
+use tempfile::TempDir;
+
+use super::*;
+
+const RESOURCE: &str = r#"
+[[resource]]
+name = "api"
+identifier = "https://api.example"
+[[resource.authorization_server]]
+issuer = "https://login.example"
+jwks = "https://login.example/jwks"
+clients = { "app" = ["mobile"] }
+[[resource.route]]
+path = "/"
+"#;
+
+fn directory() -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("policy.toml"), "").unwrap();
+    directory
+}
+
+fn read(text: &str) -> Result<Settings, String> {
+    let directory = directory();
+    let file = directory.path().join("settings.toml");
+    fs::write(&file, text).unwrap();
+    Settings::load(&file)
+        .map_err(|problems| problems.to_string().replace(&format!("{}/", directory.path().display()), ""))
+}
+
+#[test]
+fn one_line_is_enough_and_every_default_is_the_documented_one() {
+    let settings = read("issuer = 'https://attest.example'").unwrap();
+    assert_eq!(settings.lifetime.result.as_seconds(), 600);
+    assert_eq!(settings.lifetime.client_attestation.as_seconds(), 3600);
+    assert!(settings.listen.public.ip().is_loopback() && settings.listen.admin.ip().is_loopback());
+    assert!(!settings.listen.danger_plaintext);
+    assert!(settings.store.path.is_absolute());
+}
+
+#[test]
+fn a_route_without_a_word_more_is_strict() {
+    let settings = read(&format!("issuer = 'https://attest.example'\n{RESOURCE}")).unwrap();
+    let route = &settings.resources[0].routes[0];
+    assert_eq!(
+        (route.mode, route.token_binding, route.tier, route.nonce),
+        (Mode::Require, TokenBinding::Instance, Tier::Affirming, NonceDemand::Off)
+    );
+}
+
+#[test]
+fn every_problem_of_a_bad_file_is_named_at_once() {
+    let text = r#"issuer = "http://attest.example"
+policy = "missing.toml"
+[listen]
+public = "0.0.0.0:8080"
+admin = "localhost"
+[lifetime]
+result = "20m"
+audit = "soon"
+[[resource]]
+name = "Main API"
+identifier = "https://api.example"
+[[resource.authorization_server]]
+issuer = "https://login.example"
+jwks = "jwks.json"
+clients = {}
+[[resource.route]]
+path = "v1/*"
+mode = "strict"
+"#;
+    let found = read(text).unwrap_err();
+    for line in [1, 2, 4, 5, 7, 8, 10, 14, 15, 17, 18] {
+        assert!(found.contains(&format!("settings.toml:{line}: ")), "line {line} in\n{found}");
+    }
+    assert_eq!(found.lines().count(), 11, "{found}");
+}
+
+#[test]
+fn plain_http_to_other_machines_needs_the_danger_word() {
+    for listener in ["public", "admin"] {
+        let text = |danger: bool| {
+            format!(
+                "issuer = 'https://a.example'\n[listen]\n{listener} = '0.0.0.0:80'\ndanger_plaintext = {danger}\n"
+            )
+        };
+        assert!(read(&text(false)).unwrap_err().contains("settings.toml:3: 0.0.0.0:80 can be reached"));
+        assert!(read(&text(true)).is_ok());
+    }
+}
+
+#[test]
+fn instances_are_kept_for_a_day_at_least_and_ten_years_at_most() {
+    let text = |span: &str| format!("issuer = 'https://a.example'\n[lifetime]\ninstances = '{span}'\n");
+    assert!(read(&text("1d")).is_ok() && read(&text("3650d")).is_ok());
+    for wrong in ["23h", "3651d"] {
+        assert!(read(&text(wrong)).unwrap_err().contains("settings.toml:3: `instances` is"), "{wrong}");
+    }
+}
+
+#[test]
+fn a_body_cannot_be_demanded_behind_a_gateway_that_sends_none() {
+    let text = |gateway: &str| {
+        format!(
+            "issuer = 'https://a.example'\n[listen]\nedge = '127.0.0.1:8081'\ngateway = '{gateway}'\n{RESOURCE}body = 'required'\n"
+        )
+    };
+    assert!(read(&text("nginx")).unwrap_err().contains("sends no bodies"));
+    assert!(read(&text("envoy-http")).is_ok());
+}
+
+#[test]
+fn two_routes_for_the_same_requests_are_refused() {
+    let text =
+        format!("issuer = 'https://a.example'\n{RESOURCE}[[resource.route]]\npath = '/'\nmode = 'observe'\n");
+    assert!(read(&text).unwrap_err().contains("settings.toml:12: `/` has a route for all methods already"));
+}
+
+#[test]
+fn an_edge_listener_needs_its_gateway_and_a_resource() {
+    let found = read("issuer = 'https://a.example'\n[listen]\nedge = '127.0.0.1:8081'\n").unwrap_err();
+    assert_eq!(found.matches("settings.toml:3: ").count(), 2, "{found}");
+}
+
+#[test]
+fn relative_paths_start_from_the_directory_of_the_file() {
+    let directory = directory();
+    let file = directory.path().join("settings.toml");
+    fs::write(&file, "issuer = 'https://a.example'\n[keys]\ndirectory = 'k'\n").unwrap();
+    assert_eq!(Settings::load(&file).unwrap().keys.directory, directory.path().join("k"));
+}
