@@ -1,6 +1,7 @@
 //! Tests of the verifier from outside, in one program: linking takes longer than they do.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod admission;
 mod android_appraisal;
 mod apple_appraisal;
 mod appraisal;
