@@ -13,5 +13,6 @@ mod hostile_evidence;
 mod known_authorities;
 mod limits;
 mod play_integrity;
+mod reasons;
 mod receipts;
 mod world;
