@@ -10,6 +10,7 @@ use countersign_verifier::enrolment::{
     Admission, AuthenticEnrolment, DecodeFailure, EnrolmentError, PlatformKey, RegisteredInstance, Service,
     Signals, Verdict,
 };
+use countersign_verifier::evidence::android_key::unverified_attestation_key;
 use countersign_verifier::evidence::play_integrity::PlayIntegrityError;
 use countersign_verifier::evidence::recorded::verify_all;
 use countersign_verifier::evidence::{Claims, EvidenceError, EvidenceKind, TrustData};
@@ -17,8 +18,8 @@ use countersign_verifier::policy::{AppMode, AppPolicy, Constraint, Enforcement, 
 use countersign_virtual_device::{DevelopmentKey, EnrolmentAttack, Provisioning, ServiceCall, VirtualPhone};
 
 use crate::world::{
-    INSTANCE, ISSUER, NOW, Refused, World, anchors, android, call, challenge_keys, iphone, nothing_revoked,
-    policy, registered, seed, session,
+    CHALLENGE, INSTANCE, ISSUER, NOW, Refused, World, anchors, android, call, challenge_keys, iphone,
+    nothing_revoked, policy, registered, seed, session,
 };
 
 /// The constraint that fails on phones from the factory, as a warning that edges are told.
@@ -99,6 +100,10 @@ fn the_attestation_key_is_told_so_that_its_instances_can_be_counted() {
     let (of_android, kinds) = key(android().into());
     assert_eq!((of_android, kinds), (Some(attestation_key_of(&world)), vec![EvidenceKind::AndroidKey]));
     assert_eq!(key(iphone().into()), (None, vec![EvidenceKind::AppAttest]));
+    // What is looked up before anything is verified is the same key.
+    let chain = android().attest(&CHALLENGE, NOW);
+    assert_eq!(unverified_attestation_key(&chain), of_android);
+    assert_eq!(unverified_attestation_key(&chain[..1]), None);
 }
 
 /// That of the Android phone, as its verified evidence has it.

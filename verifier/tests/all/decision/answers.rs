@@ -187,8 +187,8 @@ fn an_edge_is_ready_once_the_keys_of_every_issuer_have_come() {
     let owners: Vec<_> = scene.edge.key_owners().collect();
     let expected = [
         KeyOwner::AttestationService(SERVICE.to_owned()),
-        KeyOwner::AuthorizationServer(AUTHORIZATION_SERVER.to_owned()),
         KeyOwner::AuthorizationServer(PARTNER_SERVER.to_owned()),
+        KeyOwner::AuthorizationServer(AUTHORIZATION_SERVER.to_owned()),
     ];
     assert_eq!(owners, expected);
     let edge = Scene::without_keys();

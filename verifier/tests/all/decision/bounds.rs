@@ -74,6 +74,19 @@ fn an_authorization_field_has_8200_characters_at_most() {
 }
 
 #[test]
+fn result_and_proof_have_4096_characters_each_at_most() {
+    let scene = Scene::new();
+    let good = scene.sent();
+    for (length, too_long) in [(4096, false), (4098, true), (8192, true)] {
+        let field = Some("A".repeat(length));
+        let as_result = scene.refused(&Sent { result: field.clone(), ..good.clone() });
+        assert_eq!(as_result == Reason::FieldMalformed, too_long, "{length}: {as_result:?}");
+        let as_proof = scene.refused(&Sent { proof: field, ..good.clone() });
+        assert_eq!(as_proof == Reason::FieldMalformed, too_long, "{length}: {as_proof:?}");
+    }
+}
+
+#[test]
 fn a_body_that_must_be_covered_may_be_empty_or_yet_to_come_and_not_too_long() {
     let scene = Scene::with_route(Route { content_required: true, ..Route::new("/") });
     let with = |seen: Content, proven: Option<[u8; 32]>| {
