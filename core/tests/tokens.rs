@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 
 use countersign_core::cbor::CborError;
 use countersign_core::time::Timestamp;
+use countersign_core::token::client_attestation::ClientAttestation;
 use countersign_core::token::cose::{Header, Unsigned, typ};
-use countersign_core::token::jose::{ClientAttestation, Jws};
+use countersign_core::token::jose::Jws;
 use countersign_core::token::keys::{Algorithm, PublicKey, PureRust, Thumbprint};
 use countersign_core::token::proof::{DecodedProof, ProofClaims};
 use countersign_core::token::result::{DecodedResult, InstanceId, Protection, ResultClaims, Tier, VouchedBy};

@@ -3,27 +3,17 @@
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{KeyPair, RSA_PKCS1_SHA256, RsaKeyPair};
-use countersign_core::challenge::{MacKey, MacKeyRing, Scope};
 use countersign_core::encoding::base64url;
 use countersign_core::enrolment::{DecodedEnrolment, Evidence, MAX_ENVELOPE};
-use countersign_core::time::Timestamp;
 use countersign_core::token::cose::Sign1;
 use countersign_core::token::jose::Jws;
 use countersign_core::token::{MAX_COMPACT_FIELD, MAX_JWT_FIELD};
-use countersign_verifier::anchors::TrustAnchors;
-use countersign_verifier::enrolment::{AuthenticEnrolment, DecodeFailure, Service, Signals, Verdict};
+use countersign_tests::world::{self, NOW, World, android, seed};
 use countersign_verifier::evidence::android_key;
-use countersign_verifier::policy::{AndroidApp, AppPolicy, AppleApp, AppraisalPolicy};
-use countersign_verifier::revocation::RevocationList;
+use countersign_virtual_device::VirtualPhone;
 use countersign_virtual_device::asn1;
 use countersign_virtual_device::certificate::{Extension, IssuerKey, Link, SignatureHash, sign_chain};
-use countersign_virtual_device::{
-    AppleAuthority, GoogleAuthority, Seed, ServiceCall, SessionKey, VirtualAndroid, VirtualIphone,
-    VirtualPhone,
-};
 
-pub(crate) const NOW: Timestamp = Timestamp::from_unix_seconds(1_790_000_000);
-const ISSUER: &str = "https://attest.example";
 const CHALLENGE: [u8; 32] = [7; 32];
 
 /// A pair of inputs to the same code.
@@ -39,80 +29,13 @@ pub(crate) struct Case {
     pub(crate) is_accepted: bool,
 }
 
-struct World {
-    challenge_keys: MacKeyRing,
-    anchors: TrustAnchors,
-    revocation: RevocationList,
-    policy: AppraisalPolicy,
-}
-
-fn seed() -> Seed {
-    Seed::from_text("bounds")
-}
-
-impl World {
-    fn new() -> Self {
-        let mut anchors = TrustAnchors::embedded();
-        anchors
-            .danger_add_app_attest_roots(&AppleAuthority::from_seed(&seed()).root_certificate_der())
-            .unwrap();
-        anchors
-            .danger_add_android_key_roots(&GoogleAuthority::from_seed(&seed()).root_certificate_der())
-            .unwrap();
-        let mut app = AppPolicy::new("app");
-        app.apple.push(AppleApp::new("ABCDE12345", "com.example.app"));
-        app.android
-            .push(AndroidApp { package: "com.example.app".to_owned(), signing_digests: vec![[8; 32]] });
-        Self {
-            challenge_keys: MacKeyRing::new(MacKey::new(1, [3; 32]), vec![]),
-            anchors,
-            revocation: RevocationList::parse(br#"{"entries":{}}"#, NOW).unwrap(),
-            policy: AppraisalPolicy::new("bounds/1").with_app(app),
-        }
-    }
-
-    fn call(&self) -> ServiceCall<'_> {
-        ServiceCall {
-            issuer: ISSUER,
-            client_id: "app",
-            challenge: self.challenge_keys.issue(Scope::Challenge { issuer: ISSUER }, NOW, &[1; 16]),
-            app_version: "1.0",
-            environment: 0,
-            now: NOW,
-        }
-    }
-
-    fn admits(&self, envelope: &[u8]) -> bool {
-        let service = Service {
-            issuer: ISSUER,
-            challenge_keys: &self.challenge_keys,
-            anchors: &self.anchors,
-            revocation: Some(&self.revocation),
-            development_keys: &|_| None,
-            policy: &self.policy,
-        };
-        let Ok(decoded) = DecodedEnrolment::decode(envelope) else { return false };
-        let verified = AuthenticEnrolment::verify(decoded, None, &service, NOW)
-            .and_then(|authentic| authentic.verify_evidence(&service, NOW))
-            .and_then(|offline| offline.complete(Err(DecodeFailure::NotAsked), NOW));
-        let Ok(verified) = verified else { return false };
-        matches!(verified.appraise(&self.policy, Signals::default(), NOW), Verdict::Admitted(_))
-    }
-
-    fn verifies(&self, chain: &[Vec<u8>]) -> bool {
-        let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
-        android_key::verify(&chain, &CHALLENGE, &self.anchors, Some(&self.revocation), NOW).is_ok()
-    }
+fn verifies(world: &World, chain: &[Vec<u8>]) -> bool {
+    let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
+    android_key::verify(&chain, &CHALLENGE, &world.anchors, Some(&world.revocation), NOW).is_ok()
 }
 
 fn iphone() -> VirtualPhone {
-    VirtualIphone::new(&AppleAuthority::from_seed(&seed()), &seed())
-        .app("ABCDE12345", "com.example.app")
-        .into()
-}
-
-fn android() -> VirtualAndroid {
-    VirtualAndroid::new(&GoogleAuthority::from_seed(&seed()), &seed()).app("com.example.app", 1, [8; 32])
+    world::iphone().into()
 }
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -141,8 +64,8 @@ fn chain_of_ten() -> Case {
     let (for_good, for_worst) = (World::new(), world);
     Case {
         name: "Android chain of 10 on P-384, 24 long extensions each, under our root",
-        good: Box::new(move || for_good.verifies(&good)),
-        worst: Box::new(move || for_worst.verifies(&worst)),
+        good: Box::new(move || verifies(&for_good, &good)),
+        worst: Box::new(move || verifies(&for_worst, &worst)),
         length,
         is_accepted: true,
     }
@@ -150,7 +73,6 @@ fn chain_of_ten() -> Case {
 
 /// Leaf and nine authorities; the root that issued the last of them is not sent.
 fn long_chain() -> Vec<Link> {
-    let google = GoogleAuthority::from_seed(&seed());
     let chip = countersign_virtual_device::google_authority::AttestingChip {
         seed: seed(),
         provisioning: countersign_virtual_device::Provisioning::Remote,
@@ -161,7 +83,7 @@ fn long_chain() -> Vec<Link> {
     let key = countersign_virtual_device::certificate::p256_public_key_info(&point);
     let mut phone = android();
     let description = key_description(&phone.attest(&CHALLENGE, NOW)[0]);
-    let mut links = google.chain(&chip, key, description, NOW);
+    let mut links = world::google().chain(&chip, key, description, NOW);
     // The last one but the root stands for all that are put between: each issued by the next, on P-384.
     links.pop();
     let mut top = links.pop().unwrap();
@@ -223,8 +145,8 @@ fn rsa_under_our_root() -> Case {
     let for_good = World::new();
     Case {
         name: "Android chain of RSA-4096 certificates of 15 KiB that nobody trusts",
-        good: Box::new(move || for_good.verifies(&good)),
-        worst: Box::new(move || world.verifies(&worst)),
+        good: Box::new(move || verifies(&for_good, &good)),
+        worst: Box::new(move || verifies(&world, &worst)),
         length,
         is_accepted: false,
     }
@@ -261,7 +183,7 @@ fn rsa_signed(link: &Link, pair: &RsaKeyPair) -> Vec<u8> {
 /// Envelopes of 64 KiB, signed by a phone's own key as anybody's can.
 fn envelopes() -> Vec<Case> {
     let world = World::new();
-    let session = SessionKey::from_seed(&seed());
+    let session = world::session();
     let honest = iphone().enrol(&world.call(), &session);
     let with = |evidence: Vec<Evidence>| {
         let phone = iphone();
@@ -333,7 +255,7 @@ fn tokens() -> Vec<Case> {
     };
     assert!(worst_token.len() <= MAX_JWT_FIELD && Jws::decode(&worst_token).is_ok(), "{}", worst_token.len());
     let world = World::new();
-    let session = SessionKey::from_seed(&seed());
+    let session = world::session();
     let good_envelope = iphone().enrol(&world.call(), &session);
     let worst_field = arrays(MAX_COMPACT_FIELD * 3 / 4);
     let (good_length, length) = (good_token.len(), worst_token.len());

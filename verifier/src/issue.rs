@@ -2,7 +2,7 @@
 
 use countersign_core::encoding::base64url;
 use countersign_core::time::Timestamp;
-use countersign_core::token::jose::ClientAttestation;
+use countersign_core::token::client_attestation::ClientAttestation;
 use countersign_core::token::keys::{Algorithm, PublicKey, SIGNATURE_LENGTH};
 use countersign_core::token::result::{InstanceId, MAX_LIFETIME, ResultClaims};
 use serde_json::{Value, json};

@@ -1,18 +1,14 @@
-//! Compact JWS (RFC 7515) read strictly, and the JWTs of the OAuth flavour: the client attestation and its
-//! proof-of-possession JWT (draft-ietf-oauth-attestation-based-client-auth) and the DPoP proof (RFC 9449).
+//! Compact JWS (RFC 7515), read strictly, and JWTs that wait for their signature.
 
 use core::fmt;
 
+use serde::Serialize;
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
-use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::MAX_JWT_FIELD;
-use super::keys::{Algorithm, Jwk, PublicKey, SIGNATURE_LENGTH};
-use super::result::ResultClaims;
-use super::trust_vector::TrustVector;
+use super::keys::SIGNATURE_LENGTH;
 use crate::encoding::{base64url, from_base64url};
-use crate::time::Timestamp;
 
 /// `typ` values of the JWTs, without the optional `application/` prefix.
 pub mod typ {
@@ -214,7 +210,7 @@ pub struct UnsignedJwt {
 }
 
 impl UnsignedJwt {
-    fn new(header: &impl Serialize, claims: &impl Serialize) -> Self {
+    pub(super) fn new(header: &impl Serialize, claims: &impl Serialize) -> Self {
         let segment = |json: Result<Vec<u8>, _>| json.map(|json| base64url(&json)).unwrap_or_default();
         let header = segment(serde_json::to_vec(header));
         let claims = segment(serde_json::to_vec(claims));
@@ -230,180 +226,6 @@ impl UnsignedJwt {
     pub fn with_signature(&self, signature: &[u8; SIGNATURE_LENGTH]) -> String {
         format!("{}.{}", self.signing_input, base64url(signature))
     }
-}
-
-/// A client attestation: for the authorization server (`result` absent), or for resources.
-#[derive(Clone, Debug)]
-pub struct ClientAttestation<'a> {
-    /// `iss`: the attestation service. The draft does not ask for it; edges select the key set by it.
-    pub issuer: &'a str,
-    /// `sub`: the OAuth `client_id`.
-    pub client_id: &'a str,
-    /// `iat`.
-    pub issued_at: Timestamp,
-    /// `exp`.
-    pub expires_at: Timestamp,
-    /// `cnf.jwk`: the instance key.
-    pub instance_key: &'a PublicKey,
-    /// The member `countersign`, with which the JWT serves at a resource.
-    pub result: Option<&'a ResultClaims>,
-}
-
-impl ClientAttestation<'_> {
-    /// The JWT that the service signs with the ES256 key `key_id` (the `kid` of its JWKS).
-    pub fn to_unsigned(&self, key_id: &str) -> UnsignedJwt {
-        #[derive(Serialize)]
-        struct Header<'a> {
-            alg: &'static str,
-            typ: &'static str,
-            kid: &'a str,
-        }
-        #[derive(Serialize)]
-        struct Confirmation {
-            jwk: Jwk,
-        }
-        #[derive(Serialize)]
-        struct Claims<'a> {
-            iss: &'a str,
-            sub: &'a str,
-            iat: u64,
-            exp: u64,
-            cnf: Confirmation,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            countersign: Option<CountersignMember<'a>>,
-        }
-        UnsignedJwt::new(
-            &Header { alg: Algorithm::Esp256.jose(), typ: typ::CLIENT_ATTESTATION, kid: key_id },
-            &Claims {
-                iss: self.issuer,
-                sub: self.client_id,
-                iat: self.issued_at.as_unix_seconds(),
-                exp: self.expires_at.as_unix_seconds(),
-                cnf: Confirmation { jwk: self.instance_key.to_jwk() },
-                countersign: self.result.map(CountersignMember),
-            },
-        )
-    }
-}
-
-/// The result's claims under their JWT names.
-struct CountersignMember<'a>(&'a ResultClaims);
-
-impl Serialize for CountersignMember<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Member<'a> {
-            tier: u8,
-            instance: String,
-            instance_jkt: String,
-            protection: u8,
-            vouched_by: u8,
-            evidence_time: u64,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            app_version: Option<&'a str>,
-            policy: &'a str,
-            #[serde(skip_serializing_if = "<[_]>::is_empty")]
-            labels: &'a [String],
-            trust_vector: &'a TrustVector,
-        }
-        let claims = self.0;
-        Member {
-            tier: claims.tier.number(),
-            instance: claims.instance.to_base64url(),
-            instance_jkt: claims.instance_jkt.to_base64url(),
-            protection: claims.protection.number(),
-            vouched_by: claims.vouched_by.number(),
-            evidence_time: claims.evidence_time.as_unix_seconds(),
-            app_version: claims.app_version.as_deref(),
-            policy: &claims.policy,
-            labels: &claims.labels,
-            trust_vector: &claims.trust_vector,
-        }
-        .serialize(serializer)
-    }
-}
-
-/// The proof of possession that goes with a client attestation in the draft's normal mode.
-#[derive(Clone, Debug, Serialize)]
-pub struct ClientAttestationPop<'a> {
-    /// `aud`: the authorization server's issuer, or the resource identifier.
-    #[serde(rename = "aud")]
-    pub audience: &'a str,
-    /// `jti`: at least 96 random bits.
-    #[serde(rename = "jti")]
-    pub token_id: &'a str,
-    /// `iat`.
-    #[serde(rename = "iat", serialize_with = "seconds")]
-    pub issued_at: Timestamp,
-    /// `challenge`: the latest one the server gave.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub challenge: Option<&'a str>,
-}
-
-impl ClientAttestationPop<'_> {
-    /// The JWT that the instance key signs.
-    pub fn to_unsigned(&self) -> UnsignedJwt {
-        #[derive(Serialize)]
-        struct Header {
-            alg: &'static str,
-            typ: &'static str,
-        }
-        UnsignedJwt::new(&Header { alg: Algorithm::Esp256.jose(), typ: typ::CLIENT_ATTESTATION_POP }, self)
-    }
-}
-
-/// A DPoP proof (RFC 9449 section 4.2) with our two optional members for query and body.
-#[derive(Clone, Debug, Serialize)]
-pub struct DpopProof<'a> {
-    /// `jti`: at least 96 random bits.
-    #[serde(rename = "jti")]
-    pub token_id: &'a str,
-    /// `htm`.
-    #[serde(rename = "htm")]
-    pub method: &'a str,
-    /// `htu`: the target URI without query and fragment.
-    #[serde(rename = "htu")]
-    pub target: &'a str,
-    /// `iat`.
-    #[serde(rename = "iat", serialize_with = "seconds")]
-    pub issued_at: Timestamp,
-    /// `nonce`: the latest one the server gave.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub nonce: Option<&'a str>,
-    /// `ath`: SHA-256 of the access token.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "hash")]
-    pub ath: Option<[u8; 32]>,
-    /// `countersign_query`: SHA-256 of the raw query.
-    #[serde(rename = "countersign_query", skip_serializing_if = "Option::is_none", serialize_with = "hash")]
-    pub query: Option<[u8; 32]>,
-    /// `countersign_content`: SHA-256 of the body.
-    #[serde(
-        rename = "countersign_content",
-        skip_serializing_if = "Option::is_none",
-        serialize_with = "hash"
-    )]
-    pub content: Option<[u8; 32]>,
-}
-
-impl DpopProof<'_> {
-    /// The JWT that `key` signs; its header carries the public key.
-    pub fn to_unsigned(&self, key: &PublicKey) -> UnsignedJwt {
-        #[derive(Serialize)]
-        struct Header {
-            alg: &'static str,
-            typ: &'static str,
-            jwk: Jwk,
-        }
-        UnsignedJwt::new(&Header { alg: key.algorithm().jose(), typ: typ::DPOP, jwk: key.to_jwk() }, self)
-    }
-}
-
-fn seconds<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_u64(time.as_unix_seconds())
-}
-
-fn hash<S: Serializer>(hash: &Option<[u8; 32]>, serializer: S) -> Result<S::Ok, S::Error> {
-    hash.as_ref().map(|hash| base64url(hash)).serialize(serializer)
 }
 
 #[cfg(test)]
@@ -495,29 +317,5 @@ mod tests {
         };
         assert!(is("at+jwt") && is("AT+JWT") && is("application/at+jwt"));
         assert!(!is("JWT") && !is("at+jwtx") && !is("text/at+jwt") && !is("application/application/at+jwt"));
-    }
-
-    #[test]
-    fn a_dpop_proof_carries_the_public_key_only() {
-        let key = PublicKey::from_ed25519(
-            ed25519_dalek::SigningKey::from_bytes(&[7; 32]).verifying_key().to_bytes(),
-        )
-        .unwrap();
-        let proof = DpopProof {
-            token_id: "id",
-            method: "GET",
-            target: "https://api.example/a",
-            issued_at: Timestamp::from_unix_seconds(1),
-            nonce: None,
-            ath: Some([0; 32]),
-            query: None,
-            content: None,
-        };
-        let token = proof.to_unsigned(&key).with_signature(&[0; 64]);
-        let jws = Jws::decode(&token).unwrap();
-        let jwk = jws.header["jwk"].as_object().unwrap();
-        assert_eq!(PublicKey::from_jwk(jwk), Ok(key));
-        assert_eq!(jws.claims["ath"], base64url(&[0; 32]));
-        assert!(!jws.claims.contains_key("nonce") && jws.is_typ("dpop+jwt"));
     }
 }

@@ -1,6 +1,8 @@
 //! The two tokens of the device, result and proof, in both flavours, and the keys they name.
 
+pub mod client_attestation;
 pub mod cose;
+pub mod dpop;
 pub mod jose;
 pub mod keys;
 pub mod proof;

@@ -1,7 +1,9 @@
 //! Compact JWS, strict JSON and key sets.
 
 use countersign_core::encoding::{base64url, from_base64url};
-use countersign_core::token::jose::{ClientAttestation, DpopProof, Jws, strict_object};
+use countersign_core::token::client_attestation::ClientAttestation;
+use countersign_core::token::dpop::DpopProof;
+use countersign_core::token::jose::{Jws, strict_object};
 use countersign_core::token::keys::PublicKey;
 use countersign_verifier::credential::jwks::{Jwks, MAX_KEYS};
 use serde_json::{Map, Value};

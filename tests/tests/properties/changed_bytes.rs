@@ -7,6 +7,7 @@ use std::ops::Range;
 use countersign_core::challenge::{Challenge, Scope};
 use countersign_core::encoding::from_base64url;
 use countersign_core::token::result::InstanceId;
+use countersign_tests::world::{ISSUER, NOW, World, android, iphone, seed, session};
 use countersign_verifier::boot_keys::BootKey;
 use countersign_verifier::check::Decision;
 use countersign_verifier::check::deny_list::{DenyList, SubjectDigest};
@@ -23,7 +24,6 @@ use countersign_verifier::trust_bundle::{
 use countersign_virtual_device::{AppExtensions, AppleAuthority, GoogleAuthority, Provisioning, VirtualPlay};
 
 use crate::scene::{Scene, Sent};
-use crate::world::{NOW, World, android, iphone, seed, session};
 
 const CHALLENGE: [u8; 32] = [7; 32];
 
@@ -231,7 +231,7 @@ fn envelopes() {
 fn a_challenge() {
     let world = World::new();
     let challenge = world.call().challenge;
-    let scope = Scope::Challenge { issuer: crate::world::ISSUER };
+    let scope = Scope::Challenge { issuer: ISSUER };
     let survivors = survivors(challenge.as_bytes(), |bytes| {
         let challenge = Challenge::from_bytes(bytes);
         challenge.is_ok_and(|challenge| world.challenge_keys.verify(&challenge, scope, 1200, NOW).is_ok())
@@ -242,7 +242,7 @@ fn a_challenge() {
 #[test]
 fn a_deny_list() {
     let list = DenyList {
-        issuer: crate::world::ISSUER.to_owned(),
+        issuer: ISSUER.to_owned(),
         sequence: 7,
         issued_at: NOW,
         expires_at: NOW.plus(600),
@@ -254,8 +254,7 @@ fn a_deny_list() {
     let message = unsigned.with_signature(&session().sign(&unsigned.to_be_signed()));
     let set = countersign_verifier::issue::jwks([("key-1", &session().public_key())]).to_string();
     let keys = service_keys(&Jwks::decode(set.as_bytes()).unwrap());
-    let survivors =
-        survivors(&message, |list| DenyList::verify(list, crate::world::ISSUER, &keys, None, NOW).is_ok());
+    let survivors = survivors(&message, |list| DenyList::verify(list, ISSUER, &keys, None, NOW).is_ok());
     only(&[], &survivors);
 }
 

@@ -7,4 +7,3 @@ mod random;
 mod round_trips;
 #[path = "../../benches/scene.rs"]
 mod scene;
-mod world;

@@ -42,10 +42,6 @@ pub struct GoogleAuthority {
     seed: Seed,
     root_key: IssuerKey,
     root: Certificate,
-    /// Of Droid CA2, which the root certifies.
-    ca2_key: IssuerKey,
-    /// Of Droid CA3, which certifies chips.
-    ca3_key: IssuerKey,
 }
 
 /// The hardware whose key signs leaves: one chip of one phone.
@@ -81,13 +77,7 @@ impl GoogleAuthority {
             ],
             writes_defaults: false,
         };
-        Self {
-            ca2_key: IssuerKey::P384(seed.p384_key("droid ca2")),
-            ca3_key: IssuerKey::P256(seed.p256_key("droid ca3")),
-            seed,
-            root_key,
-            root,
-        }
+        Self { seed, root_key, root }
     }
 
     /// The self-signed root, DER: what a policy's `danger` section has to name before anything here is believed.
@@ -137,22 +127,23 @@ impl GoogleAuthority {
 
     /// Chip, Droid CA3 (weeks), Droid CA2 (years).
     fn remote(&self, links: &mut Vec<Link>, chip: &AttestingChip, chip_key: &IssuerKey, now: Timestamp) {
-        let (ca2_key, ca3_key) = (&self.ca2_key, &self.ca3_key);
-        let mut of_chip = intermediate(chip.name(), google_name("Droid CA3"), chip_key, ca3_key);
+        let ca3_key = IssuerKey::P256(self.seed.p256_key("droid ca3"));
+        let ca2_key = IssuerKey::P384(self.seed.p384_key("droid ca2"));
+        let mut of_chip = intermediate(chip.name(), google_name("Droid CA3"), chip_key, &ca3_key);
         of_chip.serial = asn1::unsigned(&chip.number());
         (of_chip.not_before, of_chip.not_after) = (now.minus(5 * DAY), now.plus(9 * DAY));
         of_chip.extensions.push(chip.provisioning_info());
-        let mut ca3 = intermediate(google_name("Droid CA3"), google_name("Droid CA2"), ca3_key, ca2_key);
+        let mut ca3 = intermediate(google_name("Droid CA3"), google_name("Droid CA2"), &ca3_key, &ca2_key);
         // As genuine ones have them: key usage and constraints first.
         ca3.extensions.reverse();
         ca3.extensions[2..].reverse();
         (ca3.not_before, ca3.not_after) = (now.minus(20 * DAY), now.plus(50 * DAY));
-        let mut ca2 = intermediate(google_name("Droid CA2"), root_name(), ca2_key, &self.root_key);
+        let mut ca2 = intermediate(google_name("Droid CA2"), root_name(), &ca2_key, &self.root_key);
         ca2.extensions[2] = Extension::basic_constraints(true, Some(2));
         ca2.extensions[3] = Extension::key_usage(0x06);
         (ca2.not_before, ca2.not_after) = (now.minus(1000 * DAY), now.plus(4000 * DAY));
-        links.push(Link { certificate: of_chip, key: ca3_key.clone(), hash: SignatureHash::Sha256 });
-        links.push(Link { certificate: ca3, key: ca2_key.clone(), hash: SignatureHash::Sha384 });
+        links.push(Link { certificate: of_chip, key: ca3_key, hash: SignatureHash::Sha256 });
+        links.push(Link { certificate: ca3, key: ca2_key, hash: SignatureHash::Sha384 });
         links.push(Link { certificate: ca2, key: self.root_key.clone(), hash: SignatureHash::Sha384 });
     }
 

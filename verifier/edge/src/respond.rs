@@ -1,10 +1,10 @@
 //! A decision as HTTP says it: status and header fields, as plain data, for the layer and for gateways alike.
 
 use axum::response::{IntoResponse, Response};
+use countersign_core::challenge::Challenge;
 use countersign_core::time::Timestamp;
-use countersign_core::token::field::CLIENT_ATTESTATION_CHALLENGE;
 use countersign_verifier::check::identity::{IDENTITY_FIELDS, VERDICT_FIELD, identity_values, verdict_value};
-use countersign_verifier::check::{Decision, Reason, Refusal};
+use countersign_verifier::check::{Decision, ProofKind, Reason, Refusal};
 use http::header::{CACHE_CONTROL, DATE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use time::OffsetDateTime;
@@ -13,7 +13,6 @@ use time::macros::format_description;
 /// Carries the status meant for the client where a gateway passes on only 401 and 403.
 pub const STATUS_FIELD: HeaderName = HeaderName::from_static("attestation-status");
 
-const CHALLENGE_FIELD: HeaderName = HeaderName::from_static(CLIENT_ATTESTATION_CHALLENGE);
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// What to answer: to the client, or to the gateway that asks on its behalf.
@@ -67,8 +66,7 @@ pub(crate) fn refusal_response(refusal: &Refusal, now: Timestamp) -> Response {
 }
 
 fn refused(refusal: &Refusal, now: Timestamp) -> (StatusCode, Vec<(HeaderName, HeaderValue)>) {
-    let status =
-        StatusCode::from_u16(refusal.reason.code().status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let status = StatusCode::from_u16(refusal.code().status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut headers = challenge(refusal);
     headers.push((CACHE_CONTROL, NO_STORE));
     if let Some(date) = date(now) {
@@ -85,9 +83,9 @@ fn refused(refusal: &Refusal, now: Timestamp) -> (StatusCode, Vec<(HeaderName, H
 pub(crate) fn passing_fields(decision: &Decision) -> Vec<(HeaderName, HeaderValue)> {
     match decision {
         Decision::Permit(permit) => {
-            let nonce = permit.nonce().and_then(|nonce| HeaderValue::try_from(nonce.to_base64url()).ok());
+            let nonce = permit.nonce().and_then(|nonce| nonce_field(permit.proof_kind(), nonce));
             // A stored response would hand out a stale nonce (as RFC 9449 section 8.2).
-            nonce.map_or_else(Vec::new, |nonce| vec![(CHALLENGE_FIELD, nonce), (CACHE_CONTROL, NO_STORE)])
+            nonce.map_or_else(Vec::new, |nonce| vec![nonce, (CACHE_CONTROL, NO_STORE)])
         }
         Decision::Observed { refusal, told: true } => {
             let mut fields = challenge(refusal);
@@ -126,11 +124,13 @@ fn challenge(refusal: &Refusal) -> Vec<(HeaderName, HeaderValue)> {
     if let Some(value) = refusal.www_authenticate().and_then(|value| HeaderValue::try_from(value).ok()) {
         headers.push((WWW_AUTHENTICATE, value));
     }
-    let nonce = refusal.nonce.as_ref().and_then(|nonce| HeaderValue::try_from(nonce.to_base64url()).ok());
-    if let Some(value) = nonce {
-        headers.push((CHALLENGE_FIELD, value));
-    }
+    headers.extend(refusal.nonce.as_ref().and_then(|nonce| nonce_field(refusal.proof, nonce)));
     headers
+}
+
+fn nonce_field(proof: ProofKind, nonce: &Challenge) -> Option<(HeaderName, HeaderValue)> {
+    let value = HeaderValue::try_from(nonce.to_base64url()).ok()?;
+    Some((HeaderName::from_static(proof.nonce_field()), value))
 }
 
 fn identity_fields(decision: &Decision) -> Vec<(HeaderName, HeaderValue)> {

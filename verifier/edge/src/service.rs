@@ -140,7 +140,7 @@ impl Gate {
 
     fn refuse(&self, refusal: &Refusal) -> Response {
         let reason = refusal.reason.reason();
-        match refusal.reason.code() {
+        match refusal.code() {
             Code::Unavailable => tracing::warn!(resource = self.resource, reason, "refused"),
             _ => tracing::debug!(resource = self.resource, reason, "refused"),
         }

@@ -10,7 +10,7 @@ use countersign_edge::{EdgeRuntime, JwksSource, Limits, OsRandomness, SetupError
 use countersign_verifier::check::deny_list::DenyList;
 use countersign_verifier::check::route::OAuthClient;
 use countersign_verifier::check::trust::KeyOwner;
-use countersign_verifier::check::{Edge, Mode, NoncePolicy, Resource, Route, TokenBinding};
+use countersign_verifier::check::{Assurance, Edge, Mode, NoncePolicy, Resource, Route, TokenBinding};
 use reqwest::Url;
 use tokio::sync::watch;
 
@@ -178,6 +178,12 @@ fn route_of(settings: &RouteSettings) -> Route {
             })
             .collect(),
         max_evidence_age: settings.max_evidence_age.map(settings::TimeSpan::as_seconds),
+        assurance: match settings.assurance {
+            settings::Assurance::Session => Assurance::Session,
+            settings::Assurance::Hardware => Assurance::Hardware,
+        },
+        danger_unbound_pop: settings.danger_unbound_pop,
+        danger_unbound_query: settings.danger_unbound_query,
         content_required: settings.body == BodyBinding::Required,
         scopes: settings.scopes.clone(),
     }

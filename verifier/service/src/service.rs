@@ -23,7 +23,7 @@ use crate::receipts::{self, AppleReceiptExchange, AppleSetupError, Endpoints};
 use crate::routes::{self, EdgeListener, LastDenyList};
 use crate::server::{self, ListenError, Listener, Running};
 use crate::settings::{LimitSettings, Settings};
-use crate::store::{Store, StoreError};
+use crate::store::{KeptSince, Store, StoreError};
 use crate::telemetry::Metrics;
 use crate::trust::status_list::{self, StatusListFeed};
 use crate::trust::{self, FileState, Trust, TrustError};
@@ -300,7 +300,12 @@ async fn prune(service: Arc<Service>, mut stopped: watch::Receiver<bool>) {
 /// How many rows and instances were over and are deleted.
 async fn pruned(service: &Service) -> Result<(u64, u64), StoreError> {
     let (now, lifetime) = (service.clock.now(), &service.settings.lifetime);
-    let rows = service.store.prune(now, now.minus(lifetime.audit.as_seconds())).await?;
+    let kept = KeptSince {
+        decisions: now.minus(lifetime.audit.as_seconds()),
+        evidence: now.minus(lifetime.evidence().as_seconds()),
+        acts: now.minus(lifetime.acts.as_seconds()),
+    };
+    let rows = service.store.prune(now, &kept).await?;
     let instances = service.store.erase_unused(now.minus(lifetime.instances.as_seconds())).await?;
     Ok((rows, instances))
 }

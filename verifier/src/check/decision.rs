@@ -5,8 +5,9 @@ use std::sync::Arc;
 use countersign_core::challenge::{Challenge, RANDOM_LENGTH};
 use countersign_core::token::result::ResultClaims;
 
-use super::refusal::Refusal;
-use super::steps::VerifiedResult;
+use super::refusal::{ProofKind, Refusal};
+use super::result::VerifiedResult;
+use super::route::Assurance;
 use super::trust::KeyOwner;
 use crate::credential::jwt::AccessToken;
 
@@ -91,12 +92,18 @@ pub struct Permit {
     pub(super) content: Option<[u8; 32]>,
     pub(super) environment: Option<u64>,
     pub(super) nonce: Option<Challenge>,
+    pub(super) proof: ProofKind,
 }
 
 impl Permit {
     /// The attested instance: the claims of its result.
     pub fn attestation(&self) -> &ResultClaims {
         &self.result.claims
+    }
+
+    /// How near the hardware the key is that signed this request.
+    pub fn assurance(&self) -> Assurance {
+        self.result.assurance()
     }
 
     /// The access token, where one came.
@@ -112,6 +119,11 @@ impl Permit {
     /// What the device sees of its environment, as a set of bits.
     pub const fn environment(&self) -> Option<u64> {
         self.environment
+    }
+
+    /// The kind of proof that came, and the next one will be.
+    pub const fn proof_kind(&self) -> ProofKind {
+        self.proof
     }
 
     /// A nonce for the client's next proof.

@@ -165,7 +165,7 @@ impl DenyList {
         now: Timestamp,
     ) -> Result<Self, DenyListError> {
         let (message, key_id) = open(bytes)?;
-        let key = keys.get(key_id).ok_or(DenyListError::UnknownKey)?;
+        let key = keys.results.get(key_id).ok_or(DenyListError::UnknownKey)?;
         if previous.is_some_and(|previous| previous.key_ids.contains(key_id)) {
             return Err(DenyListError::DeniedKey);
         }

@@ -12,11 +12,12 @@ use super::budget::{self, Budget};
 use super::decision::{Decision, Limits, Randomness, RandomnessUnavailable};
 use super::deny_list::DenyList;
 use super::first_use::FirstUse;
-use super::refusal::{Code, Reason, Refusal, Scheme};
+use super::refusal::{Code, Reason, Refusal};
 use super::replay::ReplaySet;
 use super::request::Request;
+use super::result::VerifiedResult;
 use super::route::{Mode, NoncePolicy, Resource, Route};
-use super::steps::{self, CachedToken, Context, REPLAY_WINDOW, Stop, VerifiedResult};
+use super::steps::{self, CachedToken, Context, REPLAY_WINDOW, Spoken, Stop};
 use super::trust::{IssuerKeys, KeyOwner, ServiceKeys};
 use crate::cache::Generations;
 use crate::credential::jwks::Jwks;
@@ -120,7 +121,7 @@ impl Edge {
         let Some((number, resource)) = self.resources.get(resource) else {
             return Decision::Refusal(Refusal::new(Reason::NoRoute));
         };
-        let mut scheme = Scheme::Bearer;
+        let mut spoken = Spoken::default();
         let (path, query) = split_query(request.path_and_query);
         let (route, ended) = match steps::caps(request, path) {
             Err(reason) => (None, Err(Stop::Refuse(reason))),
@@ -129,7 +130,7 @@ impl Edge {
                 Some(route) => {
                     let context =
                         Context { edge: self, number: *number, resource, route, request, path, query, now };
-                    (Some(route), context.decide(&mut scheme))
+                    (Some(route), context.decide(&mut spoken))
                 }
             },
         };
@@ -147,7 +148,7 @@ impl Edge {
         {
             self.source_failures.spend(budget::key_of_source(source), now);
         }
-        by_mode(route, self.refusal(reason, scheme, resource, route, now))
+        by_mode(route, self.refusal(reason, spoken, resource, route, now))
     }
 
     /// The decision about a request whose lookup the runtime could not make: our own trouble, so nothing passes but
@@ -162,23 +163,26 @@ impl Edge {
     fn refusal(
         &self,
         reason: Reason,
-        scheme: Scheme,
+        spoken: Spoken,
         resource: &Resource,
         route: Option<&Route>,
         now: Timestamp,
     ) -> Refusal {
-        let code = reason.code();
-        let wants_nonce = code == Code::UseAttestationChallenge
-            || (code == Code::InvalidClientAttestation && route.is_some_and(|r| r.nonce != NoncePolicy::Off))
+        let code = reason.code(spoken.proof);
+        let needs_nonce = matches!(code, Code::UseAttestationChallenge | Code::UseDpopNonce);
+        let is_of_attestation = matches!(code, Code::InvalidClientAttestation | Code::InvalidDpopProof);
+        let wants_nonce = needs_nonce
+            || (is_of_attestation && route.is_some_and(|r| r.nonce != NoncePolicy::Off))
             // A wrong clock is cured by a nonce, also where none is asked for.
             || matches!(reason, Reason::ProofTime);
         let nonce = if wants_nonce { self.issue_nonce(resource, now).ok() } else { None };
-        if code == Code::UseAttestationChallenge && nonce.is_none() {
+        if needs_nonce && nonce.is_none() {
             return Refusal { retry_after: Some(1), ..Refusal::new(Reason::RandomnessUnavailable) };
         }
         Refusal {
             reason,
-            scheme,
+            scheme: spoken.scheme,
+            proof: spoken.proof,
             nonce,
             retry_after: match code {
                 Code::RateLimited => Some(budget::WINDOW),

@@ -8,6 +8,7 @@ use countersign_core::token::result::{Protection, Tier};
 
 use super::decision::{Decision, Permit};
 use super::refusal::Reason;
+use super::route::Assurance;
 
 /// Names of the identity fields, in lower case. Inbound copies are removed before a request goes upstream.
 pub const IDENTITY_FIELDS: [&str; 8] = [
@@ -47,8 +48,11 @@ fn of_permit(permit: &Permit) -> [String; 8] {
             Tier::Affirming => "affirming".to_owned(),
             Tier::Warning => "warning".to_owned(),
         },
-        // The session key signed: delegated by the instance key, itself in memory.
-        "session".to_owned(),
+        match permit.assurance() {
+            // The session key signed: delegated by the instance key, itself in memory.
+            Assurance::Session => "session".to_owned(),
+            Assurance::Hardware => "hardware".to_owned(),
+        },
         match claims.protection {
             Protection::Software => "software",
             Protection::Tee => "tee",

@@ -3,6 +3,9 @@
 use countersign_core::cbor::CborError;
 use countersign_core::challenge::{Challenge, ChallengeError};
 use countersign_core::request::RequestError;
+use countersign_core::token::client_attestation::{ClientAttestationError, ClientAttestationPopError};
+use countersign_core::token::dpop::DpopError;
+use countersign_core::token::field;
 
 use crate::credential::jwt::AccessTokenError;
 
@@ -20,10 +23,10 @@ pub enum Reason {
     BasicRefused,
     /// A token in the query, where logs would keep it.
     TokenInQuery,
-    /// Fields of both flavours in one request.
+    /// Fields of both flavours in one request, or both proofs of the OAuth flavour.
     TwoFlavours,
-    /// The OAuth flavour, which this resource does not take.
-    FlavourNotAccepted,
+    /// The OAuth draft's own proof, which says nothing of the request, and the route does not take it.
+    ProofUnbound,
     /// No route of the resource speaks of this method and path.
     NoRoute,
     /// Too many refused requests from this address.
@@ -36,6 +39,8 @@ pub enum Reason {
     NoAttestation,
     /// The result is not deterministic CBOR of its shape.
     ResultEncoding(CborError),
+    /// The client attestation is not one of those that serve at a resource.
+    ClientAttestation(ClientAttestationError),
     /// The result's issuer is not one that this edge trusts.
     ResultUnknownIssuer,
     /// No key of the result's `kid`.
@@ -56,7 +61,11 @@ pub enum Reason {
     DenyListStale,
     /// The proof is not deterministic CBOR of its shape.
     ProofEncoding(CborError),
-    /// The proof speaks of another result.
+    /// The DPoP proof is malformed.
+    Dpop(DpopError),
+    /// The proof of possession of the OAuth draft is malformed.
+    ClientAttestationPop(ClientAttestationPopError),
+    /// The proof speaks of another result, or is made with another key than the one that is vouched for.
     ProofOfAnotherResult,
     /// The proof's `iat` is outside its window.
     ProofTime,
@@ -100,6 +109,8 @@ pub enum Reason {
     CertificateMissing,
     /// The bearer token belongs to the instance that used it first.
     TokenUsedElsewhere,
+    /// The route demands the instance key for each request, and the session key signed.
+    AssuranceTooLow,
     /// The result's tier is worse than the route allows.
     TierTooLow,
     /// The instance key lives where the route does not allow.
@@ -131,8 +142,12 @@ pub enum Code {
     InvalidToken,
     /// 401 `invalid_client_attestation`.
     InvalidClientAttestation,
+    /// 401 `invalid_dpop_proof`.
+    InvalidDpopProof,
     /// 401 `use_attestation_challenge`, with a fresh nonce.
     UseAttestationChallenge,
+    /// 401 `use_dpop_nonce`, with a fresh nonce.
+    UseDpopNonce,
     /// 401 `use_fresh_attestation`.
     UseFreshAttestation,
     /// 403 `insufficient_scope`.
@@ -155,7 +170,9 @@ impl Code {
             Self::NoCredential
             | Self::InvalidToken
             | Self::InvalidClientAttestation
+            | Self::InvalidDpopProof
             | Self::UseAttestationChallenge
+            | Self::UseDpopNonce
             | Self::UseFreshAttestation => 401,
             Self::InsufficientScope => 403,
             Self::NotFound => 404,
@@ -171,7 +188,9 @@ impl Code {
             Self::InvalidRequest => Some("invalid_request"),
             Self::InvalidToken => Some("invalid_token"),
             Self::InvalidClientAttestation => Some("invalid_client_attestation"),
+            Self::InvalidDpopProof => Some("invalid_dpop_proof"),
             Self::UseAttestationChallenge => Some("use_attestation_challenge"),
+            Self::UseDpopNonce => Some("use_dpop_nonce"),
             Self::UseFreshAttestation => Some("use_fresh_attestation"),
             Self::InsufficientScope => Some("insufficient_scope"),
             Self::NoCredential
@@ -184,8 +203,17 @@ impl Code {
 }
 
 impl Reason {
-    /// The public code of this reason.
-    pub const fn code(self) -> Code {
+    /// The public code of this reason, for a client that proves with `proof`: DPoP has words of its own for what is
+    /// wrong with a proof (RFC 9449 sections 5 and 9).
+    pub const fn code(self, proof: ProofKind) -> Code {
+        match (self.code_of_attestation(), proof) {
+            (Code::UseAttestationChallenge, ProofKind::Dpop) => Code::UseDpopNonce,
+            (Code::InvalidClientAttestation, ProofKind::Dpop) if self.is_of_proof() => Code::InvalidDpopProof,
+            (code, _) => code,
+        }
+    }
+
+    const fn code_of_attestation(self) -> Code {
         match self {
             Self::Request(_)
             | Self::FieldMalformed
@@ -206,16 +234,19 @@ impl Reason {
             | Self::TokenOfAnotherInstance
             | Self::CertificateMissing
             | Self::TokenUsedElsewhere => Code::InvalidToken,
-            Self::TierTooLow | Self::ProtectionTooLow | Self::EvidenceTooOld => Code::UseFreshAttestation,
+            Self::AssuranceTooLow | Self::TierTooLow | Self::ProtectionTooLow | Self::EvidenceTooOld => {
+                Code::UseFreshAttestation
+            }
             Self::ScopeMissing => Code::InsufficientScope,
             Self::DenyListStale
             | Self::ReplaySetFull
             | Self::FirstUsesFull
             | Self::KeysUnavailable
             | Self::RandomnessUnavailable => Code::Unavailable,
-            Self::FlavourNotAccepted
+            Self::ProofUnbound
             | Self::NoAttestation
             | Self::ResultEncoding(_)
+            | Self::ClientAttestation(_)
             | Self::ResultUnknownIssuer
             | Self::ResultUnknownKey
             | Self::ResultSignature
@@ -225,6 +256,8 @@ impl Reason {
             | Self::KeyDenied
             | Self::SubjectDenied
             | Self::ProofEncoding(_)
+            | Self::Dpop(_)
+            | Self::ClientAttestationPop(_)
             | Self::ProofOfAnotherResult
             | Self::ProofTime
             | Self::ProofOutlivesResult
@@ -239,6 +272,23 @@ impl Reason {
         }
     }
 
+    /// Whether it is the proof that is wrong, and not the attestation beside it.
+    const fn is_of_proof(self) -> bool {
+        matches!(
+            self,
+            Self::Dpop(_)
+                | Self::ProofOfAnotherResult
+                | Self::ProofTime
+                | Self::ProofOutlivesResult
+                | Self::ProofSignature
+                | Self::ProofMethod
+                | Self::ProofTarget
+                | Self::ProofQuery
+                | Self::ProofContent
+                | Self::Replayed
+        )
+    }
+
     /// A stable name for logs and metrics.
     pub const fn reason(self) -> &'static str {
         match self {
@@ -248,13 +298,14 @@ impl Reason {
             Self::BasicRefused => "basic_refused",
             Self::TokenInQuery => "token_in_query",
             Self::TwoFlavours => "two_flavours",
-            Self::FlavourNotAccepted => "flavour_not_accepted",
+            Self::ProofUnbound => "proof_unbound",
             Self::NoRoute => "no_route",
             Self::FailureBudget => "failure_budget",
             Self::InstanceBudget => "instance_budget",
             Self::NoCredential => "no_credential",
             Self::NoAttestation => "no_attestation",
             Self::ResultEncoding(_) => "result_encoding",
+            Self::ClientAttestation(error) => error.reason(),
             Self::ResultUnknownIssuer => "result_unknown_issuer",
             Self::ResultUnknownKey => "result_unknown_key",
             Self::ResultSignature => "result_signature",
@@ -265,6 +316,8 @@ impl Reason {
             Self::KeyDenied => "key_denied",
             Self::DenyListStale => "deny_list_stale",
             Self::ProofEncoding(_) => "proof_encoding",
+            Self::Dpop(error) => error.reason(),
+            Self::ClientAttestationPop(error) => error.reason(),
             Self::ProofOfAnotherResult => "proof_of_another_result",
             Self::ProofTime => "proof_time",
             Self::ProofOutlivesResult => "proof_outlives_result",
@@ -292,6 +345,7 @@ impl Reason {
             Self::TokenOfAnotherInstance => "token_of_another_instance",
             Self::CertificateMissing => "certificate_missing",
             Self::TokenUsedElsewhere => "token_used_elsewhere",
+            Self::AssuranceTooLow => "assurance_too_low",
             Self::TierTooLow => "tier_too_low",
             Self::ProtectionTooLow => "protection_too_low",
             Self::EvidenceTooOld => "evidence_too_old",
@@ -315,6 +369,7 @@ impl Reason {
                 | Self::TokenInQuery
                 | Self::TwoFlavours
                 | Self::ResultEncoding(_)
+                | Self::ClientAttestation(_)
                 | Self::ResultUnknownIssuer
                 | Self::ResultUnknownKey
                 | Self::ResultSignature
@@ -322,6 +377,8 @@ impl Reason {
                 | Self::KeyDenied
                 | Self::SubjectDenied
                 | Self::ProofEncoding(_)
+                | Self::Dpop(_)
+                | Self::ClientAttestationPop(_)
                 | Self::ProofOfAnotherResult
                 | Self::ProofSignature
                 | Self::ProofAudience
@@ -358,6 +415,28 @@ impl Scheme {
     }
 }
 
+/// How the device proves that a request is its own; answers speak in the same one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProofKind {
+    /// `Attestation-Proof`, also where none came.
+    #[default]
+    Compact,
+    /// `DPoP` (RFC 9449) beside `OAuth-Client-Attestation`.
+    Dpop,
+    /// `OAuth-Client-Attestation-PoP`.
+    Pop,
+}
+
+impl ProofKind {
+    /// The header field that brings the nonce for the next proof, in lower case.
+    pub const fn nonce_field(self) -> &'static str {
+        match self {
+            Self::Compact | Self::Pop => field::CLIENT_ATTESTATION_CHALLENGE,
+            Self::Dpop => field::DPOP_NONCE,
+        }
+    }
+}
+
 /// A refusal with all that its answer needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -365,6 +444,8 @@ pub struct Refusal {
     pub reason: Reason,
     /// The scheme to answer in.
     pub scheme: Scheme,
+    /// The kind of proof to answer in.
+    pub proof: ProofKind,
     /// A fresh nonce for the next proof.
     pub nonce: Option<Challenge>,
     /// Seconds after which to come again, for 429 and 503.
@@ -381,6 +462,7 @@ impl Refusal {
         Self {
             reason,
             scheme: Scheme::Bearer,
+            proof: ProofKind::Compact,
             nonce: None,
             retry_after: None,
             scope: None,
@@ -388,9 +470,14 @@ impl Refusal {
         }
     }
 
+    /// The public code.
+    pub const fn code(&self) -> Code {
+        self.reason.code(self.proof)
+    }
+
     /// The value of `WWW-Authenticate`, one line; `None` where the status takes none.
     pub fn www_authenticate(&self) -> Option<String> {
-        let code = self.reason.code();
+        let code = self.code();
         let metadata = |separator: &str| match &self.metadata_url {
             Some(url) => format!("{separator}resource_metadata=\"{url}\""),
             None => String::new(),
@@ -406,6 +493,9 @@ impl Refusal {
         }
         if self.reason == Reason::Replayed {
             challenge.push_str(", reason=\"replayed\"");
+        }
+        if self.reason == Reason::AssuranceTooLow {
+            challenge.push_str(", assurance=\"hardware\"");
         }
         if let (Code::InsufficientScope, Some(scope)) = (code, &self.scope) {
             challenge.push_str(&format!(", scope=\"{scope}\""));

@@ -55,6 +55,13 @@ pub struct Route {
     pub protection: Vec<Protection>,
     /// Oldest platform evidence that passes, in seconds.
     pub max_evidence_age: Option<u64>,
+    /// How near the hardware the key must be that signs each request.
+    pub assurance: Assurance,
+    /// Takes the OAuth draft's own proof, which says nothing of the request: caught, it serves another one until it
+    /// is a minute old or was used here.
+    pub danger_unbound_pop: bool,
+    /// Takes DPoP proofs that leave out the query, as all but ours do: caught, they serve another query.
+    pub danger_unbound_query: bool,
     /// Whether the proof must cover the body.
     pub content_required: bool,
     /// Scopes that the access token must all have.
@@ -75,6 +82,9 @@ impl Route {
             tier: Tier::Affirming,
             protection: Vec::new(),
             max_evidence_age: None,
+            assurance: Assurance::Session,
+            danger_unbound_pop: false,
+            danger_unbound_query: false,
             content_required: false,
             scopes: Vec::new(),
         }
@@ -90,6 +100,15 @@ pub enum Mode {
     Warn,
     /// The request is refused.
     Require,
+}
+
+/// How near the hardware the key is that signs each request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Assurance {
+    /// A session key in the app's memory, which the instance key vouched for within the last ten minutes.
+    Session,
+    /// The instance key itself: the OAuth flavour. Where that key lives, `protection` says.
+    Hardware,
 }
 
 /// How an access token and an instance belong together.

@@ -3,27 +3,26 @@
 
 use std::sync::Arc;
 
-use countersign_core::challenge::{Challenge, Scope};
-use countersign_core::encoding::{from_base64url, from_base64url_into};
-use countersign_core::request::{RequestError, TargetUri, check_method, check_path, decoded};
+use countersign_core::challenge::Scope;
+use countersign_core::request::{RequestError, TargetUri, check_method, check_path};
 use countersign_core::time::Timestamp;
-use countersign_core::token::MAX_COMPACT_FIELD;
-use countersign_core::token::cose::SIG_STRUCTURE_OVERHEAD;
-use countersign_core::token::proof::{DecodedProof, ProofClaims};
-use countersign_core::token::result::{DecodedResult, ResultClaims};
+use countersign_core::token::result::ResultClaims;
 
 use super::budget;
 use super::decision::{Lookup, Permit};
 use super::deny_list::SubjectDigest;
 use super::edge::Edge;
-use super::refusal::{Reason, Scheme};
+use super::presented::{Attestation, attestation, credential, has_access_token};
+use super::proof::Proof;
+use super::refusal::{ProofKind, Reason, Scheme};
 use super::replay::Replay;
-use super::request::{Content, Field, Fields, Request};
+use super::request::{Content, Request};
+use super::result::{MAX_TOKEN, VerifiedResult};
 use super::route::{NoncePolicy, OAuthClient, Resource, Route, TokenBinding};
 use super::trust::{IssuerKeys, KeyOwner};
 use crate::credential::jwks::Jwks;
 use crate::credential::jwt::{AccessToken, AccessTokenError, UnverifiedAccessToken};
-use crate::crypto::{VerifyingKey, sha256, sha256_of};
+use crate::crypto::sha256;
 
 /// Clocks of service and edge may differ by this many seconds.
 const CLOCK_SKEW: u64 = 60;
@@ -37,33 +36,11 @@ const PROOF_SKEW_WITH_NONCE: u64 = 600;
 const NONCE_LIFETIME: u64 = 120;
 /// Replay entries outlive every proof: nonce life, its clock allowance, and some.
 pub(super) const REPLAY_WINDOW: u64 = 150;
-/// Longest compact token, in bytes.
-const MAX_TOKEN: usize = MAX_COMPACT_FIELD / 4 * 3;
 /// SHA-256 of no bytes.
 const EMPTY: [u8; 32] = [
     0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24, 0x27,
     0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
 ];
-/// Longest `Authorization` value.
-const MAX_AUTHORIZATION: usize = 8192 + 8;
-/// A result whose signature has been verified.
-pub(super) struct VerifiedResult {
-    pub(super) claims: ResultClaims,
-    /// SHA-256 of its COSE bytes.
-    pub(super) digest: [u8; 32],
-    /// The session key, parsed.
-    pub(super) key: VerifyingKey,
-    pub(super) key_id: Vec<u8>,
-    /// Edition of the service's keys that verified it.
-    pub(super) edition: u64,
-}
-
-impl std::fmt::Debug for VerifiedResult {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("VerifiedResult").field(&self.claims.instance).finish()
-    }
-}
-
 /// An access token whose signature has been verified.
 pub(super) struct CachedToken {
     pub(super) token: Arc<AccessToken>,
@@ -71,6 +48,13 @@ pub(super) struct CachedToken {
     pub(super) subject: SubjectDigest,
     /// Edition of the authorization server's keys that verified it.
     pub(super) edition: u64,
+}
+
+/// How the request speaks; its answer speaks the same way.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Spoken {
+    pub(super) scheme: Scheme,
+    pub(super) proof: ProofKind,
 }
 
 /// How a check ended early.
@@ -111,23 +95,24 @@ pub(super) struct Context<'a> {
 }
 
 impl Context<'_> {
-    pub(super) fn decide(&self, scheme: &mut Scheme) -> Result<Permit, Stop> {
+    pub(super) fn decide(&self, spoken: &mut Spoken) -> Result<Permit, Stop> {
         let now = self.now;
         // 2. Parse: one flavour, one credential, nothing twice, no token in the query.
         let fields = &self.request.fields;
         let credential = credential(&fields.authorization)?;
         if let Some((presented, _)) = credential {
-            *scheme = presented;
+            spoken.scheme = presented;
         }
         if self.query.is_some_and(has_access_token) {
             return Err(Reason::TokenInQuery.into());
         }
-        let flavour = compact_fields(fields)?;
+        let presented = attestation(fields)?;
+        spoken.proof = presented.map_or(ProofKind::Compact, |presented| presented.kind());
         // 3. Failure budget of the source address. Whoever shares the address of an attacker and comes with a result
         // that is known here goes on.
         if let Some(source) = self.request.source
             && self.edge.source_failures.is_spent(budget::key_of_source(source), now)
-            && flavour.is_none_or(|(result, _)| self.edge.results.find(result).is_none())
+            && presented.is_none_or(|presented| self.edge.results.find(presented.result()).is_none())
         {
             return Err(Reason::FailureBudget.into());
         }
@@ -135,9 +120,12 @@ impl Context<'_> {
         if credential.is_none() && self.route.credential_required {
             return Err(Reason::NoCredential.into());
         }
-        let (result, proof) = flavour.ok_or(Reason::NoAttestation)?;
+        let presented = presented.ok_or(Reason::NoAttestation)?;
+        if matches!(presented, Attestation::Pop { .. }) && !self.route.danger_unbound_pop {
+            return Err(Reason::ProofUnbound.into());
+        }
         // 5. Result: its signature once, its life every time.
-        let result = self.result(result)?;
+        let result = self.result(presented)?;
         let claims = &result.claims;
         if now >= claims.expires_at {
             return Err(Reason::ResultExpired.into());
@@ -148,21 +136,15 @@ impl Context<'_> {
         // 6. Deny list.
         self.deny_list(&result)?;
         let mut buffer = [0; MAX_TOKEN];
-        let bytes = from_base64url_into(proof.as_bytes(), &mut buffer).map_err(|_| Reason::FieldMalformed)?;
-        let proof = DecodedProof::decode(bytes).map_err(Reason::ProofEncoding)?;
-        if proof.claims.result != result.digest {
-            return Err(Reason::ProofOfAnotherResult.into());
-        }
+        let proof = Proof::decode(presented, &result, &mut buffer)?;
         // 7. Time and 8. nonce. A nonce replaces the device's clock, so it is judged first.
-        let nonce_issued = self.nonce(&proof.claims)?;
-        self.time(&proof.claims, claims, nonce_issued.is_some())?;
+        let nonce_issued = self.nonce(&proof)?;
+        self.time(&proof, claims, nonce_issued.is_some())?;
         // 9. Proof signature.
-        let mut message = [0; MAX_TOKEN + SIG_STRUCTURE_OVERHEAD];
-        let message = proof.message.to_be_signed(&mut message).ok_or(Reason::FieldMalformed)?;
-        result.key.verify(message, proof.message.signature()).map_err(|_| Reason::ProofSignature)?;
+        proof.verify(&result)?;
         // 10. Request binding.
         let ath = credential.map(|(_, token)| sha256(token.as_bytes()));
-        self.request_binding(&proof.claims, ath)?;
+        self.request_binding(&proof, ath)?;
         // 11. The app must be one of the resource's, also where no token says whose client it is.
         let Some(clients) = self.resource.clients.get(&claims.client_id) else {
             return Err(Reason::AppNotAccepted.into());
@@ -172,15 +154,15 @@ impl Context<'_> {
             (Some((scheme, token)), Some(ath)) => {
                 let verified = self.access_token(token, ath)?;
                 self.subject_deny_list(&verified.subject, claims)?;
-                self.token_binding(&verified.token, scheme, ath, claims, clients)?;
+                self.token_binding(&verified.token, scheme, claims, clients)?;
                 Some(Arc::clone(&verified.token))
             }
             _ => None,
         };
         // 13. Route policy.
-        self.route_policy(claims, access_token.as_deref())?;
+        self.route_policy(&result, access_token.as_deref())?;
         // A digest that the proof has is compared wherever the body can be had, also where none is asked for.
-        let covers_body = self.route.content_required || proof.claims.content.is_some();
+        let covers_body = self.route.content_required || proof.content().is_some();
         if self.request.content == Content::Deferred && covers_body {
             return Err(Stop::Needs(Lookup::Content));
         }
@@ -189,10 +171,13 @@ impl Context<'_> {
         if self.edge.instance_requests.is_spent(instance, now) {
             return Err(Reason::InstanceBudget.into());
         }
-        let key = sha256_of(&[&result.digest, proof.claims.token_id]);
-        let mut replay_key = [0; 16];
-        replay_key.copy_from_slice(&key[..16]);
-        match self.edge.replay.insert(replay_key, now) {
+        // A bearer token becomes the instance's own only by a request that may pass.
+        if let (TokenBinding::FirstUse, Some(token), Some(ath)) =
+            (self.route.token_binding, &access_token, ath)
+        {
+            self.edge.first_uses.claim(ath, claims.instance, token.expires_at, now)?;
+        }
+        match self.edge.replay.insert(proof.identity(&result), now) {
             Replay::Fresh => self.edge.instance_requests.spend(instance, now),
             Replay::Replayed => return Err(Reason::Replayed.into()),
             Replay::Full => return Err(Reason::ReplaySetFull.into()),
@@ -204,50 +189,17 @@ impl Context<'_> {
             (_, Some(issued)) => now.seconds_since(issued) > NONCE_LIFETIME / 2,
         };
         Ok(Permit {
-            content: proof.claims.content,
-            environment: proof.claims.environment,
+            content: proof.content(),
+            environment: proof.environment(),
+            proof: presented.kind(),
             nonce: if offers { self.edge.issue_nonce(self.resource, now).ok() } else { None },
             result,
             access_token,
         })
     }
 
-    fn result(&self, field: &str) -> Result<Arc<VerifiedResult>, Stop> {
-        if let Some(result) = self.edge.results.find(field) {
-            let service = self.edge.service(&result.claims.issuer);
-            if service.is_some_and(|service| service.current().edition == result.edition) {
-                return Ok(result);
-            }
-        }
-        let bytes = from_base64url(field).map_err(|_| Reason::FieldMalformed)?;
-        let DecodedResult { message, claims } =
-            DecodedResult::decode(&bytes).map_err(Reason::ResultEncoding)?;
-        let service = self.edge.service(&claims.issuer).ok_or(Reason::ResultUnknownIssuer)?;
-        let key_id = message.header().key_id.unwrap_or_default();
-        let needs = || self.needs(service, || KeyOwner::AttestationService(service.issuer.clone()));
-        let current = service.current();
-        let Some(keys) = &current.keys else {
-            return Err(needs().unwrap_or(Reason::KeysUnavailable.into()));
-        };
-        let Some(key) = keys.get(key_id) else {
-            return Err(needs().unwrap_or(Reason::ResultUnknownKey.into()));
-        };
-        let mut buffer = [0; MAX_TOKEN + SIG_STRUCTURE_OVERHEAD];
-        let signed = message.to_be_signed(&mut buffer).ok_or(Reason::FieldMalformed)?;
-        key.verify(signed, message.signature()).map_err(|_| Reason::ResultSignature)?;
-        let result = Arc::new(VerifiedResult {
-            digest: sha256(&bytes),
-            key: VerifyingKey::new(claims.confirmation),
-            key_id: key_id.to_vec(),
-            edition: current.edition,
-            claims,
-        });
-        self.edge.results.insert(field.into(), Arc::clone(&result));
-        Ok(result)
-    }
-
     /// A fetch of keys that are missing, if it is time for one.
-    fn needs<K>(&self, keys: &IssuerKeys<K>, owner: impl FnOnce() -> KeyOwner) -> Option<Stop> {
+    pub(super) fn needs<K>(&self, keys: &IssuerKeys<K>, owner: impl FnOnce() -> KeyOwner) -> Option<Stop> {
         keys.may_refresh(self.now).then(|| Stop::Needs(Lookup::Keys(owner())))
     }
 
@@ -282,50 +234,54 @@ impl Context<'_> {
     }
 
     /// When the proof's nonce was issued; `None` without one.
-    fn nonce(&self, proof: &ProofClaims<'_>) -> Result<Option<Timestamp>, Reason> {
-        let Some(bytes) = proof.nonce else {
+    fn nonce(&self, proof: &Proof<'_>) -> Result<Option<Timestamp>, Reason> {
+        let Some(nonce) = proof.nonce() else {
             return match self.route.nonce {
                 NoncePolicy::Required => Err(Reason::NonceMissing),
                 NoncePolicy::Off | NoncePolicy::Offered => Ok(None),
             };
         };
-        let nonce = Challenge::from_bytes(bytes).map_err(Reason::Nonce)?;
         let keys = self.edge.nonce_keys.load();
-        let issued = keys.verify(&nonce, nonce_scope(self.resource), NONCE_LIFETIME, self.now);
+        let issued =
+            nonce.and_then(|nonce| keys.verify(&nonce, nonce_scope(self.resource), NONCE_LIFETIME, self.now));
         issued.map(Some).map_err(Reason::Nonce)
     }
 
-    fn time(&self, proof: &ProofClaims<'_>, result: &ResultClaims, has_nonce: bool) -> Result<(), Reason> {
+    fn time(&self, proof: &Proof<'_>, result: &ResultClaims, has_nonce: bool) -> Result<(), Reason> {
         let (age, ahead) = if has_nonce {
             (PROOF_SKEW_WITH_NONCE, PROOF_SKEW_WITH_NONCE)
         } else {
             (PROOF_MAX_AGE, PROOF_MAX_AHEAD)
         };
-        if proof.issued_at.plus(age) < self.now || proof.issued_at > self.now.plus(ahead) {
+        if proof.issued_at().plus(age) < self.now || proof.issued_at() > self.now.plus(ahead) {
             return Err(Reason::ProofTime);
         }
-        if proof.issued_at < result.issued_at.minus(CLOCK_SKEW) || proof.issued_at >= result.expires_at {
+        if proof.issued_at() < result.issued_at.minus(CLOCK_SKEW) || proof.issued_at() >= result.expires_at {
             return Err(Reason::ProofOutlivesResult);
         }
         Ok(())
     }
 
-    fn request_binding(&self, proof: &ProofClaims<'_>, ath: Option<[u8; 32]>) -> Result<(), Reason> {
-        if proof.audience != self.resource.identifier {
+    fn request_binding(&self, proof: &Proof<'_>, ath: Option<[u8; 32]>) -> Result<(), Reason> {
+        if proof.audience().is_some_and(|audience| audience != self.resource.identifier) {
             return Err(Reason::ProofAudience);
         }
-        if proof.method != self.request.method {
+        // Only `danger_unbound_pop` lets a proof come this far that covers nothing.
+        let Some(covered) = proof.covered() else { return Ok(()) };
+        if covered.method != self.request.method {
             return Err(Reason::ProofMethod);
         }
-        let target = TargetUri::parse(proof.target).map_err(|_| Reason::ProofTarget)?;
+        let target = TargetUri::parse(covered.target).map_err(|_| Reason::ProofTarget)?;
         if target.query.is_some() || !target.is_at(&self.resource.origin, self.path) {
             return Err(Reason::ProofTarget);
         }
-        if proof.query != self.query.map(|query| sha256(query.as_bytes())) {
+        let is_left_out = covered.query.is_none() && matches!(proof, Proof::Dpop(_));
+        let may_be_left_out = is_left_out && self.route.danger_unbound_query;
+        if covered.query != self.query.map(|query| sha256(query.as_bytes())) && !may_be_left_out {
             return Err(Reason::ProofQuery);
         }
         let required = self.route.content_required;
-        match (self.request.content, proof.content) {
+        match (self.request.content, proof.content()) {
             (Content::Hash(seen), Some(proven)) if seen == proven => {}
             // An empty body leaves nothing to cover.
             (Content::Hash(EMPTY), None) => {}
@@ -336,7 +292,7 @@ impl Context<'_> {
             (Content::TooLarge, _) => return Err(Reason::ContentTooLarge),
             _ => return Err(Reason::ProofContent),
         }
-        if proof.ath != ath {
+        if covered.ath != ath {
             return Err(Reason::ProofCredential);
         }
         Ok(())
@@ -387,7 +343,6 @@ impl Context<'_> {
         &self,
         token: &AccessToken,
         scheme: Scheme,
-        ath: [u8; 32],
         result: &ResultClaims,
         clients: &[OAuthClient],
     ) -> Result<(), Reason> {
@@ -410,15 +365,16 @@ impl Context<'_> {
         }
         match self.route.token_binding {
             TokenBinding::Instance if token.confirmation.jkt.is_none() => Err(Reason::TokenUnbound),
-            TokenBinding::Instance | TokenBinding::DangerClientOnly => Ok(()),
-            TokenBinding::FirstUse => {
-                self.edge.first_uses.claim(ath, result.instance, token.expires_at, self.now)
-            }
+            TokenBinding::Instance | TokenBinding::FirstUse | TokenBinding::DangerClientOnly => Ok(()),
         }
     }
 
-    fn route_policy(&self, result: &ResultClaims, token: Option<&AccessToken>) -> Result<(), Reason> {
+    fn route_policy(&self, result: &VerifiedResult, token: Option<&AccessToken>) -> Result<(), Reason> {
         let route = self.route;
+        if route.assurance > result.assurance() {
+            return Err(Reason::AssuranceTooLow);
+        }
+        let result = &result.claims;
         if result.tier < route.tier {
             return Err(Reason::TierTooLow);
         }
@@ -435,65 +391,4 @@ impl Context<'_> {
         }
         Ok(())
     }
-}
-
-/// The presented access token and its scheme.
-fn credential<'a>(authorization: &Field<'a>) -> Result<Option<(Scheme, &'a str)>, Reason> {
-    let value = match authorization {
-        Field::Absent => return Ok(None),
-        Field::Malformed => return Err(Reason::AuthorizationMalformed),
-        Field::One(value) => value.expose(),
-    };
-    if value.len() > MAX_AUTHORIZATION {
-        return Err(Reason::AuthorizationMalformed);
-    }
-    let (name, token) = value.split_once(' ').ok_or(Reason::AuthorizationMalformed)?;
-    let scheme = if name.eq_ignore_ascii_case("bearer") {
-        Scheme::Bearer
-    } else if name.eq_ignore_ascii_case("dpop") {
-        Scheme::Dpop
-    } else if name.eq_ignore_ascii_case("basic") {
-        return Err(Reason::BasicRefused);
-    } else {
-        return Err(Reason::AuthorizationMalformed);
-    };
-    // token68 (RFC 9110 section 11.2), nothing before, between or after.
-    let is_token68 = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
-    if token.is_empty() || !token.bytes().all(is_token68) {
-        return Err(Reason::AuthorizationMalformed);
-    }
-    Ok(Some((scheme, token)))
-}
-
-/// Result and proof of the compact flavour; `None` if neither came.
-fn compact_fields<'a>(fields: &Fields<'a>) -> Result<Option<(&'a str, &'a str)>, Reason> {
-    let compact = [fields.attestation_result, fields.attestation_proof];
-    let oauth = [fields.client_attestation, fields.client_attestation_pop, fields.dpop];
-    let malformed = |field: &Field<'_>| match field {
-        Field::Malformed => true,
-        Field::One(value) => value.expose().len() > MAX_COMPACT_FIELD,
-        Field::Absent => false,
-    };
-    if compact.iter().any(malformed) || oauth.contains(&Field::Malformed) {
-        return Err(Reason::FieldMalformed);
-    }
-    let has_compact = !compact.iter().all(Field::is_absent);
-    let has_oauth = !oauth.iter().all(Field::is_absent);
-    match (has_compact, has_oauth) {
-        (true, true) => return Err(Reason::TwoFlavours),
-        (false, true) => return Err(Reason::FlavourNotAccepted),
-        (_, false) => {}
-    }
-    match compact {
-        [Field::One(result), Field::One(proof)] => Ok(Some((result.expose(), proof.expose()))),
-        _ => Ok(None),
-    }
-}
-
-/// Whether a query carries a token (RFC 6750 section 2.3, which RFC 9700 forbids).
-fn has_access_token(query: &str) -> bool {
-    query.split(['&', ';']).any(|pair| {
-        let name = pair.split('=').next().unwrap_or_default();
-        decoded(name).eq(*b"access_token")
-    })
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use countersign_core::time::Timestamp;
+use countersign_core::token::keys::Algorithm;
 
 use crate::credential::jwks::Jwks;
 use crate::crypto::VerifyingKey;
@@ -42,8 +43,24 @@ pub struct Set<K> {
     pub(crate) keys: Option<K>,
 }
 
-/// Keys of an attestation service by the bytes of their `kid`.
-pub type ServiceKeys = HashMap<Vec<u8>, Arc<VerifyingKey>>;
+/// Keys by the bytes of their `kid`.
+pub type KeysById = HashMap<Vec<u8>, Arc<VerifyingKey>>;
+
+/// Keys of an attestation service. What signs one kind of token verifies no other.
+#[derive(Clone, Debug, Default)]
+pub struct ServiceKeys {
+    /// Ed25519: sign compact results and deny lists.
+    pub results: KeysById,
+    /// P-256: sign client attestations.
+    pub client_attestations: KeysById,
+}
+
+impl ServiceKeys {
+    /// Whether there is no key that could sign a result.
+    pub fn is_empty(&self) -> bool {
+        self.results.is_empty()
+    }
+}
 
 impl<K> IssuerKeys<K> {
     /// An issuer whose keys are still to come.
@@ -90,13 +107,18 @@ impl<K> IssuerKeys<K> {
     }
 }
 
-/// The Ed25519 keys of an attestation service's key set, ready to verify results.
+/// The keys of an attestation service's key set, ready to verify.
 pub fn service_keys(jwks: &Jwks) -> ServiceKeys {
-    let keys = jwks.keys().iter().filter_map(|key| {
-        let public_key = key.public_key.filter(|key| key.as_ed25519().is_some())?;
-        Some((key.key_id.clone()?.into_bytes(), Arc::new(VerifyingKey::new(public_key))))
-    });
-    keys.collect()
+    let mut keys = ServiceKeys::default();
+    for key in jwks.keys() {
+        let (Some(public_key), Some(key_id)) = (key.public_key, key.key_id.clone()) else { continue };
+        let of_kind = match public_key.algorithm() {
+            Algorithm::Ed25519 => &mut keys.results,
+            Algorithm::Esp256 => &mut keys.client_attestations,
+        };
+        of_kind.insert(key_id.into_bytes(), Arc::new(VerifyingKey::new(public_key)));
+    }
+    keys
 }
 
 #[cfg(test)]

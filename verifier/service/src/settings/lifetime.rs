@@ -16,16 +16,28 @@ pub struct LifetimeSettings {
     pub client_attestation: TimeSpan,
     /// Records of what was decided and why; at most 400d.
     pub audit: TimeSpan,
+    /// What those records quote of a device's evidence, and the evidence of refusals; at most as long as `audit`.
+    /// Default: as long. The evidence that an enrolled instance stands on is kept as long as the instance.
+    pub evidence: Option<TimeSpan>,
+    /// The trail of administrative acts; at least 1d, at most 3650d.
+    pub acts: TimeSpan,
     /// Instances that neither enrol nor renew for so long are erased; at least 1d, at most 3650d. Bans stay.
     pub instances: TimeSpan,
 }
 
 impl LifetimeSettings {
+    /// How long records quote evidence.
+    pub fn evidence(&self) -> TimeSpan {
+        self.evidence.unwrap_or(self.audit)
+    }
+
     pub(super) fn check(&self, problems: &mut Problems) {
         let bounds = [
             ("result", self.result, 30, 600),
             ("client_attestation", self.client_attestation, 30, 86_400),
             ("audit", self.audit, 30, 400 * 86_400),
+            ("evidence", self.evidence(), 30, 400 * 86_400),
+            ("acts", self.acts, 86_400, 3650 * 86_400),
             ("instances", self.instances, 86_400, 3650 * 86_400),
         ];
         for (name, span, floor, ceiling) in bounds {
@@ -38,9 +50,18 @@ impl LifetimeSettings {
             } else if span < floor {
                 problems.at(
                     &format!("/lifetime/{name}"),
-                    format!("`{name}` is {span}; devices need at least {floor}"),
+                    format!("`{name}` is {span}; at least {floor} is needed"),
                 );
             }
+        }
+        if let Some(evidence) = self.evidence.filter(|evidence| *evidence > self.audit) {
+            problems.at(
+                "/lifetime/evidence",
+                format!(
+                    "`evidence` is {evidence}, and the records that quote it are gone after {} (`audit`)",
+                    self.audit
+                ),
+            );
         }
     }
 }
@@ -51,6 +72,8 @@ impl Default for LifetimeSettings {
             result: TimeSpan::from_seconds(600),
             client_attestation: TimeSpan::from_seconds(3600),
             audit: TimeSpan::from_seconds(30 * 86_400),
+            evidence: None,
+            acts: TimeSpan::from_seconds(400 * 86_400),
             instances: TimeSpan::from_seconds(400 * 86_400),
         }
     }

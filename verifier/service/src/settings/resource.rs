@@ -79,6 +79,15 @@ pub struct RouteSettings {
     /// The oldest platform evidence that is let through. Default: as old as the service lets it become.
     #[serde(default)]
     pub max_evidence_age: Option<TimeSpan>,
+    /// How near the hardware the key must be that signs each request.
+    #[serde(default)]
+    pub assurance: Assurance,
+    /// Takes `OAuth-Client-Attestation-PoP`, which says nothing of the request: caught on its way, it serves another.
+    #[serde(default)]
+    pub danger_unbound_pop: bool,
+    /// Takes DPoP proofs without the member `countersign_query`: caught on their way, they serve another query.
+    #[serde(default)]
+    pub danger_unbound_query: bool,
     /// Whether the proof must cover the body.
     #[serde(default)]
     pub body: BodyBinding,
@@ -111,6 +120,17 @@ pub enum TokenBinding {
     FirstUse,
     /// Only the client must match: a stolen token works on any genuine install.
     DangerClientOnly,
+}
+
+/// How near the hardware the key is that signs each request (protocol section 6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Assurance {
+    /// A session key in the app's memory will do, for which the instance key vouched within the last ten minutes.
+    #[default]
+    Session,
+    /// The instance key signs each request: `OAuth-Client-Attestation` and `DPoP`.
+    Hardware,
 }
 
 /// A kind of credential that tells the user or caller.

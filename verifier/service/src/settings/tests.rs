@@ -103,6 +103,25 @@ fn instances_are_kept_for_a_day_at_least_and_ten_years_at_most() {
 }
 
 #[test]
+fn evidence_is_kept_as_long_as_the_records_unless_it_is_told_to_be_shorter() {
+    let text = |lines: &str| format!("issuer = 'https://a.example'\n[lifetime]\n{lines}\n");
+    let kept = |lines: &str| read(&text(lines)).unwrap().lifetime.evidence().as_seconds() / 86_400;
+    assert_eq!((kept(""), kept("audit = '90d'"), kept("audit = '90d'\nevidence = '7d'")), (30, 90, 7));
+    let longer = read(&text("evidence = '31d'")).unwrap_err();
+    assert!(longer.contains("settings.toml:3: `evidence` is 31d, and the records"), "{longer}");
+    assert!(read(&text("evidence = '10s'")).unwrap_err().contains("settings.toml:3: `evidence` is 10s"));
+}
+
+#[test]
+fn the_trail_of_acts_is_kept_for_a_day_at_least_and_ten_years_at_most() {
+    let text = |span: &str| format!("issuer = 'https://a.example'\n[lifetime]\nacts = '{span}'\n");
+    assert!(read(&text("1d")).is_ok() && read(&text("3650d")).is_ok());
+    for wrong in ["23h", "3651d"] {
+        assert!(read(&text(wrong)).unwrap_err().contains("settings.toml:3: `acts` is"), "{wrong}");
+    }
+}
+
+#[test]
 fn a_body_cannot_be_demanded_behind_a_gateway_that_sends_none() {
     let text = |gateway: &str| {
         format!(

@@ -23,6 +23,7 @@ mod reappraisal;
 mod receipts;
 mod record;
 mod registry;
+mod retention;
 mod subjects;
 #[cfg(test)]
 mod tampering;
@@ -55,13 +56,11 @@ pub use reappraisal::{MAX_WITHDRAWN_LISTED, Settlement, Standing};
 pub use receipts::KeptReceipt;
 pub use record::{Ban, ConsumedChallenge, Decision, InstanceRecord, Reference, Withdrawal};
 pub use registry::{Commit, CommitError, Committed, InstanceChange};
+pub use retention::KeptSince;
 pub use subjects::{MAX_SUBJECT_BANS, SubjectBan};
 
 /// How long a writer waits for another process that writes to the same file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How long administrative acts are remembered, in seconds: 400 days.
-const ACT_LIFETIME: u64 = 400 * 86_400;
 
 /// The open database. Writes are serialised over one connection; reads do not wait for them.
 #[derive(Clone, Debug)]
@@ -130,49 +129,6 @@ impl Store {
     /// The database cannot be written.
     pub async fn remember_keys(&self) -> Result<(), StoreError> {
         self.remember_fact("keys", "made").await
-    }
-
-    /// Forgets used challenges that have expired, erased instances whose last result has, decisions older than
-    /// `audit_before`, and administrative acts of more than 400 days ago; returns how many rows.
-    ///
-    /// # Errors
-    /// The database cannot be written.
-    pub async fn prune(&self, now: Timestamp, audit_before: Timestamp) -> Result<u64, StoreError> {
-        // A bounded part at a time, so that no enrolment waits for a long deletion.
-        const PART: i64 = 2000;
-        let mut rows = 0;
-        loop {
-            let challenges = sqlx::query(
-                "DELETE FROM consumed_challenge WHERE challenge IN \
-                 (SELECT challenge FROM consumed_challenge WHERE expires < ? LIMIT ?)",
-            );
-            let decisions = sqlx::query(
-                "DELETE FROM decision WHERE rowid IN (SELECT rowid FROM decision WHERE time < ? LIMIT ?)",
-            );
-            let erased = sqlx::query(
-                "DELETE FROM erased_instance WHERE id IN \
-                 (SELECT id FROM erased_instance WHERE denied_until < ? LIMIT ?)",
-            );
-            let acts = sqlx::query(
-                "DELETE FROM administrative_act WHERE number IN \
-                 (SELECT number FROM administrative_act WHERE time < ? LIMIT ?)",
-            );
-            let mut part = 0;
-            let parts = [
-                (challenges, now),
-                (decisions, audit_before),
-                (erased, now),
-                (acts, now.minus(ACT_LIFETIME)),
-            ];
-            for (query, before) in parts {
-                let done = query.bind(seconds(before)).bind(PART).execute(&self.writer).await;
-                part += done.map_err(|error| self.failed(&error))?.rows_affected();
-            }
-            rows += part;
-            if part == 0 {
-                return Ok(rows);
-            }
-        }
     }
 
     /// Closes the database after what is being written.

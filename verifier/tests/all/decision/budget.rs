@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use countersign_core::token::result::{InstanceId, ResultClaims};
-use countersign_verifier::check::{Decision, Mode, Reason, Route};
+use countersign_verifier::check::{Decision, Mode, ProofKind, Reason, Route};
 
 use super::scene::{NOW, Scene, Sent};
 
@@ -56,7 +56,7 @@ fn one_instance_cannot_fill_the_replay_set_for_everybody() {
         assert_eq!(scene.verdict(&scene.sent()), None);
     }
     assert_eq!(scene.refused(&scene.sent()), Reason::InstanceBudget);
-    assert_eq!(Reason::InstanceBudget.code().status(), 429);
+    assert_eq!(Reason::InstanceBudget.code(ProofKind::Compact).status(), 429);
     let change = |claims: &mut ResultClaims| claims.instance = InstanceId::from_bytes([6; 16]);
     let other = scene.sent_by(&scene.device([4; 32]), change, |_| {});
     assert_eq!(scene.verdict(&other), None);

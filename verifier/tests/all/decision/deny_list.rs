@@ -2,7 +2,7 @@
 
 use countersign_core::token::result::InstanceId;
 use countersign_verifier::check::deny_list::{DenyList, DenyListError, SubjectDigest};
-use countersign_verifier::check::{Code, Reason, Route};
+use countersign_verifier::check::{Code, ProofKind, Reason, Route};
 
 use super::scene::{self, NOW, Scene};
 
@@ -32,7 +32,10 @@ fn a_banned_user_is_refused_on_every_device_although_the_token_is_good() {
     let (other, token) = (scene.device([8; 32]), scene.token(&scene.device([8; 32]), |_| {}));
     let on_another = scene.sent_by_with(&other, "DPoP", &token, |_| {}, |_| {});
     assert_eq!(scene.refused(&on_another), Reason::SubjectDenied);
-    assert_eq!(Reason::SubjectDenied.code(), Reason::InstanceDenied.code());
+    assert_eq!(
+        Reason::SubjectDenied.code(ProofKind::Compact),
+        Reason::InstanceDenied.code(ProofKind::Compact)
+    );
     scene.edge.replace_deny_list(scene.deny_list(2, |_| {}));
     assert_eq!(scene.verdict(&scene.sent()), None, "the service may lift it");
 }
@@ -127,7 +130,7 @@ fn a_stolen_key_does_not_take_back_its_ban() {
 fn a_required_deny_list_that_is_missing_or_stale_lets_nothing_pass() {
     let scene = Scene::with_required_deny_list();
     assert_eq!(scene.refused(&scene.sent()), Reason::DenyListStale);
-    assert_eq!(Reason::DenyListStale.code(), Code::Unavailable);
+    assert_eq!(Reason::DenyListStale.code(ProofKind::Compact), Code::Unavailable);
     scene.edge.replace_deny_list(scene.deny_list(1, |list| list.expires_at = NOW));
     assert_eq!(scene.refused(&scene.sent()), Reason::DenyListStale);
     scene.edge.replace_deny_list(scene.deny_list(2, |_| {}));

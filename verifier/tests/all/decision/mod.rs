@@ -6,6 +6,7 @@ mod bounds;
 mod budget;
 mod credential;
 mod deny_list;
+mod oauth;
 mod proof;
 mod request;
 mod result;

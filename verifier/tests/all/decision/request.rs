@@ -1,7 +1,7 @@
 //! What stands in the header fields of a request, and what is answered.
 
 use countersign_verifier::check::refusal::Scheme;
-use countersign_verifier::check::{Decision, Field, Reason};
+use countersign_verifier::check::{Decision, Field, ProofKind, Reason};
 
 use super::scene::{self, NOW, Scene, Sent};
 
@@ -22,14 +22,14 @@ fn two_flavours_two_lines_and_joined_lines_are_malformed() {
         fields.attestation_proof = Field::Absent;
         fields.dpop = Field::from_lines([&b"a.b.c"[..]]);
     };
-    assert_eq!(with(&only_oauth), Some(Reason::FlavourNotAccepted));
+    assert_eq!(with(&only_oauth), Some(Reason::NoAttestation), "a DPoP proof that nobody vouches for");
     let twice = || Field::from_lines([&b"a"[..], b"b"]);
     assert_eq!(with(&|fields| fields.attestation_proof = twice()), Some(Reason::FieldMalformed));
     assert_eq!(with(&|fields| fields.authorization = twice()), Some(Reason::AuthorizationMalformed));
     let joined = || Field::from_lines([&b"DPoP a,DPoP b"[..]]);
     assert_eq!(with(&|fields| fields.authorization = joined()), Some(Reason::AuthorizationMalformed));
     for reason in [Reason::TwoFlavours, Reason::FieldMalformed, Reason::AuthorizationMalformed] {
-        assert_eq!(reason.code().status(), 400);
+        assert_eq!(reason.code(ProofKind::Compact).status(), 400);
     }
 }
 
@@ -75,7 +75,7 @@ fn what_is_wrong_with_an_attestation_is_not_told() {
     ];
     let answer = |sent: &Sent| match scene.check(sent) {
         Decision::Refusal(refusal) => {
-            (refusal.reason.code().status(), refusal.www_authenticate().unwrap_or_default())
+            (refusal.code().status(), refusal.www_authenticate().unwrap_or_default())
         }
         other => panic!("{other:?}"),
     };

@@ -1,7 +1,7 @@
 //! Which route a request takes, and what that one demands.
 
 use countersign_core::token::result::{Protection, ResultClaims, Tier};
-use countersign_verifier::check::{Code, Decision, Mode, Reason, Route};
+use countersign_verifier::check::{Code, Decision, Mode, ProofKind, Reason, Route};
 
 use super::scene::{NOW, Scene, Sent};
 
@@ -42,7 +42,7 @@ fn what_the_route_demands_of_the_attestation_holds() {
     let fresh = || Route { max_evidence_age: Some(3600), ..Route::new("/") };
     assert_eq!(with(fresh(), |claims| claims.evidence_time = NOW.minus(3601)), Some(Reason::EvidenceTooOld));
     assert_eq!(with(fresh(), |claims| claims.evidence_time = NOW.minus(3600)), None);
-    assert_eq!(Reason::EvidenceTooOld.code(), Code::UseFreshAttestation);
+    assert_eq!(Reason::EvidenceTooOld.code(ProofKind::Compact), Code::UseFreshAttestation);
 }
 
 #[test]

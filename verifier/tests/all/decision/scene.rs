@@ -302,7 +302,7 @@ impl Scene {
     }
 
     pub(crate) fn signed_deny_list(&self, list: &DenyList, seed: [u8; 32]) -> Vec<u8> {
-        from_base64url(&sign(&list.to_unsigned("service-1"), &seed)).unwrap()
+        signed(&list.to_unsigned("service-1"), &seed)
     }
 
     pub(crate) fn check(&self, sent: &Sent) -> Decision {
@@ -357,10 +357,15 @@ fn reason(decision: Decision) -> Option<Reason> {
     }
 }
 
+/// The message as a header field has it.
 fn sign(message: &Unsigned, seed: &[u8; 32]) -> String {
+    base64url(&signed(message, seed))
+}
+
+fn signed(message: &Unsigned, seed: &[u8; 32]) -> Vec<u8> {
     let pair = Ed25519KeyPair::from_seed_unchecked(seed).unwrap();
     let signature = pair.sign(&message.to_be_signed());
-    base64url(&message.with_signature(signature.as_ref().try_into().unwrap()))
+    message.with_signature(signature.as_ref().try_into().unwrap())
 }
 
 fn public(pair: &Ed25519KeyPair) -> PublicKey {

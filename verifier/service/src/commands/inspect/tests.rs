@@ -3,7 +3,7 @@
 use countersign_core::challenge::{MacKey, MacKeyRing, Scope};
 use countersign_core::encoding::base64url;
 use countersign_core::time::Timestamp;
-use countersign_core::token::jose::ClientAttestation;
+use countersign_core::token::client_attestation::ClientAttestation;
 use countersign_core::token::keys::Thumbprint;
 use countersign_core::token::result::{InstanceId, Protection, ResultClaims, Tier, VouchedBy};
 use countersign_core::token::trust_vector::{TrustClaim, TrustVector};

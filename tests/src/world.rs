@@ -1,4 +1,6 @@
-//! A service that trusts the virtual phones, and an edge with one device.
+//! An attestation service that trusts the virtual phones, one phone of each platform, and the time at which they meet.
+
+use std::sync::LazyLock;
 
 use countersign_core::challenge::{MacKey, MacKeyRing, Scope};
 use countersign_core::enrolment::DecodedEnrolment;
@@ -12,39 +14,59 @@ use countersign_virtual_device::{
     AppleAuthority, GoogleAuthority, Seed, ServiceCall, SessionKey, VirtualAndroid, VirtualIphone,
 };
 
-pub(crate) const NOW: Timestamp = Timestamp::from_unix_seconds(1_790_000_000);
-pub(crate) const ISSUER: &str = "https://attest.example";
+/// The time of everything here.
+pub const NOW: Timestamp = Timestamp::from_unix_seconds(1_790_000_000);
+/// The issuer of the service.
+pub const ISSUER: &str = "https://attest.example";
 
-pub(crate) struct World {
-    pub(crate) challenge_keys: MacKeyRing,
-    pub(crate) anchors: TrustAnchors,
-    pub(crate) revocation: RevocationList,
+// Making an authority takes more work than verifying what it signs.
+static APPLE: LazyLock<AppleAuthority> = LazyLock::new(|| AppleAuthority::from_seed(&seed()));
+static GOOGLE: LazyLock<GoogleAuthority> = LazyLock::new(|| GoogleAuthority::from_seed(&seed()));
+
+/// The service: what it checks by.
+pub struct World {
+    /// Keys of its challenges.
+    pub challenge_keys: MacKeyRing,
+    /// The embedded roots and those of the virtual authorities.
+    pub anchors: TrustAnchors,
+    /// A status list without entries.
+    pub revocation: RevocationList,
     policy: AppraisalPolicy,
 }
 
-pub(crate) fn seed() -> Seed {
-    Seed::from_text("properties")
+/// What the authorities, phones and keys are made of.
+pub fn seed() -> Seed {
+    Seed::from_text("a phone of each platform")
 }
 
-pub(crate) fn session() -> SessionKey {
+/// The session key of the phones.
+pub fn session() -> SessionKey {
     SessionKey::from_seed(&seed())
 }
 
-pub(crate) fn iphone() -> VirtualIphone {
-    VirtualIphone::new(&AppleAuthority::from_seed(&seed()), &seed()).app("ABCDE12345", "com.example.app")
+/// The authority above [`android`].
+pub fn google() -> &'static GoogleAuthority {
+    &GOOGLE
 }
 
-pub(crate) fn android() -> VirtualAndroid {
-    VirtualAndroid::new(&GoogleAuthority::from_seed(&seed()), &seed()).app("com.example.app", 1, [8; 32])
+/// An honest iPhone.
+pub fn iphone() -> VirtualIphone {
+    VirtualIphone::new(&APPLE, &seed()).app("ABCDE12345", "com.example.app")
+}
+
+/// An honest Android phone.
+pub fn android() -> VirtualAndroid {
+    VirtualAndroid::new(&GOOGLE, &seed()).app("com.example.app", 1, [8; 32])
 }
 
 impl World {
-    pub(crate) fn new() -> Self {
+    /// A service that has seen nothing yet.
+    #[expect(clippy::new_without_default, reason = "it is made, not assumed")]
+    pub fn new() -> Self {
+        const ROOT: &str = "the root of a virtual authority is one";
         let mut anchors = TrustAnchors::embedded();
-        let apple = AppleAuthority::from_seed(&seed()).root_certificate_der();
-        anchors.danger_add_app_attest_roots(&apple).unwrap();
-        let google = GoogleAuthority::from_seed(&seed()).root_certificate_der();
-        anchors.danger_add_android_key_roots(&google).unwrap();
+        anchors.danger_add_app_attest_roots(&APPLE.root_certificate_der()).expect(ROOT);
+        anchors.danger_add_android_key_roots(&GOOGLE.root_certificate_der()).expect(ROOT);
         let mut app = AppPolicy::new("app");
         app.apple.push(AppleApp::new("ABCDE12345", "com.example.app"));
         app.android
@@ -52,12 +74,13 @@ impl World {
         Self {
             challenge_keys: MacKeyRing::new(MacKey::new(1, [3; 32]), vec![]),
             anchors,
-            revocation: RevocationList::parse(br#"{"entries":{}}"#, NOW).unwrap(),
-            policy: AppraisalPolicy::new("properties/1").with_app(app),
+            revocation: RevocationList::parse(br#"{"entries":{}}"#, NOW).expect("it is well-formed"),
+            policy: AppraisalPolicy::new("test/1").with_app(app),
         }
     }
 
-    pub(crate) fn call(&self) -> ServiceCall<'_> {
+    /// What a phone is told that calls.
+    pub fn call(&self) -> ServiceCall<'_> {
         ServiceCall {
             issuer: ISSUER,
             client_id: "app",
@@ -69,7 +92,7 @@ impl World {
     }
 
     /// Whether the service would issue a result for this envelope.
-    pub(crate) fn admits(&self, envelope: &[u8]) -> bool {
+    pub fn admits(&self, envelope: &[u8]) -> bool {
         let service = Service {
             issuer: ISSUER,
             challenge_keys: &self.challenge_keys,
@@ -87,7 +110,7 @@ impl World {
     }
 
     /// Whether this evidence is authentic and good enough.
-    pub(crate) fn accepts(&self, evidence: Result<VerifiedEvidence, EvidenceError>) -> bool {
+    pub fn accepts(&self, evidence: Result<VerifiedEvidence, EvidenceError>) -> bool {
         let Ok(evidence) = evidence else { return false };
         let set = EvidenceSet::new(evidence);
         !self.policy.appraise("app", &set, &Circumstances::default(), NOW).is_refused()

@@ -1,0 +1,109 @@
+//! What a request presents, by its header fields alone: at most one credential, and at most one flavour of attestation.
+
+use countersign_core::request::decoded;
+use countersign_core::token::{MAX_COMPACT_FIELD, MAX_JWT_FIELD};
+
+use super::refusal::{ProofKind, Reason, Scheme};
+use super::request::{Field, Fields};
+
+/// Longest `Authorization` value.
+const MAX_AUTHORIZATION: usize = MAX_JWT_FIELD + 8;
+
+/// Attestation and proof, as they came.
+#[derive(Clone, Copy)]
+pub(super) enum Attestation<'a> {
+    /// The compact flavour: result, and proof of the session key.
+    Compact { result: &'a str, proof: &'a str },
+    /// The OAuth draft's combined mode: client attestation, and DPoP proof of the instance key.
+    Dpop { attestation: &'a str, proof: &'a str },
+    /// The OAuth draft's own proof, which says nothing of the request.
+    Pop { attestation: &'a str, proof: &'a str },
+}
+
+impl<'a> Attestation<'a> {
+    pub(super) const fn kind(self) -> ProofKind {
+        match self {
+            Self::Compact { .. } => ProofKind::Compact,
+            Self::Dpop { .. } => ProofKind::Dpop,
+            Self::Pop { .. } => ProofKind::Pop,
+        }
+    }
+
+    /// The field that stays the same for minutes.
+    pub(super) const fn result(self) -> &'a str {
+        match self {
+            Self::Compact { result, .. } => result,
+            Self::Dpop { attestation, .. } | Self::Pop { attestation, .. } => attestation,
+        }
+    }
+}
+
+/// Attestation and proof of one flavour; `None` if they are not both there.
+pub(super) fn attestation<'a>(fields: &Fields<'a>) -> Result<Option<Attestation<'a>>, Reason> {
+    let compact = [fields.attestation_result, fields.attestation_proof];
+    let oauth = [fields.client_attestation, fields.client_attestation_pop, fields.dpop];
+    let is_malformed = |field: &Field<'_>, longest: usize| match field {
+        Field::Malformed => true,
+        Field::One(value) => value.expose().len() > longest,
+        Field::Absent => false,
+    };
+    if compact.iter().any(|field| is_malformed(field, MAX_COMPACT_FIELD))
+        || oauth.iter().any(|field| is_malformed(field, MAX_JWT_FIELD))
+    {
+        return Err(Reason::FieldMalformed);
+    }
+    let has_compact = !compact.iter().all(Field::is_absent);
+    if has_compact && !oauth.iter().all(Field::is_absent) {
+        return Err(Reason::TwoFlavours);
+    }
+    match (compact, oauth) {
+        ([Field::One(result), Field::One(proof)], _) => {
+            Ok(Some(Attestation::Compact { result: result.expose(), proof: proof.expose() }))
+        }
+        // Whoever reads the one must not overlook the other.
+        (_, [_, Field::One(_), Field::One(_)]) => Err(Reason::TwoFlavours),
+        (_, [Field::One(attestation), Field::Absent, Field::One(proof)]) => {
+            Ok(Some(Attestation::Dpop { attestation: attestation.expose(), proof: proof.expose() }))
+        }
+        (_, [Field::One(attestation), Field::One(proof), Field::Absent]) => {
+            Ok(Some(Attestation::Pop { attestation: attestation.expose(), proof: proof.expose() }))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// The presented access token and its scheme.
+pub(super) fn credential<'a>(authorization: &Field<'a>) -> Result<Option<(Scheme, &'a str)>, Reason> {
+    let value = match authorization {
+        Field::Absent => return Ok(None),
+        Field::Malformed => return Err(Reason::AuthorizationMalformed),
+        Field::One(value) => value.expose(),
+    };
+    if value.len() > MAX_AUTHORIZATION {
+        return Err(Reason::AuthorizationMalformed);
+    }
+    let (name, token) = value.split_once(' ').ok_or(Reason::AuthorizationMalformed)?;
+    let scheme = if name.eq_ignore_ascii_case("bearer") {
+        Scheme::Bearer
+    } else if name.eq_ignore_ascii_case("dpop") {
+        Scheme::Dpop
+    } else if name.eq_ignore_ascii_case("basic") {
+        return Err(Reason::BasicRefused);
+    } else {
+        return Err(Reason::AuthorizationMalformed);
+    };
+    // token68 (RFC 9110 section 11.2), nothing before, between or after.
+    let is_token68 = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
+    if token.is_empty() || !token.bytes().all(is_token68) {
+        return Err(Reason::AuthorizationMalformed);
+    }
+    Ok(Some((scheme, token)))
+}
+
+/// Whether a query carries a token (RFC 6750 section 2.3, which RFC 9700 forbids).
+pub(super) fn has_access_token(query: &str) -> bool {
+    query.split(['&', ';']).any(|pair| {
+        let name = pair.split('=').next().unwrap_or_default();
+        decoded(name).eq(*b"access_token")
+    })
+}
