@@ -467,4 +467,13 @@ mod tests {
         assert!(noted([b"b", b"a"], [b"1", b"2"]));
         assert!(noted([b"a", b"b"], [b"2", b"1"]));
     }
+
+    #[test]
+    fn what_a_list_does_not_say_is_left_out_when_it_is_shown() {
+        let shown = |list: &AuthorizationList| {
+            serde_json::to_value(list).unwrap().as_object().unwrap().contains_key("all_applications")
+        };
+        assert!(!shown(&AuthorizationList::default()));
+        assert!(shown(&AuthorizationList { all_applications: true, ..AuthorizationList::default() }));
+    }
 }
