@@ -194,3 +194,13 @@ fn evidence_is_as_old_as_its_verification() {
     let evidence = play_integrity::verify(verdict_of_google(), &CHALLENGE, later).unwrap();
     assert_eq!(EvidenceSet::new(evidence).evidence_time(), later);
 }
+
+#[test]
+fn what_a_leaf_describes_can_be_read_without_believing_it() {
+    let chain = android().attestation_version(200).attest(&CHALLENGE, NOW);
+    let read = |index: usize| android_key::UnverifiedKeyDescription::read(&chain[index]);
+    let description = read(0).unwrap().expect("a key description");
+    assert_eq!((description.challenge.as_slice(), description.attestation_version), (&CHALLENGE[..], 200));
+    assert_eq!(read(1), Ok(None), "no leaf");
+    assert_eq!(android_key::UnverifiedKeyDescription::read(&chain[0][1..]), Err(EvidenceError::MalformedKey));
+}

@@ -229,6 +229,7 @@ fn the_longest_receipt_is_bounded() {
     assert_eq!(exchanged(&phone, &long, NOW), Err(ReceiptError::TooLong));
     assert_eq!(UnverifiedReceipt::read(&long), Err(ReceiptError::TooLong));
     assert_eq!(exchanged(&phone, &long[1..], NOW), Err(ReceiptError::MalformedEnvelope));
+    assert_eq!(UnverifiedReceipt::read(&long[1..]), Err(ReceiptError::MalformedEnvelope));
 }
 
 #[test]
