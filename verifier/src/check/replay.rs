@@ -161,4 +161,15 @@ mod tests {
         }
         assert!(!remembers(120), "twice the window is the most");
     }
+
+    #[test]
+    fn a_step_back_by_a_window_is_none_and_one_by_more_begins_a_generation() {
+        let began_after = |step| {
+            let mut shard = Shard { current: HashSet::new(), previous: HashSet::new(), began: NOW };
+            shard.turn(NOW.minus(step), 60);
+            shard.began
+        };
+        assert_eq!((began_after(1), began_after(60)), (NOW, NOW));
+        assert_eq!(began_after(61), NOW.minus(61));
+    }
 }

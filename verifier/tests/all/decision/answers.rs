@@ -212,3 +212,11 @@ fn the_list_in_force_is_the_one_that_was_put_in_force_last() {
     scene.edge.replace_deny_list(scene.deny_list(7, |_| {}));
     assert_eq!(scene.edge.deny_list().map(|list| list.sequence), Some(7));
 }
+
+#[test]
+fn a_permit_is_shown_by_its_instance_and_without_keys() {
+    let scene = Scene::new();
+    let shown = format!("{:?}", permit(scene.check(&scene.sent())));
+    assert!(shown.contains("VerifiedResult(InstanceId"), "{shown}");
+    assert!(!shown.contains("confirmation: PublicKey"), "{shown}");
+}
