@@ -6,6 +6,7 @@
 mod administration;
 mod attestation;
 pub mod boot_keys_file;
+mod bounded_file;
 pub mod cli;
 pub mod clock;
 pub mod commands;

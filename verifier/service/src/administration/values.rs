@@ -106,7 +106,10 @@ fn plain<'t>(member: &'static str, text: &'t str) -> Result<&'t str, Invalid> {
 pub(crate) struct Time(pub(crate) Timestamp);
 
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "a time is seconds since 1970, a date such as 2026-06-02, or 2026-06-02T00:00:00Z"
+)]
 enum TimeText {
     Seconds(u64),
     Text(String),

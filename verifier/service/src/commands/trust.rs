@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::boot_keys_file::{BootKeySection, BootKeysFile};
+use crate::bounded_file;
 use crate::cli::{Exit, SettingsFile, answer, complain};
 use crate::clock::Clock;
 use crate::document;
@@ -302,11 +303,7 @@ fn verify_bundle(file: &Path, key: &str) -> Result<String, String> {
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, String> {
-    let unreadable = |error: std::io::Error| format!("{}: {error}", file.display());
-    if fs::metadata(file).map_err(unreadable)?.len() > MAX_INPUT {
-        return Err(format!("{} is too long", file.display()));
-    }
-    fs::read(file).map_err(unreadable)
+    bounded_file::read(file, MAX_INPUT).map_err(|error| format!("{}: {error}", file.display()))
 }
 
 fn span(text: &str) -> Result<TimeSpan, String> {

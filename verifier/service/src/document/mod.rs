@@ -9,7 +9,6 @@ pub mod formats;
 mod lines;
 mod problems;
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -22,6 +21,7 @@ use serde_json::Value;
 pub(crate) use problems::directory_of;
 pub use problems::{Problem, Problems};
 
+use crate::bounded_file;
 use lines::Source;
 
 /// Largest document that is read, in bytes; a settings file is a thousandth of it.
@@ -42,13 +42,10 @@ pub trait Document: JsonSchema + DeserializeOwned {
 pub fn load<T: Document>(file: &Path) -> Result<T, Problems> {
     let name = file.display().to_string();
     let unreadable = |message: String| Problems::of_file(&name, message);
-    let size = fs::metadata(file).map_err(|e| unreadable(unreadable_sentence(&e)))?.len();
-    if size > MAX_DOCUMENT_BYTES {
-        return Err(unreadable(format!(
-            "the file has {size} bytes and at most {MAX_DOCUMENT_BYTES} are read; is this the right file?"
-        )));
-    }
-    let text = fs::read_to_string(file).map_err(|e| unreadable(unreadable_sentence(&e)))?;
+    let bytes = bounded_file::read(file, MAX_DOCUMENT_BYTES);
+    let bytes = bytes.map_err(|error| unreadable(unreadable_sentence(&error)))?;
+    let text = String::from_utf8(bytes)
+        .map_err(|_| unreadable(unreadable_sentence(&io::ErrorKind::InvalidData.into())))?;
     parse(&name, &text)
 }
 
@@ -157,6 +154,11 @@ fn unreadable_sentence(error: &io::Error) -> String {
         io::ErrorKind::NotFound => "the file does not exist; check the path".to_owned(),
         io::ErrorKind::PermissionDenied => {
             "the file may not be read by this user; check its owner and mode".to_owned()
+        }
+        io::ErrorKind::FileTooLarge => {
+            format!(
+                "the file has more than {MAX_DOCUMENT_BYTES} bytes, which are read at most; is this the right file?"
+            )
         }
         io::ErrorKind::IsADirectory => "this is a directory; name the file in it".to_owned(),
         io::ErrorKind::InvalidData => "the file is not UTF-8 text; is this the right file?".to_owned(),

@@ -8,6 +8,9 @@ use zeroize::Zeroizing;
 
 use super::KeysError;
 
+/// Longest secret file that is read, in bytes; what is longer is none of ours.
+const MAX_SECRET_FILE: u64 = 1024 * 1024;
+
 /// Makes a directory of mode 0700, or checks that an existing one is not open to others.
 pub(super) fn private_directory(path: &Path) -> Result<(), KeysError> {
     if !path.exists() {
@@ -22,14 +25,14 @@ pub(super) fn private_directory(path: &Path) -> Result<(), KeysError> {
 
 /// The text of a secret file, `None` if there is none.
 pub(crate) fn read(path: &Path) -> Result<Option<Zeroizing<String>>, KeysError> {
-    let mut file = match File::open(path) {
+    let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(io_error(path, &error)),
     };
     refuse_exposed(path)?;
     let mut text = Zeroizing::new(String::new());
-    file.read_to_string(&mut text).map_err(|error| io_error(path, &error))?;
+    file.take(MAX_SECRET_FILE).read_to_string(&mut text).map_err(|error| io_error(path, &error))?;
     Ok(Some(text))
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
+use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{ConnectInfo, Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -31,16 +31,14 @@ pub(super) async fn enrol(
 /// Renews the result of an instance.
 pub(super) async fn renew(
     State(service): State<Arc<Service>>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    match InstanceId::from_base64url(&id) {
-        Ok(id) => attest(&service, source(peer, &headers), Some(id), &headers, body).await,
-        Err(_) => {
-            problem(PublicCode::UnknownInstance, Some(countersign_core::enrolment::Cure::ReEnrol), None)
-        }
+    match id.map(|Path(id)| InstanceId::from_base64url(&id)) {
+        Ok(Ok(id)) => attest(&service, source(peer, &headers), Some(id), &headers, body).await,
+        _ => problem(PublicCode::UnknownInstance, Some(countersign_core::enrolment::Cure::ReEnrol), None),
     }
 }
 

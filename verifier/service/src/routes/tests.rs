@@ -190,3 +190,12 @@ async fn the_deny_list_is_made_once_a_minute_however_often_it_is_asked_for() {
     world.wait(60);
     assert_ne!(list().await, first, "no edge keeps it until it ends");
 }
+
+#[tokio::test]
+async fn a_path_that_is_no_text_names_no_instance() {
+    let world = World::new().await;
+    let caller = Caller::new(&world);
+    let (status, told) =
+        problem(caller.post("/v1/instances/%ff/results", "application/cbor", vec![0xa0]).await).await;
+    assert_eq!((status.as_u16(), told.kind.as_str()), (404, "urn:countersign:problem:unknown-instance"));
+}

@@ -28,6 +28,7 @@ use tower_http::timeout::TimeoutLayer;
 
 use connections::Bounded;
 
+use crate::bounded_file;
 use crate::settings::TlsSettings;
 use crate::telemetry::Metrics;
 
@@ -45,6 +46,8 @@ const QUEUE_TIMEOUT: Duration = Duration::from_secs(2);
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 /// Room for a request's header: both tokens of the JWT flavour and an access token fit several times.
 const MAX_HEADER_BYTES: usize = 64 * 1024;
+/// Longest file of a certificate chain or its key, in bytes.
+const MAX_PEM: u64 = 1024 * 1024;
 
 /// A listener that could not be opened. Displayed as a sentence that says what to do.
 #[derive(Debug, PartialEq, Eq)]
@@ -154,8 +157,9 @@ pub(crate) fn serve(listener: Listener, bound: TcpListener) -> Result<Running, L
 /// Reads certificate and key for TLS 1.2 and 1.3.
 pub(crate) fn tls(settings: &TlsSettings) -> Result<Arc<ServerConfig>, ListenError> {
     let fail = |path: &Path, problem| ListenError::Tls { path: path.to_owned(), problem };
-    let read =
-        |path: &Path| std::fs::read(path).map_err(|error| fail(path, TlsProblem::Unreadable(error.kind())));
+    let read = |path: &Path| {
+        bounded_file::read(path, MAX_PEM).map_err(|error| fail(path, TlsProblem::Unreadable(error.kind())))
+    };
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&read(&settings.certificate)?)
         .collect::<Result<_, _>>()
         .map_err(|_| fail(&settings.certificate, TlsProblem::NoPem))?;

@@ -26,6 +26,7 @@ pub(crate) use bundle::{bundle_key, remember};
 pub use generation::Generation;
 pub(crate) use watch::watch_files;
 
+use crate::bounded_file;
 use crate::document::Problems;
 use crate::settings::Settings;
 use crate::store::StoreError;
@@ -178,16 +179,13 @@ impl FileState {
 fn revocation_list(path: &Path, now: Timestamp) -> Result<RevocationList, TrustError> {
     let unreadable = |error: io::Error| TrustError::Unreadable(path.to_owned(), error.kind());
     let metadata = fs::metadata(path).map_err(unreadable)?;
-    if metadata.len() > MAX_REVOCATION_LIST {
-        return Err(TrustError::Unreadable(path.to_owned(), io::ErrorKind::FileTooLarge));
-    }
     let modified = metadata.modified().map_err(unreadable)?;
     let modified = modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     let as_of = Timestamp::from_unix_seconds(modified);
     if as_of > now.plus(CLOCK_SKEW) {
         return Err(TrustError::FromTheFuture(path.to_owned()));
     }
-    let json = fs::read(path).map_err(unreadable)?;
+    let json = bounded_file::read(path, MAX_REVOCATION_LIST).map_err(unreadable)?;
     RevocationList::parse(&json, as_of).map_err(|error| TrustError::Revocation(path.to_owned(), error))
 }
 

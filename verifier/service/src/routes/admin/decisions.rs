@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::Uri;
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::message::{Code, Refused, found, query, without_query};
+use super::message::{Code, Refused, Segment, found, query, without_query};
 use crate::administration::{Cursor, Explanation, Limit, Time, page};
 use crate::service::Service;
 use crate::store::{DecisionFilter, DecisionNumber, Reference};
@@ -83,7 +83,7 @@ pub(super) async fn list(State(service): State<Arc<Service>>, uri: Uri) -> Resul
 /// The decision of a reference, with all that led to it.
 pub(super) async fn explain(
     State(service): State<Arc<Service>>,
-    Path(reference): Path<String>,
+    Segment(reference): Segment,
     uri: Uri,
 ) -> Result<Response, Refused> {
     without_query(&uri)?;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
+use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::access::Administrator;
-use super::message::{Bare, Refused, body, done, found, without_query};
+use super::message::{Bare, Refused, Segment, body, done, found, without_query};
 use crate::administration::{Expiry, Time, client_ids, development_key, from_jwk, name, page, public_key};
 use crate::attestation::fresh_reference;
 use crate::service::Service;
@@ -29,7 +29,7 @@ struct Registration {
 
 /// A JWK, or text in PEM.
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "`public_key` is a JWK, or text in PEM")]
 enum Key {
     Jwk(Map<String, Value>),
     Pem(String),
@@ -75,7 +75,7 @@ pub(super) async fn add(
 pub(super) async fn revoke(
     State(service): State<Arc<Service>>,
     Extension(administrator): Extension<Administrator>,
-    Path(id): Path<String>,
+    Segment(id): Segment,
     _: Bare,
 ) -> Result<Response, Refused> {
     let revoked = service.store.revoke_development_key(&id, &administrator.actor(), fresh_reference).await;

@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::body::Bytes;
+use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use countersign_core::token::result::InstanceId;
 use serde::Deserialize;
 
 use super::access::Administrator;
-use super::message::{BanBody, Bare, Code, Refused, body, done, found, query, without_query};
+use super::message::{BanBody, Bare, Code, Refused, Segment, body, done, found, query, without_query};
 use crate::administration::{Cursor, Limit, TierName, Time, ban_reason, instance, page};
 use crate::service::Service;
 use crate::store::{InstanceFilter, PlatformName};
@@ -57,7 +57,7 @@ pub(super) async fn list(State(service): State<Arc<Service>>, uri: Uri) -> Resul
 /// One instance.
 pub(super) async fn show(
     State(service): State<Arc<Service>>,
-    Path(id): Path<String>,
+    Segment(id): Segment,
     uri: Uri,
 ) -> Result<Response, Refused> {
     without_query(&uri)?;
@@ -70,7 +70,7 @@ pub(super) async fn show(
 pub(super) async fn erase(
     State(service): State<Arc<Service>>,
     Extension(administrator): Extension<Administrator>,
-    Path(id): Path<String>,
+    Segment(id): Segment,
     _: Bare,
 ) -> Result<Response, Refused> {
     let erased = service.store.erase_instance(&named(&id)?, &administrator.actor()).await;
@@ -81,7 +81,7 @@ pub(super) async fn erase(
 pub(super) async fn ban(
     State(service): State<Arc<Service>>,
     Extension(administrator): Extension<Administrator>,
-    Path(id): Path<String>,
+    Segment(id): Segment,
     uri: Uri,
     headers: HeaderMap,
     said: Result<Bytes, BytesRejection>,
@@ -96,7 +96,7 @@ pub(super) async fn ban(
 pub(super) async fn unban(
     State(service): State<Arc<Service>>,
     Extension(administrator): Extension<Administrator>,
-    Path(id): Path<String>,
+    Segment(id): Segment,
     _: Bare,
 ) -> Result<Response, Refused> {
     let unbanned = service.store.unban_instance(&named(&id)?, &administrator.actor()).await;

@@ -3,7 +3,8 @@
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{FromRequest, Query, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use countersign_core::token::jose::strict_object;
@@ -186,6 +187,18 @@ pub(super) fn body<T: DeserializeOwned>(
     let object = strict_object(&body)
         .map_err(|_| Refused::invalid("the body is a JSON object, in which no member stands twice"))?;
     serde_json::from_value(Value::Object(object)).map_err(|error| Refused::invalid(error.to_string()))
+}
+
+/// The part of the path that names something. What is no text names nothing.
+pub(super) struct Segment(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Segment {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refused> {
+        let read = Path::<String>::from_request_parts(parts, state).await;
+        read.map(|Path(text)| Self(text)).map_err(|_| Refused::new(Code::NotFound))
+    }
 }
 
 /// A call that takes neither query nor body, and came with neither. The last argument of its handler.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
+use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
@@ -13,7 +13,7 @@ use countersign_verifier::check::deny_list::SubjectDigest;
 use serde::Deserialize;
 
 use super::access::Administrator;
-use super::message::{Bare, Code, Refused, body, done, found, query, without_query};
+use super::message::{Bare, Code, Refused, Segment, body, done, found, query, without_query};
 use crate::administration::{Cursor, Limit, ban_reason, issuer, page, subject, subject_ban};
 use crate::service::Service;
 
@@ -68,7 +68,7 @@ pub(super) async fn ban(
 pub(super) async fn unban(
     State(service): State<Arc<Service>>,
     Extension(administrator): Extension<Administrator>,
-    Path(id): Path<String>,
+    Segment(id): Segment,
     _: Bare,
 ) -> Result<Response, Refused> {
     let digest = from_base64url_array(&id).map_err(|_| Refused::new(Code::NotFound))?;

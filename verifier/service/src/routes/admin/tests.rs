@@ -55,7 +55,7 @@ async fn what_looks_like_sql_is_text() {
     let office = Office::new().await;
     let [iphone, _] = office.enrolled().await;
     let not_found = (404, "not-found".to_owned());
-    for id in ["'%20OR%20'1'='1", "%00", "..%2F..", "*", "AAAAAAAAAAAAAAAAAAAAAB", &"A".repeat(4000)] {
+    for id in ["'%20OR%20'1'='1", "%00", "%ff", "..%2F..", "*", "AAAAAAAAAAAAAAAAAAAAAB", &"A".repeat(4000)] {
         for (method, path) in [
             (Method::GET, format!("/instances/{id}")),
             (Method::DELETE, format!("/instances/{id}")),
@@ -285,5 +285,19 @@ async fn what_a_re_appraisal_decided_is_found_by_its_verdict() {
     for (verdict, count) in [("withdrawn", 2), ("restored", 0), ("lowered", 0), ("raised", 0)] {
         let found = office.get(&format!("/decisions?verdict={verdict}")).await;
         assert_eq!(found["decisions"].as_array().map(Vec::len), Some(count), "{verdict}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_neither_time_nor_key_is_told_in_words() {
+    let office = Office::new().await;
+    let registration = |key: Value, expires: Value| json!({ "id": "laptop", "public_key": key, "client_ids": ["dev"], "expires": expires });
+    for (body, words) in [
+        (registration(json!("PEM"), json!(1e99)), "a time is seconds since 1970"),
+        (registration(json!(5), json!("2026-12-01")), "`public_key` is a JWK, or text in PEM"),
+    ] {
+        let response = office.call(Method::POST, "/development-keys").json(&body).send().await.unwrap();
+        let problem: Value = response.json().await.unwrap();
+        assert!(problem["detail"].as_str().unwrap().starts_with(words), "{problem}");
     }
 }
