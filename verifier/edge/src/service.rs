@@ -19,7 +19,7 @@ use tower::{BoxError, Service};
 
 use crate::attested::{Attested, Verdict};
 use crate::body::{Read, read};
-use crate::layer::SourceAddress;
+use crate::layer::{ClientCertificate, SourceAddress};
 use crate::respond::{passing_fields, refusal_response, strip_identity, verdict_field};
 use crate::runtime::EdgeRuntime;
 
@@ -37,6 +37,7 @@ pub(crate) struct Gate {
     pub(crate) resource: String,
     pub(crate) max_content: usize,
     pub(crate) source: Arc<SourceAddress>,
+    pub(crate) client_certificate: Arc<ClientCertificate>,
 }
 
 /// What to add to the response.
@@ -133,6 +134,7 @@ impl Gate {
             method: parts.method.as_str(),
             path_and_query: path_and_query(parts),
             source: (self.source)(parts),
+            client_certificate: (self.client_certificate)(parts),
             fields: Fields::collect(lines),
             content,
         };

@@ -119,8 +119,12 @@ impl Context<'_> {
         if token.confirmation.jkt.is_some_and(|jkt| jkt != result.instance_jkt) {
             return Err(Reason::TokenOfAnotherInstance);
         }
-        if token.confirmation.certificate.is_some() {
-            return Err(Reason::CertificateMissing);
+        // RFC 8705 section 3: the token works on connections of its certificate alone.
+        match (token.confirmation.certificate, self.request.client_certificate) {
+            (None, _) => {}
+            (Some(_), None) => return Err(Reason::CertificateMissing),
+            (Some(bound), Some(presented)) if bound != presented => return Err(Reason::CertificateMismatch),
+            (Some(_), Some(_)) => {}
         }
         match self.route.token_binding {
             TokenBinding::Instance if token.confirmation.jkt.is_none() => Err(Reason::TokenUnbound),

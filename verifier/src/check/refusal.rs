@@ -116,6 +116,8 @@ pub enum Reason {
     TokenOfAnotherInstance,
     /// The token is bound to a client certificate, which was not presented.
     CertificateMissing,
+    /// The token is bound to another client certificate than the one that was presented.
+    CertificateMismatch,
     /// The bearer token belongs to the instance that used it first.
     TokenUsedElsewhere,
     /// The route demands the instance key for each request, and the session key signed.
@@ -175,6 +177,7 @@ impl Reason {
             | Self::TokenUnbound
             | Self::TokenOfAnotherInstance
             | Self::CertificateMissing
+            | Self::CertificateMismatch
             | Self::TokenUsedElsewhere => Code::InvalidToken,
             Self::AssuranceTooLow | Self::TierTooLow | Self::ProtectionTooLow | Self::EvidenceTooOld => {
                 Code::UseFreshAttestation
@@ -290,6 +293,7 @@ impl Reason {
             Self::TokenUnbound => "token_unbound",
             Self::TokenOfAnotherInstance => "token_of_another_instance",
             Self::CertificateMissing => "certificate_missing",
+            Self::CertificateMismatch => "certificate_mismatch",
             Self::TokenUsedElsewhere => "token_used_elsewhere",
             Self::AssuranceTooLow => "assurance_too_low",
             Self::TierTooLow => "tier_too_low",
@@ -338,6 +342,7 @@ impl Reason {
                 | Self::AccessToken(_)
                 | Self::ApiKey(ApiKeyError::Malformed | ApiKeyError::Unknown)
                 | Self::TokenOfAnotherInstance
+                | Self::CertificateMismatch
                 | Self::TokenUsedElsewhere
                 | Self::Replayed
         )

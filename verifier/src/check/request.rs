@@ -123,6 +123,9 @@ pub struct Request<'a> {
     pub path_and_query: &'a str,
     /// The client's address, where the gateway tells it.
     pub source: Option<IpAddr>,
+    /// SHA-256 of the certificate (DER) whose key the client proved to have in its TLS handshake. Only from the TLS
+    /// connection itself, never from a header field that a client can write.
+    pub client_certificate: Option<[u8; 32]>,
     /// The header fields.
     pub fields: Fields<'a>,
     /// The body.

@@ -56,6 +56,7 @@ pub(crate) struct Sent {
     pub(crate) proof: Option<String>,
     pub(crate) content: Content,
     pub(crate) source: Option<IpAddr>,
+    pub(crate) client_certificate: Option<[u8; 32]>,
 }
 
 struct Constant;
@@ -94,6 +95,7 @@ impl Sent {
             method: self.method,
             path_and_query: &self.path_and_query,
             source: self.source,
+            client_certificate: self.client_certificate,
             fields: Fields {
                 authorization: Field::from_lines(self.authorization.as_deref().map(str::as_bytes)),
                 api_key: Field::from_lines(self.api_key.as_deref().map(str::as_bytes)),
@@ -287,6 +289,7 @@ impl Scene {
             proof: Some(proof),
             content: Content::Unseen,
             source: None,
+            client_certificate: None,
         }
     }
 
