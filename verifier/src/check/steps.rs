@@ -117,6 +117,10 @@ impl Context<'_> {
         if matches!(presented, Attestation::Pop { .. }) && !self.route.danger_unbound_pop {
             return Err(Reason::ProofUnbound.into());
         }
+        // The route's wish is no secret, and a client that hears it first comes back with what it takes.
+        if self.route.assurance > presented.assurance() {
+            return Err(Reason::AssuranceTooLow.into());
+        }
         // 5. Result: its signature once, its life every time.
         let result = self.result(presented)?;
         let claims = &result.claims;
@@ -148,7 +152,7 @@ impl Context<'_> {
             _ => None,
         };
         // 13. Route policy.
-        self.route_policy(&result, credential.as_ref())?;
+        self.route_policy(claims, credential.as_ref())?;
         // A digest that the proof has is compared wherever the body can be had, also where none is asked for.
         let covers_body = self.route.content_required || proof.content().is_some();
         if self.request.content == Content::Deferred && covers_body {
@@ -290,12 +294,8 @@ impl Context<'_> {
         Ok(())
     }
 
-    fn route_policy(&self, result: &VerifiedResult, credential: Option<&Credential>) -> Result<(), Reason> {
+    fn route_policy(&self, result: &ResultClaims, credential: Option<&Credential>) -> Result<(), Reason> {
         let route = self.route;
-        if route.assurance > result.assurance() {
-            return Err(Reason::AssuranceTooLow);
-        }
-        let result = &result.claims;
         if result.tier < route.tier {
             return Err(Reason::TierTooLow);
         }
