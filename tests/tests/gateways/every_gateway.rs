@@ -37,6 +37,7 @@ async fn behind_every_gateway(attack: impl AsyncFn(&World, &Running)) {
 }
 
 /// Each gateway that is installed; says which one it is, so that a failure is shown with its name.
+#[allow(clippy::print_stdout, reason = "shown with a failure only")]
 fn installed() -> impl Iterator<Item = Gateway> {
     Gateway::ALL
         .into_iter()
@@ -139,6 +140,7 @@ async fn each_refusal_reaches_the_client_with_its_status_and_challenge() {
                 invalid,
             ),
             ("another path", honest().to("/v1/accounts"), 401, invalid),
+            ("another method", Sent { method: "DELETE", ..honest() }, 401, invalid),
             ("another query", honest().to("/v1/account?a"), 401, invalid),
             ("two proofs", honest().with("Attestation-Proof", &proof), 400, r#"error="invalid_request""#),
             ("two results", honest().with("attestation-result", &result), 400, r#"error="invalid_request""#),
@@ -247,6 +249,9 @@ async fn paths_with_two_readings_never_reach_the_api() {
             "/v1/observed/..%2faccount",
             "/v1/observed;/../account",
             "/v1/account%00",
+            "/v1/observed#/../account",
+            "/v1/observed%5c..%5caccount",
+            "/v1/./observed",
             "/v1/observed\\..\\account",
             "http://api.example/v1/observed/../account",
         ] {
@@ -304,6 +309,31 @@ async fn a_client_cannot_take_identity_away() {
             let got = sent.send(gateway.address).await;
             assert!(told(&got, "attestation-verdict", "refused; reason=no_credential"), "{got:?}");
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_identity_of_one_request_is_not_that_of_the_next_on_its_connection() {
+    behind_every_gateway(async |world, gateway| {
+        let proven = world.proven("GET", "/v1/account");
+        let answers = proven.send_with_next(&Sent::new("GET", "/v1/observed"), gateway.address).await;
+        assert_eq!(world.upstream.requests(), 2, "{answers}");
+        assert_eq!(answers.matches("alice").count(), 1, "{answers}");
+        assert_eq!(answers.matches("refused; reason=no_credential").count(), 1, "{answers}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_body_reaches_the_api_whole_although_the_edge_is_asked_first() {
+    behind_every_gateway(async |world, gateway| {
+        let body = "body".repeat(250_000);
+        let mut sent = world.proven("PUT", "/v1/account");
+        sent.body = body.clone().into_bytes();
+        let got = sent.send(gateway.address).await;
+        assert_eq!(got.status, 200);
+        assert!(got.json()["body"] == body, "another body");
     })
     .await;
 }

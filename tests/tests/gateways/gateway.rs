@@ -1,6 +1,5 @@
 //! The gateways: where the program of each is, the configuration of its example, and how it is started.
 
-use std::ffi::OsString;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -123,7 +122,7 @@ impl Gateway {
 
     fn program(self) -> Option<PathBuf> {
         // Debian keeps some where only root's PATH looks; `cargo xtask setup gateways` puts Envoy into .cache.
-        let path = std::env::var_os("PATH").unwrap_or_else(OsString::new);
+        let path = std::env::var_os("PATH").unwrap_or_default();
         let folders = std::env::split_paths(&path).chain([
             PathBuf::from("/usr/sbin"),
             PathBuf::from("/usr/local/sbin"),
