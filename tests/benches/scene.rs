@@ -121,6 +121,7 @@ impl Scene {
             method: "GET",
             path_and_query: "/v1/accounts/1234567890/transactions?page=1",
             source: None,
+            client_certificate: None,
             fields: Fields {
                 authorization: Field::from_lines([sent.authorization.as_bytes()]),
                 attestation_result: Field::from_lines([sent.result.as_bytes()]),

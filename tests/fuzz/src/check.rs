@@ -111,6 +111,7 @@ fn decide(sent: &Sent, path: &str, now: Timestamp) -> bool {
         method: "GET",
         path_and_query: path,
         source: None,
+        client_certificate: None,
         fields: Fields {
             authorization: Field::from_lines([sent.authorization.as_bytes()]),
             attestation_result: Field::from_lines([sent.result.as_bytes()]),

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use countersign_core::token::result::{InstanceId, Protection, ResultClaims, Tier};
-use countersign_verifier::check::{Permit, Reason, Refusal};
+use countersign_verifier::check::{Credential, Permit, Reason, Refusal};
 use countersign_verifier::credential::jwt::AccessToken;
 
 /// A request that passed, and on whose behalf: an attested app instance and, where the route asks for one, the user's
-/// access token. Made by the layer alone; an axum extractor.
+/// access token or the app's API key. Made by the layer alone; an axum extractor.
 #[derive(Clone, Debug)]
 pub struct Attested(Permit);
 
@@ -41,7 +41,12 @@ impl Attested {
         self.0.attestation()
     }
 
-    /// The access token's claims; `None` only on routes that ask for no credential.
+    /// The credential; `None` only on routes that ask for none.
+    pub const fn credential(&self) -> Option<&Credential> {
+        self.0.credential()
+    }
+
+    /// The access token's claims, where that is the credential.
     pub fn access_token(&self) -> Option<&AccessToken> {
         self.0.access_token()
     }
@@ -51,9 +56,9 @@ impl Attested {
         self.access_token().map(|token| token.subject.as_str())
     }
 
-    /// Whether the access token has `scope`.
+    /// Whether the credential has `scope`.
     pub fn has_scope(&self, scope: &str) -> bool {
-        self.access_token().is_some_and(|token| token.scopes.iter().any(|granted| granted == scope))
+        self.credential().is_some_and(|credential| credential.scopes().iter().any(|granted| granted == scope))
     }
 
     /// SHA-256 of the body as the proof says. Where the route asks for it, the body has been compared with it;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use countersign_core::challenge::{MacKey, MacKeyRing};
@@ -10,7 +11,7 @@ use countersign_core::request::{Origin, RequestError, TargetUri, check_method, c
 use countersign_core::time::Timestamp;
 use countersign_verifier::check::route::OAuthClient;
 use countersign_verifier::check::trust::KeyOwner;
-use countersign_verifier::check::{Edge, Limits, Mode, Resource, Route};
+use countersign_verifier::check::{CredentialKind, Edge, Limits, Mode, Resource, Route};
 use http::request::Parts;
 
 use crate::deny_list::DenyListSource;
@@ -32,8 +33,10 @@ pub struct CountersignBuilder {
     services: Vec<(String, JwksSource)>,
     servers: Vec<(String, JwksSource)>,
     clients: Vec<(String, OAuthClient)>,
+    apps: Vec<String>,
     routes: Vec<Route>,
     deny_list: Option<(DenyListSource, bool)>,
+    api_keys: Option<PathBuf>,
     shared: Option<(String, MacKeyRing)>,
     limits: Limits,
     max_content: usize,
@@ -59,6 +62,8 @@ pub enum BuildError {
     NoAuthorizationServer,
     /// No app may call: nobody's results map to a client.
     NoClient,
+    /// A route asks for API keys, and no file of them is named.
+    NoApiKeys,
     /// A client is of an authorization server that is not named.
     ClientOfUnknownIssuer(String),
     /// A route's path cannot match any request.
@@ -86,8 +91,11 @@ impl fmt::Display for BuildError {
             Self::DuplicateIssuer(issuer) => write!(f, "the issuer `{issuer}` is named twice"),
             Self::NoAuthorizationServer => f.write_str(
                 "a route asks for an access token: name who issues them with `.authorization_server(…)`, or set \
-                 `credential_required: false`",
+                 `credentials: Vec::new()`",
             ),
+            Self::NoApiKeys => {
+                f.write_str("a route asks for API keys: name the file that they stand in with `.api_keys(…)`")
+            }
             Self::NoClient => f.write_str("name at least one app that may call: `.client(…)`"),
             Self::ClientOfUnknownIssuer(issuer) => {
                 write!(f, "a client is of `{issuer}`, which no `.authorization_server(…)` names")
@@ -120,8 +128,10 @@ impl CountersignBuilder {
             services: Vec::new(),
             servers: Vec::new(),
             clients: Vec::new(),
+            apps: Vec::new(),
             routes: Vec::new(),
             deny_list: None,
+            api_keys: None,
             shared: None,
             limits: Limits::default(),
             max_content: DEFAULT_MAX_CONTENT,
@@ -186,6 +196,19 @@ impl CountersignBuilder {
     /// As [`Self::deny_list`], and nothing passes without a current list.
     pub fn deny_list_required(mut self, source: DenyListSource) -> Self {
         self.deny_list = Some((source, true));
+        self
+    }
+
+    /// The app that the attestation service calls `app` may call without being a client of an authorization server:
+    /// with an API key, or where a route asks for no credential.
+    pub fn app(mut self, app: impl Into<String>) -> Self {
+        self.apps.push(app.into());
+        self
+    }
+
+    /// Takes API keys from a file, as [`EdgeRuntime::with_api_keys`].
+    pub fn api_keys(mut self, file: impl Into<PathBuf>) -> Self {
+        self.api_keys = Some(file.into());
         self
     }
 
@@ -268,6 +291,9 @@ impl CountersignBuilder {
         if let Some((source, _)) = self.deny_list {
             runtime = runtime.with_deny_list(source)?;
         }
+        if let Some(file) = self.api_keys {
+            runtime = runtime.with_api_keys(RESOURCE, file)?;
+        }
         let layer = CountersignLayer::new(runtime.start().await, RESOURCE)
             .map_err(|unknown| BuildError::Resource(unknown.0))?
             .with_max_content(self.max_content);
@@ -294,14 +320,20 @@ impl CountersignBuilder {
         }
         let routes = if self.routes.is_empty() { vec![Route::new("/")] } else { self.routes.clone() };
         check_routes(&routes)?;
-        let wants_token = routes.iter().any(|route| route.credential_required);
+        let asks_for = |kind| routes.iter().any(|route| route.credentials.contains(&kind));
+        let (wants_token, wants_key) = (asks_for(CredentialKind::Jwt), asks_for(CredentialKind::ApiKey));
         if wants_token && self.servers.is_empty() {
             return Err(BuildError::NoAuthorizationServer);
         }
-        if wants_token && self.clients.is_empty() {
+        let has_apps = !self.clients.is_empty() || !self.apps.is_empty();
+        if (wants_token && self.clients.is_empty()) || (wants_key && !has_apps) {
             return Err(BuildError::NoClient);
         }
-        let mut clients: HashMap<String, Vec<OAuthClient>> = HashMap::new();
+        if wants_key && self.api_keys.is_none() {
+            return Err(BuildError::NoApiKeys);
+        }
+        let mut clients: HashMap<String, Vec<OAuthClient>> =
+            self.apps.iter().map(|app| (app.clone(), Vec::new())).collect();
         for (app, client) in &self.clients {
             if !self.servers.iter().any(|(issuer, _)| *issuer == client.issuer) {
                 return Err(BuildError::ClientOfUnknownIssuer(client.issuer.clone()));

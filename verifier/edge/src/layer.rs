@@ -18,6 +18,9 @@ pub const DEFAULT_MAX_CONTENT: usize = 1024 * 1024;
 /// Tells the client's address, where it can be told.
 pub(crate) type SourceAddress = dyn Fn(&Parts) -> Option<IpAddr> + Send + Sync;
 
+/// Tells the SHA-256 of the client's certificate, where it showed one.
+pub(crate) type ClientCertificate = dyn Fn(&Parts) -> Option<[u8; 32]> + Send + Sync;
+
 /// Lets requests through to the service below only if a genuine app instance proves that it made them, with an access
 /// token that belongs to it. Cloning is cheap; all clones share one state.
 #[derive(Clone)]
@@ -53,7 +56,13 @@ impl CountersignLayer {
         if runtime.edge().resource(&resource).is_none() {
             return Err(UnknownResource(resource));
         }
-        let gate = Gate { runtime, resource, max_content: DEFAULT_MAX_CONTENT, source: Arc::new(|_| None) };
+        let gate = Gate {
+            runtime,
+            resource,
+            max_content: DEFAULT_MAX_CONTENT,
+            source: Arc::new(|_| None),
+            client_certificate: Arc::new(|_| None),
+        };
         Ok(Self { gate: Arc::new(gate) })
     }
 
@@ -68,6 +77,18 @@ impl CountersignLayer {
     #[must_use]
     pub fn with_source(self, source: impl Fn(&Parts) -> Option<IpAddr> + Send + Sync + 'static) -> Self {
         Self { gate: Arc::new(Gate { source: Arc::new(source), ..(*self.gate).clone() }) }
+    }
+
+    /// How to tell the SHA-256 of the certificate (DER) that the client showed in its TLS handshake, for access tokens
+    /// that are bound to one (RFC 8705): from an extension of the request that the TLS acceptor set, never from a
+    /// header field that clients can write. Unset, such tokens are refused.
+    #[must_use]
+    pub fn with_client_certificate(
+        self,
+        certificate: impl Fn(&Parts) -> Option<[u8; 32]> + Send + Sync + 'static,
+    ) -> Self {
+        let client_certificate = Arc::new(certificate);
+        Self { gate: Arc::new(Gate { client_certificate, ..(*self.gate).clone() }) }
     }
 
     /// The runtime behind the layer.

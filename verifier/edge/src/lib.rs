@@ -40,6 +40,7 @@
 //! [`EdgeRuntime`] and [`answer`] are the same decision for servers that are not tower services.
 #![forbid(unsafe_code)]
 
+mod api_keys;
 mod attested;
 mod body;
 mod builder;
@@ -52,6 +53,7 @@ mod service;
 mod source;
 mod system;
 
+pub use api_keys::ApiKeyFileError;
 pub use attested::{Attested, Verdict};
 pub use builder::{BuildError, CountersignBuilder};
 pub use deny_list::DenyListSource;
@@ -64,5 +66,8 @@ pub use source::{FetchError, JwksSource, SourceError};
 pub use system::{OsRandomness, system_time};
 
 pub use countersign_core::token::result::{InstanceId, Protection, Tier};
-pub use countersign_verifier::check::{Assurance, Limits, Mode, NoncePolicy, Reason, Route, TokenBinding};
+pub use countersign_verifier::check::{
+    Assurance, Credential, CredentialKind, Limits, Mode, NoncePolicy, Reason, Route, TokenBinding,
+};
+pub use countersign_verifier::credential::api_key::{ApiKey, ApiKeyId, ApiKeys};
 pub use countersign_verifier::credential::jwt::AccessToken;

@@ -1,6 +1,7 @@
 //! Where the decision meets the world: it tells the time, fetches the keys that a decision lacks, and keeps what
 //! was fetched fresh.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -8,11 +9,12 @@ use countersign_core::request::sha256;
 use countersign_core::time::Timestamp;
 use countersign_verifier::check::decision::Lookup;
 use countersign_verifier::check::trust::{KeyOwner, service_keys};
-use countersign_verifier::check::{Decision, Edge, Request};
+use countersign_verifier::check::{Decision, Edge, Request, Resource};
 use countersign_verifier::credential::jwks::Jwks;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::AbortHandle;
 
+use crate::api_keys::{self, ApiKeyFile, ApiKeyFileError};
 use crate::deny_list::{DenyListPull, DenyListSource};
 use crate::source::{FetchError, JwksSource, Reader, SourceError};
 use crate::system::system_time;
@@ -38,6 +40,10 @@ pub enum SetupError {
     DenyListIssuer(String),
     /// The deny list's URL cannot be used.
     DenyListUrl(SourceError),
+    /// A file of API keys is given for a resource that is not there, or takes none.
+    NoApiKeysWanted(String),
+    /// The file of a resource's API keys cannot be used.
+    ApiKeys(PathBuf, ApiKeyFileError),
 }
 
 impl std::fmt::Display for SetupError {
@@ -54,6 +60,15 @@ impl std::fmt::Display for SetupError {
                 write!(f, "the deny list's issuer {issuer} is not one of the attestation services")
             }
             Self::DenyListUrl(error) => write!(f, "the deny list's URL cannot be used: {error}"),
+            Self::NoApiKeysWanted(resource) => {
+                write!(
+                    f,
+                    "API keys are given for the resource {resource}, none of whose routes asks for them"
+                )
+            }
+            Self::ApiKeys(path, error) => {
+                write!(f, "the API keys in {} cannot be used: {error}", path.display())
+            }
         }
     }
 }
@@ -69,6 +84,7 @@ pub struct EdgeRuntime {
     clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     sources: Vec<Source>,
     deny_list: Option<DenyListPull>,
+    api_keys: Vec<Arc<ApiKeyFile>>,
     fetch_timeout: Duration,
     refresh_interval: Duration,
     waiting: Semaphore,
@@ -111,6 +127,7 @@ impl EdgeRuntime {
             clock: Arc::new(system_time),
             sources,
             deny_list: None,
+            api_keys: Vec::new(),
             fetch_timeout: Duration::from_secs(5),
             refresh_interval: Duration::from_secs(300),
             waiting: Semaphore::new(MAX_WAITING),
@@ -151,6 +168,41 @@ impl EdgeRuntime {
         Ok(self)
     }
 
+    /// Takes the API keys of the resource called `resource` from a file of mode 0600, as `countersign keys api` writes
+    /// it. It is read now, and every ten seconds; while it cannot be used later, the last keys stay.
+    ///
+    /// # Errors
+    /// [`SetupError`] if no route of the resource asks for API keys, or the file cannot be used.
+    pub fn with_api_keys(
+        mut self,
+        resource: impl Into<String>,
+        path: impl Into<PathBuf>,
+    ) -> Result<Self, SetupError> {
+        let (resource, path) = (resource.into(), path.into());
+        if !self.edge.resource(&resource).is_some_and(Resource::takes_api_keys) {
+            return Err(SetupError::NoApiKeysWanted(resource));
+        }
+        let file = ApiKeyFile::new(resource, path.clone());
+        file.load(&self.edge).map_err(|error| SetupError::ApiKeys(path, error))?;
+        self.api_keys.push(Arc::new(file));
+        Ok(self)
+    }
+
+    /// Reads the files of API keys again, now; what cannot be used is logged, and the last keys stay.
+    pub async fn reload_api_keys(self: &Arc<Self>) {
+        for file in &self.api_keys {
+            let (file, runtime) = (Arc::clone(file), Arc::clone(self));
+            // The file may lie on a disk that is slow.
+            let loaded = tokio::task::spawn_blocking(move || {
+                if let Err(error) = file.load(&runtime.edge) {
+                    let resource = &file.resource;
+                    tracing::error!(resource, %error, "API keys cannot be read; the last ones stay");
+                }
+            });
+            let _ = loaded.await;
+        }
+    }
+
     /// Fetches everything once, and from then on regularly until the runtime is dropped. What could not be fetched is
     /// logged and tried again soon; until it comes, requests that need it are refused.
     pub async fn start(self) -> Arc<Self> {
@@ -164,11 +216,14 @@ impl EdgeRuntime {
         if runtime.deny_list.is_some() {
             tasks.push(tokio::spawn(keep_deny_list_fresh(Arc::downgrade(&runtime))).abort_handle());
         }
+        if !runtime.api_keys.is_empty() {
+            tasks.push(tokio::spawn(keep_api_keys_fresh(Arc::downgrade(&runtime))).abort_handle());
+        }
         runtime.tasks.lock().unwrap_or_else(PoisonError::into_inner).append(&mut tasks);
         runtime
     }
 
-    /// Fetches everything now. Returns whose keys did not come.
+    /// Fetches everything now, and reads the files of API keys. Returns whose keys did not come.
     pub async fn refresh(self: &Arc<Self>) -> Vec<KeyOwner> {
         let flights: Vec<_> = (0..self.sources.len()).map(|index| self.join(index)).collect();
         let mut failed = Vec::new();
@@ -178,6 +233,7 @@ impl EdgeRuntime {
             }
         }
         self.pull_deny_list().await;
+        self.reload_api_keys().await;
         failed
     }
 
@@ -403,6 +459,14 @@ async fn keep_deny_list_fresh(runtime: Weak<EdgeRuntime>) {
         tokio::time::sleep(interval).await;
         let Some(runtime) = runtime.upgrade() else { return };
         runtime.pull_deny_list().await;
+    }
+}
+
+async fn keep_api_keys_fresh(runtime: Weak<EdgeRuntime>) {
+    loop {
+        tokio::time::sleep(api_keys::INTERVAL).await;
+        let Some(runtime) = runtime.upgrade() else { return };
+        runtime.reload_api_keys().await;
     }
 }
 

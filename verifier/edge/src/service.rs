@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use countersign_core::request::sha256;
 use countersign_core::token::field;
 use countersign_verifier::check::decision::Lookup;
+use countersign_verifier::check::request::API_KEY_FIELD;
 use countersign_verifier::check::{Code, Content, Decision, Fields, Reason, Refusal, Request};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -18,7 +19,7 @@ use tower::{BoxError, Service};
 
 use crate::attested::{Attested, Verdict};
 use crate::body::{Read, read};
-use crate::layer::SourceAddress;
+use crate::layer::{ClientCertificate, SourceAddress};
 use crate::respond::{passing_fields, refusal_response, strip_identity, verdict_field};
 use crate::runtime::EdgeRuntime;
 
@@ -36,6 +37,7 @@ pub(crate) struct Gate {
     pub(crate) resource: String,
     pub(crate) max_content: usize,
     pub(crate) source: Arc<SourceAddress>,
+    pub(crate) client_certificate: Arc<ClientCertificate>,
 }
 
 /// What to add to the response.
@@ -132,6 +134,7 @@ impl Gate {
             method: parts.method.as_str(),
             path_and_query: path_and_query(parts),
             source: (self.source)(parts),
+            client_certificate: (self.client_certificate)(parts),
             fields: Fields::collect(lines),
             content,
         };
@@ -164,8 +167,9 @@ fn path_and_query(parts: &Parts) -> &str {
 
 /// Marks tokens, so that nothing below prints them.
 fn hide_secrets(headers: &mut HeaderMap) {
-    const SECRET: [&str; 6] = [
+    const SECRET: [&str; 7] = [
         "authorization",
+        API_KEY_FIELD,
         field::ATTESTATION_RESULT,
         field::ATTESTATION_PROOF,
         field::CLIENT_ATTESTATION,

@@ -48,7 +48,7 @@ pub enum Command {
     /// Check a settings file, or print the JSON schema of settings.
     #[command(subcommand)]
     Settings(settings::Command),
-    /// Rotate the service's keys, make new ones where they are lost, or give administrators theirs.
+    /// Rotate the service's keys, make new ones where they are lost, or give administrators and apps theirs.
     #[command(subcommand)]
     Keys(keys::Command),
     /// Look at what evidence is judged by, and make and verify trust bundles.

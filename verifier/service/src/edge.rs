@@ -10,7 +10,9 @@ use countersign_edge::{EdgeRuntime, JwksSource, Limits, OsRandomness, SetupError
 use countersign_verifier::check::deny_list::DenyList;
 use countersign_verifier::check::route::OAuthClient;
 use countersign_verifier::check::trust::KeyOwner;
-use countersign_verifier::check::{Assurance, Edge, Mode, NoncePolicy, Resource, Route, TokenBinding};
+use countersign_verifier::check::{
+    Assurance, CredentialKind, Edge, Mode, NoncePolicy, Resource, Route, TokenBinding,
+};
 use reqwest::Url;
 use tokio::sync::watch;
 
@@ -61,7 +63,13 @@ pub(crate) async fn start(
     let servers = servers.into_iter().map(|(issuer, source)| (KeyOwner::AuthorizationServer(issuer), source));
     let sources = servers.chain([(KeyOwner::AttestationService(service), own)]);
     let clock = clock.clone();
-    Ok(EdgeRuntime::new(edge, sources)?.with_clock(move || clock.now()).start().await)
+    let mut runtime = EdgeRuntime::new(edge, sources)?.with_clock(move || clock.now());
+    for resource in settings.resources.iter().filter(|resource| resource.takes_api_keys()) {
+        if let Some(file) = &resource.api_keys {
+            runtime = runtime.with_api_keys(resource.name.as_str(), file)?;
+        }
+    }
+    Ok(runtime.start().await)
 }
 
 /// Keeps the edge's deny list as the registry has it. While the registry cannot be read the last list stays, until
@@ -153,7 +161,14 @@ fn route_of(settings: &RouteSettings) -> Route {
             settings::Mode::Warn => Mode::Warn,
             settings::Mode::Require => Mode::Require,
         },
-        credential_required: !settings.credentials.is_empty(),
+        credentials: settings
+            .credentials
+            .iter()
+            .map(|kind| match kind {
+                settings::CredentialKind::Jwt => CredentialKind::Jwt,
+                settings::CredentialKind::ApiKey => CredentialKind::ApiKey,
+            })
+            .collect(),
         token_binding: match settings.token_binding {
             settings::TokenBinding::Instance => TokenBinding::Instance,
             settings::TokenBinding::FirstUse => TokenBinding::FirstUse,

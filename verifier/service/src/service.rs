@@ -254,6 +254,13 @@ impl Service {
 }
 
 impl RunningService {
+    /// Reads the files of API keys again, now. What cannot be used is logged, and the last keys stay.
+    pub async fn reload_api_keys(&self) {
+        if let Some(edge) = &self.service.edge {
+            edge.reload_api_keys().await;
+        }
+    }
+
     /// The address of a listener, `public`, `edge` or `admin`, with its real port if the settings said 0.
     pub fn address(&self, listener: &str) -> Option<SocketAddr> {
         self.listeners.get(listener).map(|running| running.address)

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -21,6 +22,11 @@ struct Served {
 
 impl Served {
     fn start() -> Self {
+        Self::start_with("credentials = []")
+    }
+
+    /// A service whose resource keeps its API keys in a file without any, if its route asks for them.
+    fn start_with(credentials: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let roots = run(directory.path(), &["virtual-device", "roots"]);
         let danger = String::from_utf8(roots.stdout).unwrap();
@@ -32,12 +38,21 @@ impl Served {
         );
         fs::write(directory.path().join("policy.toml"), policy).unwrap();
         fs::write(directory.path().join("login.jwks"), r#"{"keys":[]}"#).unwrap();
-        let settings = "issuer = 'https://attest.example'\n[listen]\npublic = '127.0.0.1:0'\n\
+        let mut api_keys = "";
+        if credentials.contains("api_key") {
+            let path = directory.path().join("api-keys.json");
+            fs::write(&path, "{\"api_keys\": []}").unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+            api_keys = "api_keys = 'api-keys.json'\n";
+        }
+        let settings = format!(
+            "issuer = 'https://attest.example'\n[listen]\npublic = '127.0.0.1:0'\n\
                         admin = '127.0.0.1:0'\nedge = '127.0.0.1:0'\ngateway = 'caddy'\n[[resource]]\n\
-                        name = 'api'\nidentifier = 'https://api.example'\n[[resource.authorization_server]]\n\
+                        name = 'api'\nidentifier = 'https://api.example'\n{api_keys}[[resource.authorization_server]]\n\
                         issuer = 'https://login.example'\njwks = 'login.jwks'\n\
-                        clients = { app = ['mobile'], dev = ['mobile'] }\n[[resource.route]]\npath = '/'\n\
-                        credentials = []\ntier = 'warning'\n";
+                        clients = {{ app = ['mobile'], dev = ['mobile'] }}\n[[resource.route]]\npath = '/'\n\
+                        {credentials}\ntier = 'warning'\n"
+        );
         fs::write(directory.path().join("countersign.toml"), settings).unwrap();
         let mut child =
             command(directory.path(), &["serve", "--log", "json"]).stderr(Stdio::piped()).spawn().unwrap();
@@ -103,7 +118,7 @@ impl Drop for Served {
 fn command(directory: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
     command.args(words).current_dir(directory).stdin(Stdio::null());
-    for name in ["RUST_LOG", "COUNTERSIGN_SETTINGS", "COUNTERSIGN_ACCESS_TOKEN"] {
+    for name in ["RUST_LOG", "COUNTERSIGN_SETTINGS", "COUNTERSIGN_ACCESS_TOKEN", "COUNTERSIGN_API_KEY"] {
         command.env_remove(name);
     }
     command
@@ -208,6 +223,74 @@ async fn an_admin_key_is_shown_once_and_opens_until_it_is_revoked() {
     served.told(&["keys", "admin", "revoke", "ops"]);
     assert_eq!(served.call(reqwest::Method::GET, "/instances", key).await.status(), 401);
     assert!(served.told(&["keys", "admin", "list"]).contains("revoked"));
+}
+
+#[tokio::test]
+async fn an_api_key_is_shown_once_and_opens_until_it_is_revoked_without_a_restart() {
+    let served = Served::start_with("credentials = ['api_key']\nscopes = ['read']");
+    let file = served.directory.path().join("api-keys.json");
+    let new = ["keys", "api", "new", "app", "--scope", "read", "--expires", "90d"];
+    let key = served.told(&new);
+    let key = key.trim();
+    assert!(key.starts_with("csk_") && key.len() == 60, "{key}");
+    let listed = served.told(&["keys", "api", "list"]) + &served.told(&["keys", "api", "list", "--json"]);
+    assert!(listed.contains(&key[4..16]) && listed.contains("good"), "{listed}");
+    for text in [listed, fs::read_to_string(&file).unwrap()] {
+        assert!(!text.contains(&key[17..]), "only its hash is stored");
+    }
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+
+    let asked = async || {
+        let words = ["--api-key", key, "--state", "phone.state", "https://api.example/"];
+        let printed = served.headers("app", &words);
+        assert!(printed.status.success(), "{}", said(&printed));
+        ask(&served, &printed.stdout).await
+    };
+    // A signal is taken up when the process gets to it; each question takes long enough.
+    let becomes = async |status: u16| {
+        let hang_up = Command::new("kill").args(["-HUP", &served.child.id().to_string()]).status().unwrap();
+        assert!(hang_up.success());
+        for _ in 0..100 {
+            if asked().await == status {
+                return true;
+            }
+        }
+        false
+    };
+    assert!(becomes(200).await, "a new key counts without a restart");
+    served.told(&["keys", "api", "revoke", &key[4..16]]);
+    assert!(becomes(401).await, "a revoked one does not");
+    assert!(served.told(&["keys", "api", "list"]).contains("revoked"));
+    assert_eq!(served.refused(&["keys", "api", "revoke", &key[4..16]]).0, 1, "once");
+}
+
+#[test]
+fn an_app_has_two_api_keys_at_most_and_mistakes_change_nothing() {
+    let served = Served::start_with("credentials = ['api_key']");
+    let file = served.directory.path().join("api-keys.json");
+    let new = ["keys", "api", "new", "app"];
+    let first = served.told(&new);
+    served.told(&new);
+    let before = fs::read(&file).unwrap();
+    let (code, why) = served.refused(&new);
+    assert!(code == 1 && why.contains("two good keys"), "{why}");
+    for (words, expected) in [
+        (&["keys", "api", "new", "nobody"][..], 1),
+        (&["keys", "api", "new", "dev", "--scope", "two words"], 1),
+        (&["keys", "api", "new", "dev", "--expires", "732d"], 3),
+        (&["keys", "api", "new", "dev", "--expires", "2020-01-01"], 3),
+        (&["keys", "api", "new", "dev", "--expires", "never"], 3),
+        (&["keys", "api", "new", "dev", "--resource", "other"], 1),
+        (&["keys", "api", "revoke", "000000000000"], 1),
+        (&["keys", "api", "revoke", "../../etc/passwd"], 3),
+    ] {
+        assert_eq!(served.refused(words).0, expected, "{words:?}");
+    }
+    assert_eq!(fs::read(&file).unwrap(), before);
+    served.told(&["keys", "api", "revoke", first.trim()]);
+    served.told(&new);
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    assert_eq!(served.refused(&["keys", "api", "list"]).0, 1, "others could have written it");
 }
 
 #[test]

@@ -83,7 +83,7 @@ impl Drop for Served {
 fn command(directory: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
     command.args(words).current_dir(directory).env_remove("RUST_LOG").env_remove("COUNTERSIGN_SETTINGS");
-    command.env_remove("COUNTERSIGN_ACCESS_TOKEN");
+    command.env_remove("COUNTERSIGN_ACCESS_TOKEN").env_remove("COUNTERSIGN_API_KEY");
     command
 }
 

@@ -9,6 +9,7 @@ use super::refusal::{ProofKind, Refusal};
 use super::result::VerifiedResult;
 use super::route::Assurance;
 use super::trust::KeyOwner;
+use crate::credential::api_key::ApiKey;
 use crate::credential::jwt::AccessToken;
 
 /// Sizes of the edge's tables; each bounds memory.
@@ -84,11 +85,31 @@ pub enum Decision {
     Needs(Lookup),
 }
 
+/// The credential that a request came with, once it has been verified.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Credential {
+    /// A JWT access token (RFC 9068).
+    AccessToken(Arc<AccessToken>),
+    /// An API key of the attested app.
+    ApiKey(Arc<ApiKey>),
+}
+
+impl Credential {
+    /// What it was given for.
+    pub fn scopes(&self) -> &[String] {
+        match self {
+            Self::AccessToken(token) => &token.scopes,
+            Self::ApiKey(key) => &key.scopes,
+        }
+    }
+}
+
 /// That a request may pass, and on whose behalf. Made by [`Edge::check`](super::Edge::check) alone.
 #[derive(Clone, Debug)]
 pub struct Permit {
     pub(super) result: Arc<VerifiedResult>,
-    pub(super) access_token: Option<Arc<AccessToken>>,
+    pub(super) credential: Option<Credential>,
     pub(super) content: Option<[u8; 32]>,
     pub(super) environment: Option<u64>,
     pub(super) nonce: Option<Challenge>,
@@ -109,9 +130,17 @@ impl Permit {
         }
     }
 
-    /// The access token, where one came.
+    /// The credential, where one came.
+    pub const fn credential(&self) -> Option<&Credential> {
+        self.credential.as_ref()
+    }
+
+    /// The access token, where that is the credential.
     pub fn access_token(&self) -> Option<&AccessToken> {
-        self.access_token.as_deref()
+        match &self.credential {
+            Some(Credential::AccessToken(token)) => Some(token),
+            _ => None,
+        }
     }
 
     /// SHA-256 of the body as the proof says, for whoever sees the body if it was not seen here.

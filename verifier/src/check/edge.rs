@@ -9,6 +9,7 @@ use countersign_core::request::split_query;
 use countersign_core::time::Timestamp;
 
 use super::budget::{self, Budget};
+use super::credential::CachedToken;
 use super::decision::{Decision, Limits, Randomness, RandomnessUnavailable};
 use super::deny_list::DenyList;
 use super::first_use::FirstUse;
@@ -17,14 +18,15 @@ use super::replay::ReplaySet;
 use super::request::Request;
 use super::result::VerifiedResult;
 use super::route::{Mode, NoncePolicy, Resource, Route};
-use super::steps::{self, CachedToken, Context, REPLAY_WINDOW, Spoken, Stop};
+use super::steps::{self, Context, REPLAY_WINDOW, Spoken, Stop};
 use super::trust::{IssuerKeys, KeyOwner, ServiceKeys};
 use crate::cache::Generations;
+use crate::credential::api_key::ApiKeys;
 use crate::credential::jwks::Jwks;
 
 /// The edge: what it protects, whom it trusts, and what it remembers.
 pub struct Edge {
-    pub(super) resources: HashMap<String, (u32, Resource)>,
+    pub(super) resources: HashMap<String, Protected>,
     pub(super) services: Vec<IssuerKeys<ServiceKeys>>,
     pub(super) servers: Vec<IssuerKeys<Jwks>>,
     pub(super) nonce_keys: ArcSwap<MacKeyRing>,
@@ -38,6 +40,16 @@ pub struct Edge {
     pub(super) source_failures: Budget,
     pub(super) instance_requests: Budget,
 }
+
+/// A resource with what belongs to it alone.
+pub(super) struct Protected {
+    pub(super) number: u32,
+    pub(super) resource: Resource,
+    pub(super) takes_api_keys: bool,
+    /// `None` before the first have come.
+    pub(super) api_keys: ArcSwapOption<ApiKeys>,
+}
+
 impl Edge {
     /// An edge for `resources` (by the name that the gateway's configuration uses), trusting the results of
     /// `services` (issuers) and the tokens of `servers` (issuers). With `deny_list_required`, nothing passes without
@@ -51,9 +63,12 @@ impl Edge {
         deny_list_required: bool,
         limits: Limits,
     ) -> Self {
-        let numbered = (0..).zip(resources).map(|(number, (name, resource))| (name, (number, resource)));
+        let protected = |(number, (name, resource)): (u32, (String, Resource))| {
+            let takes_api_keys = resource.takes_api_keys();
+            (name, Protected { number, resource, takes_api_keys, api_keys: ArcSwapOption::empty() })
+        };
         Self {
-            resources: numbered.collect(),
+            resources: (0..).zip(resources).map(protected).collect(),
             services: services.into_iter().map(IssuerKeys::new).collect(),
             servers: servers.into_iter().map(IssuerKeys::new).collect(),
             nonce_keys: ArcSwap::from_pointee(nonce_keys),
@@ -71,12 +86,12 @@ impl Edge {
 
     /// The resource of a name.
     pub fn resource(&self, name: &str) -> Option<&Resource> {
-        self.resources.get(name).map(|(_, resource)| resource)
+        self.resources.get(name).map(|protected| &protected.resource)
     }
 
     /// The names of all resources.
     pub fn resources(&self) -> impl Iterator<Item = (&str, &Resource)> {
-        self.resources.iter().map(|(name, (_, resource))| (name.as_str(), resource))
+        self.resources.iter().map(|(name, protected)| (name.as_str(), &protected.resource))
     }
 
     /// The keys of an attestation service that this edge trusts.
@@ -96,9 +111,20 @@ impl Edge {
         services.chain(servers)
     }
 
-    /// Whether every issuer's keys have come.
+    /// Whether every issuer's keys have come, and the API keys of each resource that takes them.
     pub fn is_ready(&self) -> bool {
-        self.services.iter().all(IssuerKeys::is_ready) && self.servers.iter().all(IssuerKeys::is_ready)
+        let has_api_keys =
+            |protected: &Protected| !protected.takes_api_keys || protected.api_keys.load().is_some();
+        self.services.iter().all(IssuerKeys::is_ready)
+            && self.servers.iter().all(IssuerKeys::is_ready)
+            && self.resources.values().all(has_api_keys)
+    }
+
+    /// Puts API keys of the resource called `resource` in force, in the place of all that it had; false if there is
+    /// no such resource. A key that is not among them, or revoked, is refused from the next request on.
+    pub fn replace_api_keys(&self, resource: &str, keys: ApiKeys) -> bool {
+        let protected = self.resources.get(resource);
+        protected.inspect(|protected| protected.api_keys.store(Some(Arc::new(keys)))).is_some()
     }
 
     /// Replaces the nonce keys.
@@ -118,9 +144,10 @@ impl Edge {
 
     /// Decides about `request` at the resource called `resource`.
     pub fn check(&self, resource: &str, request: &Request<'_>, now: Timestamp) -> Decision {
-        let Some((number, resource)) = self.resources.get(resource) else {
+        let Some(protected) = self.resources.get(resource) else {
             return Decision::Refusal(Refusal::new(Reason::NoRoute));
         };
+        let resource = &protected.resource;
         let mut spoken = Spoken::default();
         let (path, query) = split_query(request.path_and_query);
         let (route, ended) = match steps::caps(request, path) {
@@ -129,7 +156,7 @@ impl Edge {
                 None => (None, Err(Stop::Refuse(Reason::NoRoute))),
                 Some(route) => {
                     let context =
-                        Context { edge: self, number: *number, resource, route, request, path, query, now };
+                        Context { edge: self, protected, resource, route, request, path, query, now };
                     (Some(route), context.decide(&mut spoken))
                 }
             },
@@ -194,6 +221,10 @@ impl Edge {
             scope: match code {
                 Code::InsufficientScope => route.map(|route| route.scopes.join(" ")),
                 _ => None,
+            },
+            credentials: match code {
+                Code::NoCredential => route.map(|route| route.credentials.clone()).unwrap_or_default(),
+                _ => Vec::new(),
             },
             metadata_url: resource.metadata_url.clone(),
         }

@@ -61,7 +61,7 @@ fn of_permit(permit: &Permit) -> [String; 8] {
         }
         .to_owned(),
         token.map(|token| visible(&token.subject)).unwrap_or_default(),
-        token.map(|token| visible(&token.scopes.join(" "))).unwrap_or_default(),
+        permit.credential().map(|credential| visible(&credential.scopes().join(" "))).unwrap_or_default(),
         permit.content().map(|hash| base64url(hash)).unwrap_or_default(),
     ]
 }

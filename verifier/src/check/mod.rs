@@ -4,6 +4,8 @@
 //! that only a network can give, it answers [`Decision::Needs`], and the runtime calls again.
 
 mod budget;
+mod code;
+mod credential;
 pub mod decision;
 pub mod deny_list;
 mod edge;
@@ -19,8 +21,8 @@ pub mod route;
 mod steps;
 pub mod trust;
 
-pub use decision::{Decision, Limits, Lookup, Permit};
+pub use decision::{Credential, Decision, Limits, Lookup, Permit};
 pub use edge::Edge;
 pub use refusal::{Code, ProofKind, Reason, Refusal};
 pub use request::{Content, Field, Fields, Request};
-pub use route::{Assurance, Mode, NoncePolicy, Resource, Route, TokenBinding};
+pub use route::{Assurance, CredentialKind, Mode, NoncePolicy, Resource, Route, TokenBinding};

@@ -5,7 +5,8 @@ use countersign_core::token::{MAX_COMPACT_FIELD, MAX_JWT_FIELD};
 
 use super::refusal::{ProofKind, Reason, Scheme};
 use super::request::{Field, Fields};
-use super::route::Assurance;
+use super::route::{Assurance, CredentialKind};
+use crate::credential::api_key::PREFIX;
 
 /// Longest `Authorization` value.
 const MAX_AUTHORIZATION: usize = MAX_JWT_FIELD + 8;
@@ -81,8 +82,54 @@ pub(super) fn attestation<'a>(fields: &Fields<'a>) -> Result<Option<Attestation<
     }
 }
 
+/// The credential, as it came.
+#[derive(Clone, Copy)]
+pub(super) enum Presented<'a> {
+    /// `Authorization`: an access token in its scheme.
+    AccessToken { scheme: Scheme, token: &'a str },
+    /// `X-API-Key`.
+    ApiKey(&'a str),
+}
+
+impl<'a> Presented<'a> {
+    pub(super) const fn kind(self) -> CredentialKind {
+        match self {
+            Self::AccessToken { .. } => CredentialKind::Jwt,
+            Self::ApiKey(_) => CredentialKind::ApiKey,
+        }
+    }
+
+    pub(super) const fn scheme(self) -> Scheme {
+        match self {
+            Self::AccessToken { scheme, .. } => scheme,
+            Self::ApiKey(_) => Scheme::ApiKey,
+        }
+    }
+
+    /// What `ath` of the proof covers.
+    pub(super) const fn characters(self) -> &'a str {
+        match self {
+            Self::AccessToken { token: characters, .. } | Self::ApiKey(characters) => characters,
+        }
+    }
+}
+
+/// The presented credential. At a resource that takes no API keys, `X-API-Key` is the upstream's own affair.
+pub(super) fn credential<'a>(
+    fields: &Fields<'a>,
+    takes_api_keys: bool,
+) -> Result<Option<Presented<'a>>, Reason> {
+    let token = access_token(&fields.authorization)?;
+    match fields.api_key {
+        Field::One(_) | Field::Malformed if takes_api_keys && token.is_some() => Err(Reason::TwoCredentials),
+        Field::One(key) if takes_api_keys => Ok(Some(Presented::ApiKey(key.expose()))),
+        Field::Malformed if takes_api_keys => Err(Reason::FieldMalformed),
+        _ => Ok(token),
+    }
+}
+
 /// The presented access token and its scheme.
-pub(super) fn credential<'a>(authorization: &Field<'a>) -> Result<Option<(Scheme, &'a str)>, Reason> {
+fn access_token<'a>(authorization: &Field<'a>) -> Result<Option<Presented<'a>>, Reason> {
     let value = match authorization {
         Field::Absent => return Ok(None),
         Field::Malformed => return Err(Reason::AuthorizationMalformed),
@@ -106,13 +153,16 @@ pub(super) fn credential<'a>(authorization: &Field<'a>) -> Result<Option<(Scheme
     if token.is_empty() || !token.bytes().all(is_token68) {
         return Err(Reason::AuthorizationMalformed);
     }
-    Ok(Some((scheme, token)))
+    Ok(Some(Presented::AccessToken { scheme, token }))
 }
 
-/// Whether a query carries a token (RFC 6750 section 2.3, which RFC 9700 forbids).
-pub(super) fn has_access_token(query: &str) -> bool {
+/// Whether a query carries a credential, where logs would keep it: an access token (RFC 6750 section 2.3, which RFC
+/// 9700 forbids), or an API key by the names that people use, or by the form of ours.
+pub(super) fn has_credential(query: &str) -> bool {
+    const NAMES: [&str; 5] = ["access_token", "api_key", "api-key", "apikey", "x-api-key"];
     query.split(['&', ';']).any(|pair| {
-        let name = pair.split('=').next().unwrap_or_default();
-        decoded(name).eq(*b"access_token")
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let is_named = |known: &&str| decoded(name).map(|byte| byte.to_ascii_lowercase()).eq(known.bytes());
+        NAMES.iter().any(is_named) || decoded(value).take(PREFIX.len()).eq(PREFIX.bytes())
     })
 }

@@ -7,6 +7,9 @@ use countersign_core::token::client_attestation::{ClientAttestationError, Client
 use countersign_core::token::dpop::DpopError;
 use countersign_core::token::field;
 
+pub use super::code::Code;
+use super::route::CredentialKind;
+use crate::credential::api_key::ApiKeyError;
 use crate::credential::jwt::AccessTokenError;
 
 /// The precise reason; for logs, metrics and the audit record, never for the client.
@@ -23,6 +26,8 @@ pub enum Reason {
     BasicRefused,
     /// A token in the query, where logs would keep it.
     TokenInQuery,
+    /// An access token and an API key in one request.
+    TwoCredentials,
     /// Fields of both flavours in one request, or both proofs of the OAuth flavour.
     TwoFlavours,
     /// The OAuth draft's own proof, which says nothing of the request, and the route does not take it.
@@ -33,8 +38,10 @@ pub enum Reason {
     FailureBudget,
     /// Too many requests of this instance.
     InstanceBudget,
-    /// No access token.
+    /// No credential.
     NoCredential,
+    /// A credential of a kind that the route does not take.
+    CredentialNotAccepted,
     /// No result or no proof.
     NoAttestation,
     /// The result is not deterministic CBOR of its shape.
@@ -95,11 +102,13 @@ pub enum Reason {
     AppNotAccepted,
     /// The access token is refused.
     AccessToken(AccessTokenError),
+    /// The API key is refused.
+    ApiKey(ApiKeyError),
     /// The access token has expired or is not yet valid.
     AccessTokenTime,
     /// A token with `cnf.jkt` came as `Bearer`, or one without as `DPoP`.
     SchemeMismatch,
-    /// The app's `client_id` maps to no client of the token's issuer, or to another.
+    /// The app's `client_id` maps to no client of the token's issuer, or to another; or the API key is of another app.
     ClientMismatch,
     /// The token is not bound to a key and the route demands it.
     TokenUnbound,
@@ -107,6 +116,8 @@ pub enum Reason {
     TokenOfAnotherInstance,
     /// The token is bound to a client certificate, which was not presented.
     CertificateMissing,
+    /// The token is bound to another client certificate than the one that was presented.
+    CertificateMismatch,
     /// The bearer token belongs to the instance that used it first.
     TokenUsedElsewhere,
     /// The route demands the instance key for each request, and the session key signed.
@@ -127,79 +138,10 @@ pub enum Reason {
     FirstUsesFull,
     /// Keys could not be fetched.
     KeysUnavailable,
+    /// The resource's API keys have not come yet.
+    ApiKeysUnavailable,
     /// Randomness for a nonce could not be had.
     RandomnessUnavailable,
-}
-
-/// What the client is told (`error` of `WWW-Authenticate`), with its status.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Code {
-    /// 400 `invalid_request`.
-    InvalidRequest,
-    /// 401 without an error: bare challenges.
-    NoCredential,
-    /// 401 `invalid_token`.
-    InvalidToken,
-    /// 401 `invalid_client_attestation`.
-    InvalidClientAttestation,
-    /// 401 `invalid_dpop_proof`.
-    InvalidDpopProof,
-    /// 401 `use_attestation_challenge`, with a fresh nonce.
-    UseAttestationChallenge,
-    /// 401 `use_dpop_nonce`, with a fresh nonce.
-    UseDpopNonce,
-    /// 401 `use_fresh_attestation`.
-    UseFreshAttestation,
-    /// 403 `insufficient_scope`.
-    InsufficientScope,
-    /// 404: nothing of the resource is here.
-    NotFound,
-    /// 413.
-    ContentTooLarge,
-    /// 429.
-    RateLimited,
-    /// 503: our own trouble.
-    Unavailable,
-}
-
-impl Code {
-    /// The HTTP status.
-    pub const fn status(self) -> u16 {
-        match self {
-            Self::InvalidRequest => 400,
-            Self::NoCredential
-            | Self::InvalidToken
-            | Self::InvalidClientAttestation
-            | Self::InvalidDpopProof
-            | Self::UseAttestationChallenge
-            | Self::UseDpopNonce
-            | Self::UseFreshAttestation => 401,
-            Self::InsufficientScope => 403,
-            Self::NotFound => 404,
-            Self::ContentTooLarge => 413,
-            Self::RateLimited => 429,
-            Self::Unavailable => 503,
-        }
-    }
-
-    /// The value of `error`, where there is one.
-    pub const fn error(self) -> Option<&'static str> {
-        match self {
-            Self::InvalidRequest => Some("invalid_request"),
-            Self::InvalidToken => Some("invalid_token"),
-            Self::InvalidClientAttestation => Some("invalid_client_attestation"),
-            Self::InvalidDpopProof => Some("invalid_dpop_proof"),
-            Self::UseAttestationChallenge => Some("use_attestation_challenge"),
-            Self::UseDpopNonce => Some("use_dpop_nonce"),
-            Self::UseFreshAttestation => Some("use_fresh_attestation"),
-            Self::InsufficientScope => Some("insufficient_scope"),
-            Self::NoCredential
-            | Self::NotFound
-            | Self::ContentTooLarge
-            | Self::RateLimited
-            | Self::Unavailable => None,
-        }
-    }
 }
 
 impl Reason {
@@ -219,20 +161,23 @@ impl Reason {
             | Self::FieldMalformed
             | Self::AuthorizationMalformed
             | Self::TokenInQuery
+            | Self::TwoCredentials
             | Self::TwoFlavours => Code::InvalidRequest,
             Self::NoRoute => Code::NotFound,
             Self::ContentTooLarge => Code::ContentTooLarge,
             Self::FailureBudget | Self::InstanceBudget => Code::RateLimited,
-            Self::NoCredential | Self::BasicRefused => Code::NoCredential,
+            Self::NoCredential | Self::CredentialNotAccepted | Self::BasicRefused => Code::NoCredential,
             Self::NonceMissing | Self::Nonce(_) => Code::UseAttestationChallenge,
             Self::ProofCredential
             | Self::AccessToken(_)
+            | Self::ApiKey(_)
             | Self::AccessTokenTime
             | Self::SchemeMismatch
             | Self::ClientMismatch
             | Self::TokenUnbound
             | Self::TokenOfAnotherInstance
             | Self::CertificateMissing
+            | Self::CertificateMismatch
             | Self::TokenUsedElsewhere => Code::InvalidToken,
             Self::AssuranceTooLow | Self::TierTooLow | Self::ProtectionTooLow | Self::EvidenceTooOld => {
                 Code::UseFreshAttestation
@@ -242,6 +187,7 @@ impl Reason {
             | Self::ReplaySetFull
             | Self::FirstUsesFull
             | Self::KeysUnavailable
+            | Self::ApiKeysUnavailable
             | Self::RandomnessUnavailable => Code::Unavailable,
             Self::ProofUnbound
             | Self::NoAttestation
@@ -297,12 +243,14 @@ impl Reason {
             Self::AuthorizationMalformed => "authorization_malformed",
             Self::BasicRefused => "basic_refused",
             Self::TokenInQuery => "token_in_query",
+            Self::TwoCredentials => "two_credentials",
             Self::TwoFlavours => "two_flavours",
             Self::ProofUnbound => "proof_unbound",
             Self::NoRoute => "no_route",
             Self::FailureBudget => "failure_budget",
             Self::InstanceBudget => "instance_budget",
             Self::NoCredential => "no_credential",
+            Self::CredentialNotAccepted => "credential_not_accepted",
             Self::NoAttestation => "no_attestation",
             Self::ResultEncoding(_) => "result_encoding",
             Self::ClientAttestation(error) => error.reason(),
@@ -338,12 +286,14 @@ impl Reason {
             Self::ProofCredential => "proof_credential",
             Self::AppNotAccepted => "app_not_accepted",
             Self::AccessToken(error) => error.reason(),
+            Self::ApiKey(error) => error.reason(),
             Self::AccessTokenTime => "access_token_time",
             Self::SchemeMismatch => "scheme_mismatch",
             Self::ClientMismatch => "client_mismatch",
             Self::TokenUnbound => "token_unbound",
             Self::TokenOfAnotherInstance => "token_of_another_instance",
             Self::CertificateMissing => "certificate_missing",
+            Self::CertificateMismatch => "certificate_mismatch",
             Self::TokenUsedElsewhere => "token_used_elsewhere",
             Self::AssuranceTooLow => "assurance_too_low",
             Self::TierTooLow => "tier_too_low",
@@ -354,6 +304,7 @@ impl Reason {
             Self::ReplaySetFull => "replay_set_full",
             Self::FirstUsesFull => "first_uses_full",
             Self::KeysUnavailable => "keys_unavailable",
+            Self::ApiKeysUnavailable => "api_keys_unavailable",
             Self::RandomnessUnavailable => "randomness_unavailable",
         }
     }
@@ -367,6 +318,7 @@ impl Reason {
                 | Self::FieldMalformed
                 | Self::AuthorizationMalformed
                 | Self::TokenInQuery
+                | Self::TwoCredentials
                 | Self::TwoFlavours
                 | Self::ResultEncoding(_)
                 | Self::ClientAttestation(_)
@@ -388,7 +340,9 @@ impl Reason {
                 | Self::ProofContent
                 | Self::ProofCredential
                 | Self::AccessToken(_)
+                | Self::ApiKey(ApiKeyError::Malformed | ApiKeyError::Unknown)
                 | Self::TokenOfAnotherInstance
+                | Self::CertificateMismatch
                 | Self::TokenUsedElsewhere
                 | Self::Replayed
         )
@@ -403,6 +357,8 @@ pub enum Scheme {
     Bearer,
     /// `DPoP` (RFC 9449).
     Dpop,
+    /// `ApiKey`, which no RFC knows: the key came in `X-API-Key`.
+    ApiKey,
 }
 
 impl Scheme {
@@ -411,6 +367,7 @@ impl Scheme {
         match self {
             Self::Bearer => "Bearer",
             Self::Dpop => "DPoP",
+            Self::ApiKey => "ApiKey",
         }
     }
 }
@@ -452,6 +409,8 @@ pub struct Refusal {
     pub retry_after: Option<u64>,
     /// The scopes that the route asks for, for 403.
     pub scope: Option<String>,
+    /// The kinds of credential that the route asks for, for bare challenges; empty for access tokens.
+    pub credentials: Vec<CredentialKind>,
     /// The resource's metadata URL, for bare challenges.
     pub metadata_url: Option<String>,
 }
@@ -466,6 +425,7 @@ impl Refusal {
             nonce: None,
             retry_after: None,
             scope: None,
+            credentials: Vec::new(),
             metadata_url: None,
         }
     }
@@ -484,7 +444,14 @@ impl Refusal {
         };
         if code == Code::NoCredential {
             let dpop = format!("DPoP algs=\"ES256 Ed25519\"{}", metadata(", "));
-            return Some(format!("{dpop}, Bearer{}", metadata(" ")));
+            let tokens = format!("{dpop}, Bearer{}", metadata(" "));
+            let keys = format!("ApiKey header=\"X-API-Key\"{}", metadata(", "));
+            let takes = |kind| self.credentials.contains(&kind);
+            return Some(match (takes(CredentialKind::Jwt), takes(CredentialKind::ApiKey)) {
+                (false, true) => keys,
+                (true, true) => format!("{tokens}, {keys}"),
+                (_, false) => tokens,
+            });
         }
         let error = code.error()?;
         let mut challenge = format!("{} error=\"{error}\"", self.scheme.as_str());

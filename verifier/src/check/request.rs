@@ -4,6 +4,9 @@ use std::net::IpAddr;
 
 use countersign_core::token::field;
 
+/// The header field of an API key, in lower case.
+pub const API_KEY_FIELD: &str = "x-api-key";
+
 /// A header field that may stand once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Field<'a> {
@@ -60,6 +63,8 @@ impl<'a> Field<'a> {
 pub struct Fields<'a> {
     /// `Authorization`.
     pub authorization: Field<'a>,
+    /// `X-API-Key`.
+    pub api_key: Field<'a>,
     /// `Attestation-Result`.
     pub attestation_result: Field<'a>,
     /// `Attestation-Proof`.
@@ -82,6 +87,7 @@ impl<'a> Fields<'a> {
         let field = |name| Field::from_lines(lines(name));
         Self {
             authorization: field("authorization"),
+            api_key: field(API_KEY_FIELD),
             attestation_result: field(field::ATTESTATION_RESULT),
             attestation_proof: field(field::ATTESTATION_PROOF),
             client_attestation: field(field::CLIENT_ATTESTATION),
@@ -117,6 +123,9 @@ pub struct Request<'a> {
     pub path_and_query: &'a str,
     /// The client's address, where the gateway tells it.
     pub source: Option<IpAddr>,
+    /// SHA-256 of the certificate (DER) whose key the client proved to have in its TLS handshake. Only from the TLS
+    /// connection itself, never from a header field that a client can write.
+    pub client_certificate: Option<[u8; 32]>,
     /// The header fields.
     pub fields: Fields<'a>,
     /// The body.
@@ -146,6 +155,7 @@ mod tests {
     fn each_field_is_taken_from_the_header_of_its_name() {
         let names = [
             "authorization",
+            "x-api-key",
             "attestation-result",
             "attestation-proof",
             "oauth-client-attestation",
@@ -155,6 +165,7 @@ mod tests {
         let fields = Fields::collect(|name| names.contains(&name).then_some(name.as_bytes()));
         let found = [
             fields.authorization,
+            fields.api_key,
             fields.attestation_result,
             fields.attestation_proof,
             fields.client_attestation,

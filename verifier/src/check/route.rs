@@ -43,9 +43,9 @@ pub struct Route {
     pub methods: Vec<String>,
     /// What a refusal does.
     pub mode: Mode,
-    /// Whether a request needs an access token; one that comes is checked either way.
-    pub credential_required: bool,
-    /// How access token and instance belong together.
+    /// The kinds of credential of which a request needs one. Empty: it needs none, and one that comes is checked.
+    pub credentials: Vec<CredentialKind>,
+    /// How access token and instance belong together; an API key belongs to the app.
     pub token_binding: TokenBinding,
     /// Whether proofs carry a nonce of ours.
     pub nonce: NoncePolicy,
@@ -64,7 +64,7 @@ pub struct Route {
     pub danger_unbound_query: bool,
     /// Whether the proof must cover the body.
     pub content_required: bool,
-    /// Scopes that the access token must all have.
+    /// Scopes that the credential must all have.
     pub scopes: Vec<String>,
 }
 
@@ -76,7 +76,7 @@ impl Route {
             path: path.into(),
             methods: Vec::new(),
             mode: Mode::Require,
-            credential_required: true,
+            credentials: vec![CredentialKind::Jwt],
             token_binding: TokenBinding::Instance,
             nonce: NoncePolicy::Off,
             tier: Tier::Affirming,
@@ -89,6 +89,16 @@ impl Route {
             scopes: Vec::new(),
         }
     }
+}
+
+/// A kind of credential beside the attestation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CredentialKind {
+    /// A JWT access token (RFC 9068), as `Authorization: DPoP` or `Bearer`.
+    Jwt,
+    /// An API key of the attested app, as `X-API-Key`. It is the same on each of the app's installations.
+    ApiKey,
 }
 
 /// What a refusal does to the request.
@@ -134,7 +144,19 @@ pub enum NoncePolicy {
     Required,
 }
 
+impl Route {
+    /// Whether a credential of this kind may come.
+    pub fn takes(&self, kind: CredentialKind) -> bool {
+        self.credentials.is_empty() || self.credentials.contains(&kind)
+    }
+}
+
 impl Resource {
+    /// Whether any of its routes asks for API keys; where none does, `X-API-Key` is not looked at.
+    pub fn takes_api_keys(&self) -> bool {
+        self.routes.iter().any(|route| route.credentials.contains(&CredentialKind::ApiKey))
+    }
+
     /// The route of a request: the longest matching prefix whose methods include `method`; of two that are equally
     /// long, the one that names the method.
     pub fn route(&self, method: &str, path: &str) -> Option<&Route> {

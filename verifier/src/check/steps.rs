@@ -1,27 +1,23 @@
 //! The order of the decision, cheap before dear. Each step stands at its number; the order is part of the contract:
 //! it decides which reason a request with several faults is refused for.
 
-use std::sync::Arc;
-
 use countersign_core::challenge::Scope;
 use countersign_core::request::{RequestError, TargetUri, check_method, check_path};
 use countersign_core::time::Timestamp;
 use countersign_core::token::result::ResultClaims;
 
 use super::budget;
-use super::decision::{Lookup, Permit};
+use super::decision::{Credential, Lookup, Permit};
 use super::deny_list::SubjectDigest;
-use super::edge::Edge;
-use super::presented::{Attestation, attestation, credential, has_access_token};
+use super::edge::{Edge, Protected};
+use super::presented::{Attestation, attestation, credential, has_credential};
 use super::proof::Proof;
 use super::refusal::{ProofKind, Reason, Scheme};
 use super::replay::Replay;
 use super::request::{Content, Request};
 use super::result::{MAX_TOKEN, VerifiedResult};
-use super::route::{NoncePolicy, OAuthClient, Resource, Route, TokenBinding};
+use super::route::{NoncePolicy, Resource, Route, TokenBinding};
 use super::trust::{IssuerKeys, KeyOwner};
-use crate::credential::jwks::Jwks;
-use crate::credential::jwt::{AccessToken, AccessTokenError, UnverifiedAccessToken};
 use crate::crypto::sha256;
 
 /// Clocks of service and edge may differ by this many seconds.
@@ -41,14 +37,6 @@ const EMPTY: [u8; 32] = [
     0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24, 0x27,
     0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
 ];
-/// An access token whose signature has been verified.
-pub(super) struct CachedToken {
-    pub(super) token: Arc<AccessToken>,
-    /// Its user, as deny lists name him.
-    pub(super) subject: SubjectDigest,
-    /// Edition of the authorization server's keys that verified it.
-    pub(super) edition: u64,
-}
 
 /// How the request speaks; its answer speaks the same way.
 #[derive(Clone, Copy, Default)]
@@ -85,7 +73,7 @@ pub(super) const fn nonce_scope(resource: &Resource) -> Scope<'_> {
 /// One check under way.
 pub(super) struct Context<'a> {
     pub(super) edge: &'a Edge,
-    pub(super) number: u32,
+    pub(super) protected: &'a Protected,
     pub(super) resource: &'a Resource,
     pub(super) route: &'a Route,
     pub(super) request: &'a Request<'a>,
@@ -99,11 +87,11 @@ impl Context<'_> {
         let now = self.now;
         // 2. Parse: one flavour, one credential, nothing twice, no token in the query.
         let fields = &self.request.fields;
-        let credential = credential(&fields.authorization)?;
-        if let Some((presented, _)) = credential {
-            spoken.scheme = presented;
+        let credential = credential(fields, self.protected.takes_api_keys)?;
+        if let Some(presented) = credential {
+            spoken.scheme = presented.scheme();
         }
-        if self.query.is_some_and(has_access_token) {
+        if self.query.is_some_and(has_credential) {
             return Err(Reason::TokenInQuery.into());
         }
         let presented = attestation(fields)?;
@@ -117,8 +105,13 @@ impl Context<'_> {
             return Err(Reason::FailureBudget.into());
         }
         // 4. Presence.
-        if credential.is_none() && self.route.credential_required {
-            return Err(Reason::NoCredential.into());
+        match credential {
+            None if !self.route.credentials.is_empty() => return Err(Reason::NoCredential.into()),
+            // Where none is asked for, one that comes is checked, whatever its kind.
+            Some(presented) if !self.route.takes(presented.kind()) => {
+                return Err(Reason::CredentialNotAccepted.into());
+            }
+            _ => {}
         }
         let presented = presented.ok_or(Reason::NoAttestation)?;
         if matches!(presented, Attestation::Pop { .. }) && !self.route.danger_unbound_pop {
@@ -147,24 +140,19 @@ impl Context<'_> {
         // 9. Proof signature.
         proof.verify(&result)?;
         // 10. Request binding.
-        let ath = credential.map(|(_, token)| sha256(token.as_bytes()));
+        let ath = credential.map(|presented| sha256(presented.characters().as_bytes()));
         self.request_binding(&proof, ath)?;
         // 11. The app must be one of the resource's, also where no token says whose client it is.
         let Some(clients) = self.resource.clients.get(&claims.client_id) else {
             return Err(Reason::AppNotAccepted.into());
         };
         // 12. Credential and token binding.
-        let access_token = match (credential, ath) {
-            (Some((scheme, token)), Some(ath)) => {
-                let verified = self.access_token(token, ath)?;
-                self.subject_deny_list(&verified.subject, claims)?;
-                self.token_binding(&verified.token, scheme, claims, clients)?;
-                Some(Arc::clone(&verified.token))
-            }
+        let credential = match (credential, ath) {
+            (Some(presented), Some(ath)) => Some(self.credential(presented, ath, &result, clients)?),
             _ => None,
         };
         // 13. Route policy.
-        self.route_policy(claims, access_token.as_deref())?;
+        self.route_policy(claims, credential.as_ref())?;
         // A digest that the proof has is compared wherever the body can be had, also where none is asked for.
         let covers_body = self.route.content_required || proof.content().is_some();
         if self.request.content == Content::Deferred && covers_body {
@@ -176,8 +164,8 @@ impl Context<'_> {
             return Err(Reason::InstanceBudget.into());
         }
         // A bearer token becomes the instance's own only by a request that may pass.
-        if let (TokenBinding::FirstUse, Some(token), Some(ath)) =
-            (self.route.token_binding, &access_token, ath)
+        if let (TokenBinding::FirstUse, Some(Credential::AccessToken(token)), Some(ath)) =
+            (self.route.token_binding, &credential, ath)
         {
             self.edge.first_uses.claim(ath, claims.instance, token.expires_at, now)?;
         }
@@ -198,7 +186,7 @@ impl Context<'_> {
             proof: presented.kind(),
             nonce: if offers { self.edge.issue_nonce(self.resource, now).ok() } else { None },
             result,
-            access_token,
+            credential,
         })
     }
 
@@ -227,7 +215,11 @@ impl Context<'_> {
 
     /// Whether the attestation service that vouches for the device has banned the user. Step 6 has seen to it that
     /// there is a list where one is required.
-    fn subject_deny_list(&self, subject: &SubjectDigest, result: &ResultClaims) -> Result<(), Reason> {
+    pub(super) fn subject_deny_list(
+        &self,
+        subject: &SubjectDigest,
+        result: &ResultClaims,
+    ) -> Result<(), Reason> {
         let list = self.edge.deny_list.load();
         match list.as_deref() {
             Some(list) if list.issuer == result.issuer && list.subjects.contains(subject) => {
@@ -302,78 +294,7 @@ impl Context<'_> {
         Ok(())
     }
 
-    fn access_token(&self, token: &str, ath: [u8; 32]) -> Result<Arc<CachedToken>, Stop> {
-        let cached = self.edge.access_tokens.find(&(ath, self.number)).filter(|cached| {
-            let server = self.edge.authorization_server(&cached.token.issuer);
-            server.is_some_and(|server| server.current().edition == cached.edition)
-        });
-        let verified = match cached {
-            Some(cached) => cached,
-            None => self.verify_access_token(token, ath)?,
-        };
-        if !verified.token.is_current(self.now) {
-            return Err(Reason::AccessTokenTime.into());
-        }
-        Ok(verified)
-    }
-
-    fn verify_access_token(&self, token: &str, ath: [u8; 32]) -> Result<Arc<CachedToken>, Stop> {
-        let token = UnverifiedAccessToken::decode(token).map_err(Reason::AccessToken)?;
-        let accepted = |server: &&IssuerKeys<Jwks>| {
-            server.issuer == token.issuer() && self.resource.authorization_servers.contains(&server.issuer)
-        };
-        let server = self.edge.servers.iter().find(accepted);
-        let server = server.ok_or(Reason::AccessToken(AccessTokenError::UnknownIssuer))?;
-        let needs = || self.needs(server, || KeyOwner::AuthorizationServer(server.issuer.clone()));
-        let current = server.current();
-        let Some(jwks) = &current.keys else {
-            return Err(needs().unwrap_or(Reason::KeysUnavailable.into()));
-        };
-        let token = match token.verify(&server.issuer, jwks, &self.resource.identifier) {
-            Ok(token) => Arc::new(token),
-            Err(AccessTokenError::UnknownKey) => {
-                let unknown = Reason::AccessToken(AccessTokenError::UnknownKey);
-                return Err(needs().unwrap_or(unknown.into()));
-            }
-            Err(error) => return Err(Reason::AccessToken(error).into()),
-        };
-        let subject = SubjectDigest::of(&token.issuer, &token.subject);
-        let verified = Arc::new(CachedToken { token, subject, edition: current.edition });
-        self.edge.access_tokens.insert((ath, self.number), Arc::clone(&verified));
-        Ok(verified)
-    }
-
-    fn token_binding(
-        &self,
-        token: &AccessToken,
-        scheme: Scheme,
-        result: &ResultClaims,
-        clients: &[OAuthClient],
-    ) -> Result<(), Reason> {
-        // RFC 9449 section 7.2: a bound token never passes as a bearer token. The other way round, `DPoP` with an
-        // unbound token claims a protection that is not there.
-        if token.confirmation.jkt.is_some() != (scheme == Scheme::Dpop) {
-            return Err(Reason::SchemeMismatch);
-        }
-        let is_ours =
-            |client: &OAuthClient| client.issuer == token.issuer && client.client_id == token.client_id;
-        if !clients.iter().any(is_ours) {
-            return Err(Reason::ClientMismatch);
-        }
-        // Every member of `cnf` must hold, whatever the route's mode.
-        if token.confirmation.jkt.is_some_and(|jkt| jkt != result.instance_jkt) {
-            return Err(Reason::TokenOfAnotherInstance);
-        }
-        if token.confirmation.certificate.is_some() {
-            return Err(Reason::CertificateMissing);
-        }
-        match self.route.token_binding {
-            TokenBinding::Instance if token.confirmation.jkt.is_none() => Err(Reason::TokenUnbound),
-            TokenBinding::Instance | TokenBinding::FirstUse | TokenBinding::DangerClientOnly => Ok(()),
-        }
-    }
-
-    fn route_policy(&self, result: &ResultClaims, token: Option<&AccessToken>) -> Result<(), Reason> {
+    fn route_policy(&self, result: &ResultClaims, credential: Option<&Credential>) -> Result<(), Reason> {
         let route = self.route;
         if result.tier < route.tier {
             return Err(Reason::TierTooLow);
@@ -385,7 +306,7 @@ impl Context<'_> {
         if route.max_evidence_age.is_some_and(|oldest| age > oldest) {
             return Err(Reason::EvidenceTooOld);
         }
-        let granted = token.map(|token| token.scopes.as_slice()).unwrap_or_default();
+        let granted = credential.map(Credential::scopes).unwrap_or_default();
         if !route.scopes.iter().all(|scope| granted.contains(scope)) {
             return Err(Reason::ScopeMissing);
         }

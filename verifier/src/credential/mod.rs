@@ -1,5 +1,6 @@
 //! OAuth credentials as an edge accepts them, and the key sets that verify them.
 
+pub mod api_key;
 pub mod jwks;
 pub mod jwt;
 #[cfg(test)]

@@ -84,6 +84,7 @@ async fn echo(attested: Option<Attested>, verdict: Verdict, headers: HeaderMap, 
 pub(crate) fn request(sent: &Sent, body: impl Into<Body>) -> http::Request<Body> {
     let fields = [
         ("authorization", &sent.authorization),
+        ("x-api-key", &sent.api_key),
         ("attestation-result", &sent.result),
         ("attestation-proof", &sent.proof),
     ];

@@ -29,7 +29,7 @@ async fn everything_that_tokens_need_is_asked_for() {
     let other = "https://other.example";
     let strange = with_server().client("app", other, "client");
     assert_eq!(error(strange).await, BuildError::ClientOfUnknownIssuer(other.into()));
-    let without_tokens = Route { credential_required: false, ..Route::new("/") };
+    let without_tokens = Route { credentials: Vec::new(), ..Route::new("/") };
     assert!(attested().route(without_tokens).start().await.is_ok());
 }
 

@@ -354,3 +354,36 @@ fn with_nonce(scene: &Scene, nonce: &str) -> Sent {
     let nonce: &'static [u8] = from_base64url(nonce).unwrap().leak();
     scene.sent_by(&scene.device([4; 32]), |_| {}, |proof| proof.nonce = Some(nonce))
 }
+
+#[tokio::test]
+async fn a_certificate_is_taken_from_the_connection_and_from_no_field() {
+    #[derive(Clone)]
+    struct Shown([u8; 32]);
+    let scene = Scene::new();
+    let token = scene.token(&scene.device([4; 32]), |claims| {
+        claims["cnf"]["x5t#S256"] = countersign_core::encoding::base64url(&[1; 32]).into();
+    });
+    let layer = builder().start().await.unwrap();
+    let unaware = below(&layer);
+    let aware = below(
+        &layer.with_client_certificate(|parts| parts.extensions.get::<Shown>().map(|Shown(hash)| *hash)),
+    );
+    let asked = async |api: &Router, shown: Option<[u8; 32]>| {
+        let mut request = request(&scene.sent_with("DPoP", &token), Body::empty());
+        for field in ["client-cert", "x-forwarded-client-cert", "x-client-cert-sha256"] {
+            request.headers_mut().insert(field, HeaderValue::from_static(":AQ==:"));
+        }
+        request.extensions_mut().extend(shown.map(Shown).into_iter().fold(
+            http::Extensions::new(),
+            |mut extensions, shown| {
+                extensions.insert(shown);
+                extensions
+            },
+        ));
+        send(api, request).await.status.as_u16()
+    };
+    assert_eq!(asked(&aware, Some([1; 32])).await, 200);
+    assert_eq!(asked(&aware, Some([2; 32])).await, 401);
+    assert_eq!(asked(&aware, None).await, 401);
+    assert_eq!(asked(&unaware, Some([1; 32])).await, 401, "nobody said where it is told");
+}

@@ -6,6 +6,7 @@
 mod scene;
 
 mod api;
+mod api_keys;
 mod body;
 mod builder;
 mod deny_list;

@@ -25,6 +25,8 @@ const MAX_CLIENTS: usize = 16;
 const MAX_DEVELOPMENT_LIFE: u64 = 366 * 86_400;
 /// Longest life of an admin key that ends, in seconds: ten years.
 const MAX_ADMIN_LIFE: u64 = 3653 * 86_400;
+/// Longest life of an API key, in seconds: two years.
+const MAX_API_KEY_LIFE: u64 = 731 * 86_400;
 
 /// What was written breaks the rule of its kind. Displayed as a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -184,6 +186,12 @@ impl Expiry {
     pub(crate) fn of_admin_key(self, now: Timestamp) -> Result<Timestamp, Invalid> {
         self.within(now, MAX_ADMIN_LIFE)
             .ok_or(invalid("expires", "is later than now, and at most ten years away"))
+    }
+
+    /// When an API key ends: it always does, within two years.
+    pub(crate) fn of_api_key(self, now: Timestamp) -> Result<Timestamp, Invalid> {
+        let rule = "is later than now, and at most 731 days away";
+        self.within(now, MAX_API_KEY_LIFE).ok_or(invalid("expires", rule))
     }
 
     fn within(self, now: Timestamp, longest: u64) -> Option<Timestamp> {

@@ -1,4 +1,4 @@
-//! `countersign keys`: making and rotating the service's own keys, and the keys of its administrators.
+//! `countersign keys`: making and rotating the service's own keys, the keys of its administrators, and API keys.
 
 use std::path::Path;
 
@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use crate::administration::{AdminKey, Expiry, Table, admin_key, name, page, standing, when};
 use crate::cli::{Exit, SettingsFile, answer, complain};
 use crate::clock::Clock;
+use crate::commands::api_keys;
 use crate::commands::instances::with_store;
 use crate::keys::ServiceKeys;
 use crate::settings::Settings;
@@ -22,6 +23,9 @@ pub enum Command {
     /// The keys that open the administration over HTTP. They count at once; no restart is needed.
     #[command(subcommand)]
     Admin(Admin),
+    /// The API keys with which apps call a resource. They count within ten seconds; no restart is needed.
+    #[command(subcommand)]
+    Api(api_keys::Command),
 }
 
 /// What to do with admin keys.
@@ -81,6 +85,7 @@ pub fn run(command: &Command) -> Exit {
         Command::Rotate(place) => (place, true),
         Command::New(place) => (place, false),
         Command::Admin(command) => return administrators(command),
+        Command::Api(command) => return api_keys::run(command),
     };
     let settings = match Settings::load(&place.settings.path) {
         Ok(settings) => settings,

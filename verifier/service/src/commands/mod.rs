@@ -1,5 +1,6 @@
 //! One file for each command of the binary: its arguments, and a `run` that ends in an [`Exit`](crate::cli::Exit).
 
+pub mod api_keys;
 pub mod appraise;
 pub mod development_keys;
 pub mod explain;

@@ -18,7 +18,8 @@ pub struct Arguments {
     pub log: LogFormat,
 }
 
-/// Runs the service until the process is told to end (SIGTERM or SIGINT). SIGHUP reads policy and trust data again.
+/// Runs the service until the process is told to end (SIGTERM or SIGINT). SIGHUP reads policy, trust data and API keys
+/// again.
 pub fn run(arguments: &Arguments) -> Exit {
     let settings = match Settings::load(&arguments.settings.path) {
         Ok(settings) => settings,
@@ -58,6 +59,7 @@ async fn serve(settings: Settings) -> Exit {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             _ = hang_up.recv() => {
+                running.reload_api_keys().await;
                 if let Err(error) = running.service().reload_trust().await {
                     tracing::error!(%error, "the changed files cannot be used; the old ones stay in force");
                 }

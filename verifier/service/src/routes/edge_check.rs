@@ -45,6 +45,8 @@ pub(super) async fn check(
         method: original.method,
         path_and_query: original.path_and_query,
         source: original.source,
+        // The client's TLS ends at the gateway, and what a field says of it could be the client's own words.
+        client_certificate: None,
         fields: Fields::collect(|name| headers.get_all(name).iter().map(HeaderValue::as_bytes)),
         content: content(listener.gateway, &headers, &body),
     };

@@ -174,6 +174,9 @@ impl Settings {
         {
             *path = directory.join(&path);
         }
+        for file in self.resources.iter_mut().filter_map(|resource| resource.api_keys.as_mut()) {
+            *file = directory.join(&file);
+        }
         self.play_integrity.resolve(directory);
         let servers = self.resources.iter_mut().flat_map(|resource| &mut resource.authorization_servers);
         for server in servers.filter(|server| !server.jwks.contains("://")) {

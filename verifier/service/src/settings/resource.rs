@@ -1,6 +1,7 @@
 //! Protected resources and their routes: which tokens an API accepts, from whom, and how strictly.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -24,8 +25,11 @@ pub struct ResourceSettings {
     /// The authorization servers whose access tokens are accepted.
     #[serde(default, rename = "authorization_server")]
     pub authorization_servers: Vec<AuthorizationServerSettings>,
-    /// Apps (the `sub` of results) that may call where a route asks for no credential, beside the clients of the
-    /// authorization servers.
+    /// The file of its API keys, as `countersign keys api` writes it. Default: it takes none.
+    #[serde(default)]
+    pub api_keys: Option<PathBuf>,
+    /// Apps (the `sub` of results) that may call with an API key, or where a route asks for no credential, beside the
+    /// clients of the authorization servers.
     #[serde(default)]
     pub apps: Vec<String>,
     /// The rules; the longest matching path decides. A request that matches none is refused.
@@ -139,6 +143,8 @@ pub enum Assurance {
 pub enum CredentialKind {
     /// A JWT access token (RFC 9068).
     Jwt,
+    /// An API key of the attested app, in `X-API-Key`: the same on each of its installations.
+    ApiKey,
 }
 
 /// Whether a proof must carry a nonce of this edge (protocol section 4).
@@ -195,7 +201,7 @@ fn default_credentials() -> Vec<CredentialKind> {
 /// Checks what the schema cannot say about the resources.
 pub(super) fn check(resources: &[ResourceSettings], gateway: Option<Gateway>, problems: &mut Problems) {
     let (mut names, mut identifiers) = (BTreeSet::new(), BTreeSet::new());
-    let mut key_sets = BTreeMap::new();
+    let (mut key_sets, mut key_files) = (BTreeMap::new(), BTreeSet::new());
     for (index, resource) in resources.iter().enumerate() {
         let at = format!("/resource/{index}");
         if !names.insert(&resource.name) {
@@ -225,7 +231,8 @@ pub(super) fn check(resources: &[ResourceSettings], gateway: Option<Gateway>, pr
             }
             server.check(&at, problems);
         }
-        let wants_token = resource.routes.iter().any(|route| !route.credentials.is_empty());
+        resource.check_api_keys(&at, &mut key_files, problems);
+        let wants_token = resource.asks_for(CredentialKind::Jwt);
         if resource.authorization_servers.is_empty() && wants_token {
             problems.at(
                 &at,
@@ -252,6 +259,46 @@ pub(super) fn check(resources: &[ResourceSettings], gateway: Option<Gateway>, pr
                     problems.at(&at, format!("`{}` has a route for {what} already; remove one", route.path));
                 }
             }
+        }
+    }
+}
+
+impl ResourceSettings {
+    /// Whether any of its routes asks for an API key.
+    pub fn takes_api_keys(&self) -> bool {
+        self.asks_for(CredentialKind::ApiKey)
+    }
+
+    /// Whether `app` (the `sub` of a result) may call it at all.
+    pub fn has_app(&self, app: &str) -> bool {
+        self.apps.iter().any(|known| known == app)
+            || self.authorization_servers.iter().any(|server| server.clients.contains_key(app))
+    }
+
+    fn asks_for(&self, kind: CredentialKind) -> bool {
+        self.routes.iter().any(|route| route.credentials.contains(&kind))
+    }
+
+    fn check_api_keys<'s>(&'s self, at: &str, files: &mut BTreeSet<&'s Path>, problems: &mut Problems) {
+        match (&self.api_keys, self.takes_api_keys()) {
+            (None, true) => problems.at(
+                at,
+                "a route asks for API keys; write where they are kept, for example `api_keys = \"api-keys.json\"`, \
+                 and make the first one with `countersign keys api new`",
+            ),
+            (Some(_), false) => problems.at(
+                &format!("{at}/api_keys"),
+                "no route asks for API keys; add \"api_key\" to the `credentials` of one, or remove this line",
+            ),
+            _ => {}
+        }
+        if let Some(file) = &self.api_keys
+            && !files.insert(file)
+        {
+            problems.at(
+                &format!("{at}/api_keys"),
+                "an earlier resource keeps its API keys there, and a key is for one resource; name another file",
+            );
         }
     }
 }

@@ -154,3 +154,27 @@ fn relative_paths_start_from_the_directory_of_the_file() {
     fs::write(&file, "issuer = 'https://a.example'\n[keys]\ndirectory = 'k'\n").unwrap();
     assert_eq!(Settings::load(&file).unwrap().keys.directory, directory.path().join("k"));
 }
+
+#[test]
+fn api_keys_stand_in_one_file_for_each_resource_that_asks_for_them() {
+    let resource = |name: &str, more: &str, credentials: &str| {
+        format!(
+            "[[resource]]\nname = '{name}'\nidentifier = 'https://{name}.example'\napps = ['app']\n{more}\n\
+             [[resource.route]]\npath = '/'\ncredentials = {credentials}\n"
+        )
+    };
+    let text = |resources: &[String]| read(&format!("issuer = 'https://a.example'\n{}", resources.concat()));
+    let (file, keys) = ("api_keys = 'api-keys.json'", "['api_key']");
+    let settings = text(&[resource("a", file, keys)]).unwrap();
+    assert!(settings.resources[0].api_keys.as_ref().unwrap().is_absolute());
+    assert!(settings.resources[0].has_app("app") && !settings.resources[0].has_app("other"));
+    let refused = |resources: &[String]| text(resources).unwrap_err();
+    assert!(refused(&[resource("a", "", keys)]).contains("write where they are kept"));
+    assert!(refused(&[resource("a", file, "[]")]).contains("no route asks for API keys"));
+    assert!(
+        refused(&[resource("a", file, keys), resource("b", file, keys)])
+            .contains("a key is for one resource")
+    );
+    let both = "['api_key', 'jwt']";
+    assert!(refused(&[resource("a", file, both)]).contains("no authorization server is named"));
+}

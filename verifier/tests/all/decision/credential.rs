@@ -44,7 +44,31 @@ fn a_certificate_bound_token_needs_its_certificate() {
     let token = scene.token(&device, |claims| {
         claims["cnf"]["x5t#S256"] = countersign_core::encoding::base64url(&[1; 32]).into();
     });
-    assert_eq!(scene.refused(&scene.sent_with("DPoP", &token)), Reason::CertificateMissing);
+    let with = |certificate| Sent { client_certificate: certificate, ..scene.sent_with("DPoP", &token) };
+    assert_eq!(scene.refused(&with(None)), Reason::CertificateMissing);
+    assert_eq!(scene.refused(&with(Some([2; 32]))), Reason::CertificateMismatch);
+    assert_eq!(scene.verdict(&with(Some([1; 32]))), None);
+}
+
+#[test]
+fn a_certificate_does_not_stand_in_for_the_instance() {
+    let (scene, certificate) = (Scene::new(), countersign_core::encoding::base64url(&[1; 32]));
+    let certificate_alone = scene.token(&scene.device([4; 32]), |claims| {
+        claims["cnf"] = serde_json::json!({ "x5t#S256": certificate });
+    });
+    let sent =
+        |scheme| Sent { client_certificate: Some([1; 32]), ..scene.sent_with(scheme, &certificate_alone) };
+    assert_eq!(scene.refused(&sent("Bearer")), Reason::TokenUnbound);
+    assert_eq!(scene.refused(&sent("DPoP")), Reason::SchemeMismatch);
+    let thief =
+        Sent { client_certificate: Some([1; 32]), ..scene.sent_by(&scene.device([9; 32]), |_| {}, |_| {}) };
+    assert_eq!(scene.refused(&thief), Reason::TokenOfAnotherInstance);
+}
+
+#[test]
+fn a_certificate_beside_a_token_that_asks_for_none_changes_nothing() {
+    let scene = Scene::new();
+    assert_eq!(scene.verdict(&Sent { client_certificate: Some([1; 32]), ..scene.sent() }), None);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! for.
 
 mod answers;
+mod api_key;
 mod bounds;
 mod budget;
 mod credential;

@@ -49,6 +49,7 @@ impl Sent {
             method: self.method,
             path_and_query: self.path_and_query,
             source: None,
+            client_certificate: None,
             fields: Fields {
                 authorization: line(&self.authorization),
                 client_attestation: line(&self.attestation),

@@ -74,7 +74,7 @@ fn an_observed_route_passes_without_identity_and_a_warned_one_is_told() {
 
 #[test]
 fn a_route_without_credential_still_binds_one_that_comes() {
-    let scene = Scene::with_route(Route { credential_required: false, ..Route::new("/") });
+    let scene = Scene::with_route(Route { credentials: Vec::new(), ..Route::new("/") });
     let device = scene.device([4; 32]);
     let mut sent = scene.sent_by(&device, |_| {}, |proof| proof.ath = None);
     sent.authorization = None;

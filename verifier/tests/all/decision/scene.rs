@@ -51,10 +51,12 @@ pub(crate) struct Sent {
     pub(crate) method: &'static str,
     pub(crate) path_and_query: String,
     pub(crate) authorization: Option<String>,
+    pub(crate) api_key: Option<String>,
     pub(crate) result: Option<String>,
     pub(crate) proof: Option<String>,
     pub(crate) content: Content,
     pub(crate) source: Option<IpAddr>,
+    pub(crate) client_certificate: Option<[u8; 32]>,
 }
 
 struct Constant;
@@ -93,8 +95,10 @@ impl Sent {
             method: self.method,
             path_and_query: &self.path_and_query,
             source: self.source,
+            client_certificate: self.client_certificate,
             fields: Fields {
                 authorization: Field::from_lines(self.authorization.as_deref().map(str::as_bytes)),
+                api_key: Field::from_lines(self.api_key.as_deref().map(str::as_bytes)),
                 attestation_result: Field::from_lines(self.result.as_deref().map(str::as_bytes)),
                 attestation_proof: Field::from_lines(self.proof.as_deref().map(str::as_bytes)),
                 ..Fields::default()
@@ -280,10 +284,12 @@ impl Scene {
             method: "GET",
             path_and_query: "/v1/accounts/1?page=1".to_owned(),
             authorization: Some(format!("{scheme} {token}")),
+            api_key: None,
             result: Some(result),
             proof: Some(proof),
             content: Content::Unseen,
             source: None,
+            client_certificate: None,
         }
     }
 

@@ -70,7 +70,7 @@ pub(super) async fn prove(
         &ProofRequest {
             method: &request.method,
             uri: &request.url,
-            credential: arguments.access_token.as_deref(),
+            credential: arguments.credential(),
             content: request.body.as_deref(),
             nonce: request.nonce,
             environment: None,

@@ -138,7 +138,7 @@ impl Thief<'_> {
             method: &request.method,
             uri: &request.url,
             body: request.body.as_deref(),
-            credential: self.arguments.access_token.as_deref(),
+            credential: self.arguments.credential(),
             nonce: nonce.as_ref().map(<[u8; _]>::as_slice),
             token_id: random()?,
             now: Clock::system().now(),

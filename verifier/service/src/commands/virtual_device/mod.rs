@@ -89,6 +89,15 @@ pub struct Headers {
     /// The access token.
     #[arg(long, value_name = "TOKEN", env = "COUNTERSIGN_ACCESS_TOKEN", hide_env_values = true)]
     access_token: Option<String>,
+    /// An API key instead.
+    #[arg(
+        long,
+        value_name = "KEY",
+        env = "COUNTERSIGN_API_KEY",
+        hide_env_values = true,
+        conflicts_with = "access_token"
+    )]
+    api_key: Option<String>,
     /// The nonce that the edge asked for (`OAuth-Client-Attestation-Challenge`).
     #[arg(long, value_name = "NONCE")]
     nonce: Option<String>,
@@ -177,6 +186,11 @@ fn print_headers(arguments: &Headers) -> Result<(), Failed> {
 }
 
 impl Headers {
+    /// What the request's proof covers beside the request.
+    fn credential(&self) -> Option<&str> {
+        self.access_token.as_deref().or(self.api_key.as_deref())
+    }
+
     fn request(&self) -> Result<Request, Failed> {
         let (method, url) = match (&self.request, &self.url) {
             (Some(request), _) => {

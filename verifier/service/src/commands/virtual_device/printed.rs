@@ -31,7 +31,7 @@ pub(super) struct Fields {
 impl Fields {
     /// The text to print.
     pub(super) fn print(&self, format: Format, arguments: &Headers, request: &Request) -> String {
-        let fields = self.fields(arguments.access_token.as_deref());
+        let fields = self.fields(arguments);
         match format {
             Format::Headers => {
                 fields.iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>().join("\n")
@@ -50,9 +50,11 @@ impl Fields {
         }
     }
 
-    fn fields(&self, access_token: Option<&str>) -> Vec<(&'static str, String)> {
-        let authorization = access_token.map(|token| ("Authorization", format!("{} {token}", scheme(token))));
-        let mut fields: Vec<_> = authorization.into_iter().collect();
+    fn fields(&self, arguments: &Headers) -> Vec<(&'static str, String)> {
+        let token = arguments.access_token.as_deref();
+        let authorization = token.map(|token| ("Authorization", format!("{} {token}", scheme(token))));
+        let api_key = arguments.api_key.clone().map(|key| ("X-API-Key", key));
+        let mut fields: Vec<_> = authorization.into_iter().chain(api_key).collect();
         fields.push(("Attestation-Result", self.result.clone()));
         fields.push(("Attestation-Proof", self.proof.clone()));
         fields

@@ -1,0 +1,134 @@
+//! The credential beside the attestation: who vouches for it, and whose it is.
+
+use std::sync::Arc;
+
+use countersign_core::token::result::ResultClaims;
+
+use super::decision::Credential;
+use super::deny_list::SubjectDigest;
+use super::presented::Presented;
+use super::refusal::{Reason, Scheme};
+use super::result::VerifiedResult;
+use super::route::{OAuthClient, TokenBinding};
+use super::steps::{Context, Stop};
+use super::trust::{IssuerKeys, KeyOwner};
+use crate::credential::api_key::ApiKey;
+use crate::credential::jwks::Jwks;
+use crate::credential::jwt::{AccessToken, AccessTokenError, UnverifiedAccessToken};
+
+/// An access token whose signature has been verified.
+pub(super) struct CachedToken {
+    pub(super) token: Arc<AccessToken>,
+    /// Its user, as deny lists name him.
+    pub(super) subject: SubjectDigest,
+    /// Edition of the authorization server's keys that verified it.
+    pub(super) edition: u64,
+}
+
+impl Context<'_> {
+    /// Step 12: the credential is good, and belongs to the attested app, and as the route says to the instance.
+    pub(super) fn credential(
+        &self,
+        presented: Presented<'_>,
+        ath: [u8; 32],
+        result: &VerifiedResult,
+        clients: &[OAuthClient],
+    ) -> Result<Credential, Stop> {
+        let claims = &result.claims;
+        match presented {
+            Presented::AccessToken { scheme, token } => {
+                let verified = self.access_token(token, ath)?;
+                self.subject_deny_list(&verified.subject, claims)?;
+                self.token_binding(&verified.token, scheme, claims, clients)?;
+                Ok(Credential::AccessToken(Arc::clone(&verified.token)))
+            }
+            Presented::ApiKey(characters) => Ok(Credential::ApiKey(self.api_key(characters, claims)?)),
+        }
+    }
+
+    /// A key is of one app; what binds it to the device is the proof, which covers it.
+    fn api_key(&self, characters: &str, result: &ResultClaims) -> Result<Arc<ApiKey>, Reason> {
+        let keys = self.protected.api_keys.load();
+        let keys = keys.as_deref().ok_or(Reason::ApiKeysUnavailable)?;
+        let key = keys.find(characters, self.now).map_err(Reason::ApiKey)?;
+        if key.client_id != result.client_id {
+            return Err(Reason::ClientMismatch);
+        }
+        Ok(Arc::clone(key))
+    }
+
+    fn access_token(&self, token: &str, ath: [u8; 32]) -> Result<Arc<CachedToken>, Stop> {
+        let cached = self.edge.access_tokens.find(&(ath, self.protected.number)).filter(|cached| {
+            let server = self.edge.authorization_server(&cached.token.issuer);
+            server.is_some_and(|server| server.current().edition == cached.edition)
+        });
+        let verified = match cached {
+            Some(cached) => cached,
+            None => self.verify_access_token(token, ath)?,
+        };
+        if !verified.token.is_current(self.now) {
+            return Err(Reason::AccessTokenTime.into());
+        }
+        Ok(verified)
+    }
+
+    fn verify_access_token(&self, token: &str, ath: [u8; 32]) -> Result<Arc<CachedToken>, Stop> {
+        let token = UnverifiedAccessToken::decode(token).map_err(Reason::AccessToken)?;
+        let accepted = |server: &&IssuerKeys<Jwks>| {
+            server.issuer == token.issuer() && self.resource.authorization_servers.contains(&server.issuer)
+        };
+        let server = self.edge.servers.iter().find(accepted);
+        let server = server.ok_or(Reason::AccessToken(AccessTokenError::UnknownIssuer))?;
+        let needs = || self.needs(server, || KeyOwner::AuthorizationServer(server.issuer.clone()));
+        let current = server.current();
+        let Some(jwks) = &current.keys else {
+            return Err(needs().unwrap_or(Reason::KeysUnavailable.into()));
+        };
+        let token = match token.verify(&server.issuer, jwks, &self.resource.identifier) {
+            Ok(token) => Arc::new(token),
+            Err(AccessTokenError::UnknownKey) => {
+                let unknown = Reason::AccessToken(AccessTokenError::UnknownKey);
+                return Err(needs().unwrap_or(unknown.into()));
+            }
+            Err(error) => return Err(Reason::AccessToken(error).into()),
+        };
+        let subject = SubjectDigest::of(&token.issuer, &token.subject);
+        let verified = Arc::new(CachedToken { token, subject, edition: current.edition });
+        self.edge.access_tokens.insert((ath, self.protected.number), Arc::clone(&verified));
+        Ok(verified)
+    }
+
+    fn token_binding(
+        &self,
+        token: &AccessToken,
+        scheme: Scheme,
+        result: &ResultClaims,
+        clients: &[OAuthClient],
+    ) -> Result<(), Reason> {
+        // RFC 9449 section 7.2: a bound token never passes as a bearer token. The other way round, `DPoP` with an
+        // unbound token claims a protection that is not there.
+        if token.confirmation.jkt.is_some() != (scheme == Scheme::Dpop) {
+            return Err(Reason::SchemeMismatch);
+        }
+        let is_ours =
+            |client: &OAuthClient| client.issuer == token.issuer && client.client_id == token.client_id;
+        if !clients.iter().any(is_ours) {
+            return Err(Reason::ClientMismatch);
+        }
+        // Every member of `cnf` must hold, whatever the route's mode.
+        if token.confirmation.jkt.is_some_and(|jkt| jkt != result.instance_jkt) {
+            return Err(Reason::TokenOfAnotherInstance);
+        }
+        // RFC 8705 section 3: the token works on connections of its certificate alone.
+        match (token.confirmation.certificate, self.request.client_certificate) {
+            (None, _) => {}
+            (Some(_), None) => return Err(Reason::CertificateMissing),
+            (Some(bound), Some(presented)) if bound != presented => return Err(Reason::CertificateMismatch),
+            (Some(_), Some(_)) => {}
+        }
+        match self.route.token_binding {
+            TokenBinding::Instance if token.confirmation.jkt.is_none() => Err(Reason::TokenUnbound),
+            TokenBinding::Instance | TokenBinding::FirstUse | TokenBinding::DangerClientOnly => Ok(()),
+        }
+    }
+}
