@@ -20,7 +20,8 @@ const HINT_INTERVAL: Duration = Duration::from_secs(60);
 pub struct EdgeAnswer<'a> {
     /// The status.
     pub status: u16,
-    /// The value of `OAuth-Client-Attestation-Challenge`, if the answer has one.
+    /// The value of `OAuth-Client-Attestation-Challenge` or of `DPoP-Nonce`, if the answer has one: the same edge gives
+    /// either, by the proof that came.
     pub challenge: Option<&'a str>,
     /// Each value of `WWW-Authenticate`.
     pub www_authenticate: &'a [&'a str],
@@ -34,7 +35,8 @@ pub enum Advice {
     Accept,
     /// Prove anew and send again: the edge gave a nonce.
     ProveAgain,
-    /// As [`Advice::ProveAgain`], but only an idempotent method: the first copy may have been carried out.
+    /// Prove anew with the same key and send again, but only an idempotent method: the first copy may have been carried
+    /// out.
     ProveAgainIfIdempotent,
     /// Obtain a fresh result, then prove anew and send again.
     RenewAndProveAgain,
@@ -85,6 +87,8 @@ impl Attester {
             (401, Some("use_fresh_attestation")) if assurance == Some("hardware") => {
                 Advice::ProveWithInstanceKey
             }
+            // Said only of a proof by the instance key.
+            (401, Some("use_dpop_nonce")) if nonce.is_some() => Advice::ProveWithInstanceKey,
             (401, Some("use_fresh_attestation")) => {
                 let too_soon = |last: Duration| now.uptime.saturating_sub(last) < HINT_INTERVAL;
                 if self.hint_followed.is_some_and(too_soon) {
@@ -94,7 +98,9 @@ impl Attester {
                 self.fresh_wanted = true;
                 Advice::RenewAndProveAgain
             }
-            (401, Some("invalid_client_attestation")) if reason == Some("replayed") => {
+            (401, Some("invalid_client_attestation" | "invalid_dpop_proof"))
+                if reason == Some("replayed") =>
+            {
                 Advice::ProveAgainIfIdempotent
             }
             _ => Advice::Accept,
@@ -109,7 +115,14 @@ impl fmt::Debug for EdgeAnswer<'_> {
 }
 
 fn is_ours(error: &str) -> bool {
-    matches!(error, "use_attestation_challenge" | "use_fresh_attestation" | "invalid_client_attestation")
+    matches!(
+        error,
+        "use_attestation_challenge"
+            | "use_dpop_nonce"
+            | "use_fresh_attestation"
+            | "invalid_client_attestation"
+            | "invalid_dpop_proof"
+    )
 }
 
 /// The `name="value"` pairs of a `WWW-Authenticate` value (RFC 9110 section 11.6.1), whatever their scheme. Values

@@ -1,11 +1,11 @@
-//! The protected API: two handlers behind the tower layer. Neither of them checks anything itself.
+//! The protected API: three handlers behind the tower layer. Neither of them checks anything itself.
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::{get, post};
 use countersign_edge::{
-    Attested, CountersignLayer, DenyListSource, EdgeRuntime, JwksSource, NoncePolicy, Route,
+    Assurance, Attested, CountersignLayer, DenyListSource, EdgeRuntime, JwksSource, NoncePolicy, Route,
 };
 use tokio::net::TcpListener;
 
@@ -65,6 +65,13 @@ impl BoundApi {
             // Money moves only with a nonce of this API and the body under the proof: bodies are read and compared
             // where a route asks for it.
             .route(Route { nonce: NoncePolicy::Required, content_required: true, ..Route::new("/transfers") })
+            // Who raises the limit shows the phone's hardware key itself, not one that it vouched for.
+            .route(Route {
+                assurance: Assurance::Hardware,
+                nonce: NoncePolicy::Required,
+                content_required: true,
+                ..Route::new("/limits")
+            })
             .deny_list(DenyListSource::of(service))
             .start()
             .await?;
@@ -72,6 +79,7 @@ impl BoundApi {
         let router = Router::new()
             .route("/account", get(account).put(account))
             .route("/transfers", post(transfer))
+            .route("/limits", post(limit))
             .layer(layer);
         tokio::spawn(async move { axum::serve(self.listener, router).await });
         Ok(Api { url: self.url, edge })
@@ -80,6 +88,10 @@ impl BoundApi {
 
 async fn account(attested: Attested) -> String {
     format!("this is {}'s account", attested.subject().unwrap_or_default())
+}
+
+async fn limit(attested: Attested, body: String) -> String {
+    format!("{} may pay {body} a day", attested.subject().unwrap_or_default())
 }
 
 async fn transfer(attested: Attested, body: String) -> String {

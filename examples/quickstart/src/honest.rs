@@ -32,6 +32,9 @@ pub(crate) async fn use_app(
     let payment = Call { method: "POST", path: "/transfers", body: "7 to Carol" };
     let paid = install.call(world, payment).await?;
     report.honest(&format!("{kind} POST /transfers, with the nonce it was asked for"), By::Edge, &paid);
+    let limit = Call { method: "POST", path: "/limits", body: "1000" };
+    let raised = install.call(world, limit).await?;
+    report.honest(&format!("{kind} POST /limits, signed by the hardware key as asked"), By::Edge, &raised);
     install.device.restart();
     let renewed = install.obtain(world).await?;
     report.honest(&format!("{kind} renews after the app was restarted"), By::Service, &renewed);

@@ -1,11 +1,11 @@
 //! One installation of the app on a phone: core's attester, its HTTP, and the access token of whoever logged in.
 
 use countersign_core::attester::{
-    Advice, Answer, AttesterError, EdgeAnswer, Fetch, Platform, ProofHeaders, ProofRequest, Resource,
-    ResultKeys, Settings, Unreached,
+    Advice, Answer, AttesterError, EdgeAnswer, Fetch, InstanceKeyHeaders, Platform, ProofHeaders,
+    ProofRequest, Resource, ResultKeys, Settings, Unreached,
 };
 use countersign_core::request::Origin;
-use countersign_core::token::field::{CLIENT_ATTESTATION, CLIENT_ATTESTATION_CHALLENGE};
+use countersign_core::token::field::{CLIENT_ATTESTATION, CLIENT_ATTESTATION_CHALLENGE, DPOP_NONCE};
 use countersign_core::token::result::InstanceId;
 use countersign_virtual_device::{VirtualDevice, VirtualPhone};
 use reqwest::header::{AUTHORIZATION, WWW_AUTHENTICATE};
@@ -122,15 +122,22 @@ impl Install {
         call: Call<'_>,
         token: &str,
     ) -> Result<ProofHeaders, Trouble> {
-        let request = ProofRequest {
-            method: call.method,
-            uri: &world.api.uri(call.path),
-            credential: Some(token),
-            content: Some(call.body.as_bytes()).filter(|body| !body.is_empty()),
-            nonce: None,
-            environment: None,
-        };
-        Ok(self.device.prove(&request, world.now())?)
+        let uri = world.api.uri(call.path);
+        Ok(self.device.prove(&proof_request(call, &uri, token), world.now())?)
+    }
+
+    /// Proves a call with the instance key itself, for `token`.
+    ///
+    /// # Errors
+    /// There is no current result.
+    pub(crate) fn prove_with_instance_key(
+        &mut self,
+        world: &World,
+        call: Call<'_>,
+        token: &str,
+    ) -> Result<InstanceKeyHeaders, Trouble> {
+        let uri = world.api.uri(call.path);
+        Ok(self.device.prove_with_instance_key(&proof_request(call, &uri, token), world.now())?)
     }
 
     /// Calls the API as the SDK does: proves, and follows one advice of the edge.
@@ -140,7 +147,7 @@ impl Install {
     pub(crate) async fn call(&mut self, world: &World, call: Call<'_>) -> Result<Answered, Trouble> {
         let token = self.token.clone();
         let headers = self.prove(world, call, &token)?;
-        let response = request(world, call, Some(&headers), Some(&token)).send().await?;
+        let response = request(world, call, Some(headers.fields()), Some(&token)).send().await?;
         let field = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
         let told: Vec<&str> = response
             .headers()
@@ -150,13 +157,20 @@ impl Install {
             .collect();
         let answer = EdgeAnswer {
             status: response.status().as_u16(),
-            challenge: field(CLIENT_ATTESTATION_CHALLENGE),
+            challenge: field(CLIENT_ATTESTATION_CHALLENGE).or_else(|| field(DPOP_NONCE)),
             www_authenticate: &told,
         };
         let uri = world.api.uri(call.path);
-        if self.device.attester_mut().observe(&uri, &answer, world.now()) == Advice::ProveAgain {
-            let headers = self.prove(world, call, &token)?;
-            return world.ask(request(world, call, Some(&headers), Some(&token))).await;
+        match self.device.attester_mut().observe(&uri, &answer, world.now()) {
+            Advice::ProveAgain => {
+                let headers = self.prove(world, call, &token)?;
+                return world.ask(request(world, call, Some(headers.fields()), Some(&token))).await;
+            }
+            Advice::ProveWithInstanceKey => {
+                let headers = self.prove_with_instance_key(world, call, &token)?;
+                return world.ask(request(world, call, Some(headers.fields()), Some(&token))).await;
+            }
+            _ => {}
         }
         let status = response.status().as_u16();
         let body = response.bytes().await?.to_vec();
@@ -165,16 +179,27 @@ impl Install {
     }
 }
 
-/// A request with these headers, however well they fit.
+fn proof_request<'a>(call: Call<'a>, uri: &'a str, token: &'a str) -> ProofRequest<'a> {
+    ProofRequest {
+        method: call.method,
+        uri,
+        credential: Some(token),
+        content: Some(call.body.as_bytes()).filter(|body| !body.is_empty()),
+        nonce: None,
+        environment: None,
+    }
+}
+
+/// A request with these header fields, however well they fit.
 pub(crate) fn request(
     world: &World,
     call: Call<'_>,
-    headers: Option<&ProofHeaders>,
+    fields: Option<[(&'static str, &str); 2]>,
     token: Option<&str>,
 ) -> RequestBuilder {
     let method = Method::from_bytes(call.method.as_bytes()).unwrap_or(Method::GET);
     let mut request = world.client.request(method, world.api.uri(call.path)).body(call.body.to_owned());
-    for (name, value) in headers.iter().flat_map(|headers| headers.fields()) {
+    for (name, value) in fields.into_iter().flatten() {
         request = request.header(name, value);
     }
     match token {

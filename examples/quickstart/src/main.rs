@@ -56,6 +56,9 @@ async fn tell(report: &mut Report) -> Result<(), Trouble> {
     report.heading("A thief has Alice's access token, her requests, and genuine phones of his own");
     attacks::requests::try_all(&world, &mut alice, report).await?;
 
+    report.heading("Calls for which her API demands the hardware key itself");
+    attacks::instance_key::try_all(&world, &mut alice, report).await?;
+
     report.heading("Phones and apps that are not what they say");
     attacks::evidence::try_all(&world, report).await?;
 

@@ -6,8 +6,8 @@ use std::{collections::VecDeque, time::Duration};
 use countersign_core::{
     attester::{
         Answer, AttestRequest, Attester, AttesterError, Config, ConfigError, Effect, EffectId, Entropy,
-        Event, EvidenceFailure, Fetch, KeyFailure, KeyHandle, MadeKey, Now, Platform, ProofHeaders,
-        ProofRequest, ProveError, Settings, Unreached,
+        Event, EvidenceFailure, Fetch, InstanceKeyHeaders, KeyFailure, KeyHandle, MadeKey, Now, Platform,
+        ProofHeaders, ProofRequest, ProveError, Settings, Unreached,
     },
     enrolment::Evidence,
 };
@@ -161,6 +161,23 @@ impl VirtualDevice {
         let mut random = [0; 16];
         self.random.fill(&mut random);
         self.attester.prove(request, now, &random)
+    }
+
+    /// Proves a request with the instance key, in the OAuth flavour.
+    ///
+    /// # Errors
+    /// As [`Attester::prepare_instance_key_proof`].
+    pub fn prove_with_instance_key(
+        &mut self,
+        request: &ProofRequest<'_>,
+        now: Now,
+    ) -> Result<InstanceKeyHeaders, ProveError> {
+        let mut random = [0; 16];
+        self.random.fill(&mut random);
+        let proof = self.attester.prepare_instance_key_proof(request, now, &random)?;
+        let signature = self.phone.sign(proof.message());
+        // Another phone's key, if a backup was restored there.
+        proof.finish(&signature).map_err(|_| ProveError::NoResult)
     }
 
     /// The app's process ends and starts again: what was in memory is gone.

@@ -64,5 +64,5 @@ pub use source::{FetchError, JwksSource, SourceError};
 pub use system::{OsRandomness, system_time};
 
 pub use countersign_core::token::result::{InstanceId, Protection, Tier};
-pub use countersign_verifier::check::{Limits, Mode, NoncePolicy, Reason, Route, TokenBinding};
+pub use countersign_verifier::check::{Assurance, Limits, Mode, NoncePolicy, Reason, Route, TokenBinding};
 pub use countersign_verifier::credential::jwt::AccessToken;

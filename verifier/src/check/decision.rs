@@ -102,8 +102,11 @@ impl Permit {
     }
 
     /// How near the hardware the key is that signed this request.
-    pub fn assurance(&self) -> Assurance {
-        self.result.assurance()
+    pub const fn assurance(&self) -> Assurance {
+        match self.proof {
+            ProofKind::Compact => Assurance::Session,
+            ProofKind::Dpop | ProofKind::Pop => Assurance::Hardware,
+        }
     }
 
     /// The access token, where one came.

@@ -170,7 +170,9 @@ impl Edge {
     ) -> Refusal {
         let code = reason.code(spoken.proof);
         let needs_nonce = matches!(code, Code::UseAttestationChallenge | Code::UseDpopNonce);
-        let is_of_attestation = matches!(code, Code::InvalidClientAttestation | Code::InvalidDpopProof);
+        let is_of_attestation = matches!(code, Code::InvalidClientAttestation | Code::InvalidDpopProof)
+            // The same request comes again, proven with the other key: one round trip for both wishes.
+            || reason == Reason::AssuranceTooLow;
         let wants_nonce = needs_nonce
             || (is_of_attestation && route.is_some_and(|r| r.nonce != NoncePolicy::Off))
             // A wrong clock is cured by a nonce, also where none is asked for.

@@ -5,6 +5,7 @@ use countersign_core::token::{MAX_COMPACT_FIELD, MAX_JWT_FIELD};
 
 use super::refusal::{ProofKind, Reason, Scheme};
 use super::request::{Field, Fields};
+use super::route::Assurance;
 
 /// Longest `Authorization` value.
 const MAX_AUTHORIZATION: usize = MAX_JWT_FIELD + 8;
@@ -26,6 +27,14 @@ impl<'a> Attestation<'a> {
             Self::Compact { .. } => ProofKind::Compact,
             Self::Dpop { .. } => ProofKind::Dpop,
             Self::Pop { .. } => ProofKind::Pop,
+        }
+    }
+
+    /// How near the hardware the key is that signs each request.
+    pub(super) const fn assurance(self) -> Assurance {
+        match self {
+            Self::Compact { .. } => Assurance::Session,
+            Self::Dpop { .. } | Self::Pop { .. } => Assurance::Hardware,
         }
     }
 

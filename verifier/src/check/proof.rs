@@ -16,8 +16,8 @@ use crate::crypto::{sha256, sha256_of};
 /// A proof taken apart, not authentic before [`Proof::verify`].
 pub(super) enum Proof<'a> {
     Compact(DecodedProof<'a>),
-    Dpop(Box<DecodedDpop<'a>>),
-    Pop(Box<DecodedClientAttestationPop<'a>>),
+    Dpop(DecodedDpop<'a>),
+    Pop(DecodedClientAttestationPop<'a>),
 }
 
 /// What a proof says of the request that it was made for.
@@ -54,10 +54,10 @@ impl<'a> Proof<'a> {
                 if proof.key != result.claims.confirmation {
                     return Err(Reason::ProofOfAnotherResult);
                 }
-                Ok(Self::Dpop(Box::new(proof)))
+                Ok(Self::Dpop(proof))
             }
             Attestation::Pop { proof, .. } => DecodedClientAttestationPop::decode(proof)
-                .map(|proof| Self::Pop(Box::new(proof)))
+                .map(Self::Pop)
                 .map_err(Reason::ClientAttestationPop),
         }
     }

@@ -148,14 +148,28 @@ mod tests {
 
     #[test]
     fn a_pause_in_the_traffic_shortens_no_window() {
-        for pause in [60, 61, 62, 80, 118] {
-            let set = ReplaySet::new(1000, 60);
-            assert_eq!(set.insert([0; 16], NOW), Replay::Fresh);
-            assert_eq!(set.insert([1; 16], NOW.plus(59)), Replay::Fresh, "at the end of a generation");
-            assert_eq!(set.insert([1; 16], NOW.plus(pause)), Replay::Replayed, "{pause}");
+        let remembers = |pause| {
+            let mut shard = Shard { current: HashSet::new(), previous: HashSet::new(), began: NOW };
+            // At the end of a generation.
+            shard.turn(NOW.plus(59), 60);
+            shard.current.insert([1; 16]);
+            shard.turn(NOW.plus(pause), 60);
+            shard.current.contains(&[1; 16]) || shard.previous.contains(&[1; 16])
+        };
+        for pause in [59, 60, 61, 62, 80, 119] {
+            assert!(remembers(pause), "{pause}");
         }
-        let set = ReplaySet::new(1000, 60);
-        assert_eq!(set.insert([1; 16], NOW), Replay::Fresh);
-        assert_eq!(set.insert([1; 16], NOW.plus(120)), Replay::Fresh, "twice the window is the most");
+        assert!(!remembers(120), "twice the window is the most");
+    }
+
+    #[test]
+    fn a_step_back_by_a_window_is_none_and_one_by_more_begins_a_generation() {
+        let began_after = |step| {
+            let mut shard = Shard { current: HashSet::new(), previous: HashSet::new(), began: NOW };
+            shard.turn(NOW.minus(step), 60);
+            shard.began
+        };
+        assert_eq!((began_after(1), began_after(60)), (NOW, NOW));
+        assert_eq!(began_after(61), NOW.minus(61));
     }
 }

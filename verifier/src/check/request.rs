@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn values_are_never_printed() {
         let field = Field::from_lines([&b"secret"[..]]);
-        assert!(!format!("{field:?}").contains("secret"));
+        assert_eq!(format!("{field:?}"), "One(…)");
     }
 
     #[test]

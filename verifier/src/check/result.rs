@@ -10,7 +10,6 @@ use countersign_core::token::result::{DecodedResult, ResultClaims};
 
 use super::presented::Attestation;
 use super::refusal::Reason;
-use super::route::Assurance;
 use super::steps::{Context, Stop};
 use super::trust::{KeyOwner, KeysById, ServiceKeys};
 use crate::crypto::{VerifyingKey, sha256};
@@ -36,16 +35,6 @@ pub(super) struct VerifiedResult {
 pub(super) enum Flavour {
     Compact,
     Oauth,
-}
-
-impl VerifiedResult {
-    /// How near the hardware the key is that signs each request.
-    pub(super) const fn assurance(&self) -> Assurance {
-        match self.flavour {
-            Flavour::Compact => Assurance::Session,
-            Flavour::Oauth => Assurance::Hardware,
-        }
-    }
 }
 
 impl std::fmt::Debug for VerifiedResult {

@@ -124,6 +124,10 @@ impl Context<'_> {
         if matches!(presented, Attestation::Pop { .. }) && !self.route.danger_unbound_pop {
             return Err(Reason::ProofUnbound.into());
         }
+        // The route's wish is no secret, and a client that hears it first comes back with what it takes.
+        if self.route.assurance > presented.assurance() {
+            return Err(Reason::AssuranceTooLow.into());
+        }
         // 5. Result: its signature once, its life every time.
         let result = self.result(presented)?;
         let claims = &result.claims;
@@ -160,7 +164,7 @@ impl Context<'_> {
             _ => None,
         };
         // 13. Route policy.
-        self.route_policy(&result, access_token.as_deref())?;
+        self.route_policy(claims, access_token.as_deref())?;
         // A digest that the proof has is compared wherever the body can be had, also where none is asked for.
         let covers_body = self.route.content_required || proof.content().is_some();
         if self.request.content == Content::Deferred && covers_body {
@@ -369,12 +373,8 @@ impl Context<'_> {
         }
     }
 
-    fn route_policy(&self, result: &VerifiedResult, token: Option<&AccessToken>) -> Result<(), Reason> {
+    fn route_policy(&self, result: &ResultClaims, token: Option<&AccessToken>) -> Result<(), Reason> {
         let route = self.route;
-        if route.assurance > result.assurance() {
-            return Err(Reason::AssuranceTooLow);
-        }
-        let result = &result.claims;
         if result.tier < route.tier {
             return Err(Reason::TierTooLow);
         }

@@ -148,13 +148,25 @@ mod tests {
     fn the_set_in_force_is_the_one_that_came_last() {
         let keys = IssuerKeys::new("https://as.example");
         assert_eq!((keys.keys(), keys.is_ready()), (None, false));
-        let editions: Vec<u64> = (1..=3)
-            .map(|set| {
-                keys.replace(set);
-                assert_eq!((keys.keys(), keys.is_ready()), (Some(set), true));
-                keys.current().edition
-            })
-            .collect();
+        let mut editions = vec![keys.current().edition];
+        for set in 1..=3 {
+            keys.replace(set);
+            assert_eq!((keys.keys(), keys.is_ready()), (Some(set), true));
+            editions.push(keys.current().edition);
+        }
         assert!(editions.windows(2).all(|pair| pair[0] < pair[1]), "{editions:?}");
+    }
+
+    #[test]
+    fn without_a_key_for_results_a_set_is_empty() {
+        let point = countersign_virtual_device::Seed::from_text("a key").p256_key("key");
+        let point = point.verifying_key().to_sec1_point(false);
+        let p256 = countersign_core::token::keys::PublicKey::from_p256_sec1(point.as_bytes()).unwrap();
+        let mut keys = ServiceKeys::default();
+        assert!(keys.is_empty());
+        keys.client_attestations.insert(b"1".to_vec(), Arc::new(VerifyingKey::new(p256)));
+        assert!(keys.is_empty(), "client attestations say nothing of results");
+        keys.results.insert(b"1".to_vec(), Arc::new(VerifyingKey::new(p256)));
+        assert!(!keys.is_empty());
     }
 }

@@ -143,21 +143,16 @@ impl VerifiedEnrolment<'_> {
 
     /// How the platform will vouch at the next renewal.
     fn platform_key(&self) -> PlatformKey {
-        let registered = self.registered.map(|registered| &registered.platform_key);
         let Some(evidence) = self.vouching() else {
-            return registered.cloned().unwrap_or(PlatformKey::DevelopmentKey);
+            let registered = self.registered.map(|registered| registered.platform_key.clone());
+            return registered.unwrap_or(PlatformKey::DevelopmentKey);
         };
         match evidence.claims() {
-            Claims::AppAttest(_) => {
-                let known = match registered {
-                    Some(PlatformKey::AppAttest { key, .. }) => Some(*key),
-                    _ => None,
-                };
-                match evidence.attested_key().as_p256().copied().or(known) {
-                    Some(key) => PlatformKey::AppAttest { key, counter: evidence.counter().unwrap_or(0) },
-                    None => PlatformKey::DevelopmentKey,
-                }
-            }
+            Claims::AppAttest(_) => match evidence.attested_key().as_p256() {
+                Some(key) => PlatformKey::AppAttest { key: *key, counter: evidence.counter().unwrap_or(0) },
+                // Attestations and assertions alike name their key.
+                None => PlatformKey::DevelopmentKey,
+            },
             Claims::AndroidKey(_) => PlatformKey::AndroidKey,
             Claims::PlayIntegrity(_) => PlatformKey::PlayIntegrity,
             Claims::DevelopmentKey(_) => PlatformKey::DevelopmentKey,

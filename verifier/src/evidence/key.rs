@@ -77,3 +77,30 @@ fn algorithm_name(spki: &[u8]) -> Option<String> {
     let oid = ObjectIdentifier::from_bytes(algorithm.content(Tag::ObjectIdentifier).ok()?).ok()?.to_string();
     Some(NAMES.iter().find(|(known, _)| *known == oid).map_or(oid.clone(), |(_, name)| (*name).to_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use countersign_virtual_device::asn1;
+
+    use super::*;
+
+    #[test]
+    fn keys_that_are_not_used_are_named_for_a_person() {
+        let named = |algorithm: &str| {
+            let oid = ObjectIdentifier::new_unwrap(algorithm);
+            let spki = asn1::sequence([asn1::sequence([asn1::oid(oid)]), asn1::bit_string(0, &[4])]);
+            AttestedKey::from_spki(&spki)
+        };
+        for (algorithm, name) in [
+            ("1.3.101.112", "Ed25519"),
+            ("2.16.840.1.101.3.4.3.17", "ML-DSA-44"),
+            ("2.16.840.1.101.3.4.3.18", "ML-DSA-65"),
+            ("1.2.3.4", "1.2.3.4"),
+        ] {
+            assert_eq!(named(algorithm), Ok(AttestedKey::Other(name.to_owned())));
+        }
+        for spki in [&[][..], &[0x30, 0], &[0x05, 0]] {
+            assert_eq!(AttestedKey::from_spki(spki), Err(EvidenceError::MalformedKey));
+        }
+    }
+}

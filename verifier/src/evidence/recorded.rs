@@ -333,4 +333,27 @@ mod tests {
     fn debug_output_holds_no_evidence() {
         assert_eq!(format!("{:?}", each_kind()[2]), format!("RecordedEvidence(android-key at {AT})"));
     }
+
+    #[test]
+    fn neither_an_assertion_nor_google_play_vouches_alone() {
+        assert_eq!(each_kind().map(|piece| piece.vouches_alone()), [true, false, true, true, false]);
+        let named = each_kind().map(|piece| piece.development_key_id().map(str::to_owned));
+        assert_eq!(named, [None, None, None, Some("laptop".to_owned()), None]);
+    }
+
+    #[test]
+    fn a_record_has_96_kibibytes_and_ten_certificates_at_most() {
+        let of_length = |length: usize| {
+            let around =
+                RecordedEvidence::app_attest(&[0; 70_000], [1; 32], [2; 32], AT).to_bytes().len() - 70_000;
+            let bytes =
+                RecordedEvidence::app_attest(&vec![0; length - around], [1; 32], [2; 32], AT).to_bytes();
+            assert_eq!(bytes.len(), length);
+            RecordedEvidence::from_bytes(&bytes).map(drop)
+        };
+        assert_eq!(of_length(98_304), Ok(()));
+        assert_eq!(of_length(98_305), Err(CborError::Unexpected));
+        let full = RecordedEvidence::android_key(&vec![vec![1]; MAX_CERTIFICATES], [4; 32], AT);
+        assert_eq!(RecordedEvidence::from_bytes(&full.to_bytes()), Ok(full));
+    }
 }

@@ -347,3 +347,36 @@ fn listed(values: &[impl core::fmt::Display]) -> String {
         _ => values.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_and_what_hardware_says_of_it_must_both_be_of_p256() {
+        let seed = countersign_virtual_device::Seed::from_text("a key");
+        let point = seed.p256_key("key").verifying_key().to_sec1_point(false);
+        let p256 = countersign_core::token::keys::PublicKey::from_p256_sec1(point.as_bytes()).unwrap();
+        let keys = [AttestedKey::P256(p256), AttestedKey::Other("P-384".to_owned()), AttestedKey::Absent];
+        for (algorithm, curve, expected) in [
+            (Some(KeyAlgorithm::Ec), Some(EcCurve::P256), [true, false, false]),
+            (Some(KeyAlgorithm::Rsa), Some(EcCurve::P384), [false; 3]),
+            (None, None, [false; 3]),
+        ] {
+            let hardware = AuthorizationList { algorithm, ec_curve: curve, ..AuthorizationList::default() };
+            let accepted = |key: &AttestedKey| key_algorithm(&hardware, key).satisfied;
+            assert_eq!(keys.each_ref().map(accepted), expected, "{algorithm:?}");
+            let accepted = |key: &AttestedKey| key_curve(&hardware, key).satisfied;
+            assert_eq!(keys.each_ref().map(accepted), expected, "{curve:?}");
+        }
+    }
+
+    #[test]
+    fn what_hardware_does_not_state_is_said_to_be_missing() {
+        let nothing = AuthorizationList::default();
+        assert_eq!(key_origin(&nothing).explanation, "The key's origin in secure hardware is not stated.");
+        assert_eq!(key_digest(&nothing).explanation, "The key's digests are none.");
+        let signs = AuthorizationList { purposes: vec![KeyPurpose::Sign, KeyPurpose::Verify], ..nothing };
+        assert_eq!(key_purpose(&signs).explanation, "The key's purposes are sign, verify.");
+    }
+}

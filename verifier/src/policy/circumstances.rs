@@ -165,4 +165,15 @@ mod tests {
             assert_eq!(holds(Constraint::AppVersion, &circumstances, &text), Some(expected), "{said:?}");
         }
     }
+
+    #[test]
+    fn what_an_app_says_of_its_version_is_told_as_its_word() {
+        let app = AppPolicy { minimum_app_version: Some("2.0".to_owned()), ..AppPolicy::new("app") };
+        let told = |version| {
+            let circumstances = Circumstances { app_version: version, ..Circumstances::default() };
+            app_version(&circumstances, None, &app).explanation
+        };
+        assert_eq!(told("1.9"), "The app says that its version is 1.9, the oldest accepted is 2.0.");
+        assert_eq!(told(""), "The app says that its version is unknown, the oldest accepted is 2.0.");
+    }
 }

@@ -211,3 +211,21 @@ fn newer(before: Option<&String>, now: Option<String>) -> Option<String> {
         (before, now) => now.or_else(|| before.cloned()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_version_that_was_ever_seen_is_kept() {
+        let kept = |before: Option<&str>, now: Option<&str>| {
+            newer(before.map(str::to_owned).as_ref(), now.map(str::to_owned))
+        };
+        assert_eq!(kept(Some("1.10"), Some("1.9")).as_deref(), Some("1.10"));
+        assert_eq!(kept(Some("1.9"), Some("1.10")).as_deref(), Some("1.10"));
+        assert_eq!(kept(Some("1.0"), Some("1")).as_deref(), Some("1"), "of two that are the same the later");
+        assert_eq!(kept(Some("1"), None).as_deref(), Some("1"));
+        assert_eq!(kept(None, Some("1")).as_deref(), Some("1"));
+        assert_eq!(kept(None, None), None);
+    }
+}

@@ -120,4 +120,13 @@ mod tests {
         lay(&mut vector, Constraint::BootState, Enforcement::Ignore);
         assert_eq!(vector, TrustVector::default());
     }
+
+    #[test]
+    fn what_makes_one_device_pose_as_many_is_an_unrecognised_instance_where_it_warns() {
+        for constraint in [Constraint::Receipt, Constraint::RiskMetric, Constraint::BootKeyContinuity] {
+            let mut vector = TrustVector::default();
+            lay(&mut vector, constraint, Enforcement::Warn);
+            assert_eq!(vector.value(TrustClaim::InstanceIdentity), -33, "{constraint:?}");
+        }
+    }
 }

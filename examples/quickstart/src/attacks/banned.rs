@@ -18,7 +18,7 @@ pub(crate) async fn try_all(
     let call = Call::get("/account");
     let token = install.token.clone();
     let headers = install.prove(world, call, &token)?;
-    let answered = world.ask(request(world, call, Some(&headers), Some(&token))).await?;
+    let answered = world.ask(request(world, call, Some(headers.fields()), Some(&token))).await?;
     report.attack("a call with the result that it still has", By::Edge, &answered, "instance_denied");
     install.device.restart();
     let answered = match install.obtain(world).await {

@@ -3,5 +3,6 @@
 
 pub(crate) mod banned;
 pub(crate) mod evidence;
+pub(crate) mod instance_key;
 pub(crate) mod messages;
 pub(crate) mod requests;

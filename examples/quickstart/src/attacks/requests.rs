@@ -29,8 +29,8 @@ pub(crate) async fn try_all(world: &World, alice: &mut Install, report: &mut Rep
     let answered = attempt.send(ACCOUNT, Some(&headers), &token).await?;
     report.attack("her token in his own genuine app", By::Edge, &answered, "token_of_another_instance");
     let headers = thief.prove(world, ACCOUNT, &token)?;
-    let bearer =
-        request(world, ACCOUNT, Some(&headers), None).header(AUTHORIZATION, format!("Bearer {token}"));
+    let bearer = request(world, ACCOUNT, Some(headers.fields()), None)
+        .header(AUTHORIZATION, format!("Bearer {token}"));
     report.attack(
         "the same, as if it were a bearer token",
         By::Edge,
@@ -101,7 +101,7 @@ impl Attempt<'_> {
         headers: Option<&ProofHeaders>,
         token: &str,
     ) -> Result<Answered, Trouble> {
-        self.world.ask(request(self.world, call, headers, Some(token))).await
+        self.world.ask(request(self.world, call, headers.map(ProofHeaders::fields), Some(token))).await
     }
 
     async fn forged(&self, session: &Session, attack: ProofAttack, token: &str) -> Result<Answered, Trouble> {

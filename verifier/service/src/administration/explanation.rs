@@ -16,6 +16,9 @@ use crate::store::Decision;
 const WITHHELD: [&str; 8] =
     ["receipt", "sec1", "token", "signature", "public_key", "chain", "certificate", "attestation_object"];
 
+/// Of a record that is older than what it quoted, or whose instance was erased.
+const FORGOTTEN: &str = "What the evidence said is not kept any more.";
+
 /// What is told of a decision.
 #[derive(Clone, Debug)]
 pub(crate) struct Explanation<'d> {
@@ -101,6 +104,21 @@ impl<'d> Explanation<'d> {
             _ => labels,
         }
     }
+
+    /// Why nothing stands here of what the evidence says.
+    fn without_claims(&self) -> &'static str {
+        let Decision { verdict, reasons, appraisal, .. } = self.decision;
+        let by_policy = reasons.first().is_some_and(|reason| Constraint::from_label(reason).is_some());
+        match verdict.as_str() {
+            "withdrawn" | "restored" | "lowered" | "raised" => {
+                "What the evidence says stands in the records of its enrolment and renewals."
+            }
+            // The policy was asked, so there was evidence.
+            "affirming" | "warning" if appraisal.is_null() => FORGOTTEN,
+            "refused" if appraisal.is_null() && by_policy => FORGOTTEN,
+            _ => "No evidence was verified.",
+        }
+    }
 }
 
 /// For people.
@@ -138,7 +156,7 @@ impl fmt::Display for Explanation<'_> {
             writeln!(f, "\n{table}")?;
         }
         match &self.claims {
-            Value::Null => write!(f, "\nNo evidence was verified."),
+            Value::Null => write!(f, "\n{}", self.without_claims()),
             claims => write!(f, "\nWhat the evidence says:\n{}", indented(&format!("{claims:#}"))),
         }
     }
@@ -174,8 +192,8 @@ fn summary(verdict: &str) -> &'static str {
     match verdict {
         "affirming" => "accepted, nothing to object to",
         "warning" => "accepted with a warning",
-        "withdrawn" => "accepted before, and withdrawn when policy, roots or status list changed",
-        "restored" => "withdrawn before, and accepted again since policy, roots or status list changed",
+        "withdrawn" => "accepted before, and withdrawn later",
+        "restored" => "withdrawn before, and accepted again",
         "lowered" => "its tier fell when policy, roots or status list changed",
         "raised" => "its tier rose when policy, roots or status list changed",
         _ => "refused",
@@ -204,7 +222,16 @@ fn sentence_of(reason: &str) -> Option<&'static str> {
         "enrolment_unknown_client" => "the policy has no app of this client_id.",
         "enrolment_unknown_instance" => "the installation was deleted here; the app enrols again by itself.",
         "enrolment_development_instance" => "a development key vouched for it, and the app is for users now.",
+        "trust_bundle_expired" => {
+            "nothing speaks against the phone: the service's trust bundle has expired; put a newer one in its place."
+        }
+        "record_unreadable" => {
+            "what is stored of it cannot be read; delete the instance, and its device enrols anew."
+        }
         "enrolment_unknown_development_key" => "nobody registered the development key that vouches for it.",
+        "evidence_unknown_development_key" => {
+            "no good development key of this identifier vouches for it now."
+        }
         "development_key_revoked" => "the development key that vouches for it was revoked.",
         "development_key_expired" => {
             "the development key that vouches for it has expired; register a new one."
@@ -303,6 +330,21 @@ mod tests {
         let text = explanation.to_string();
         assert!(text.contains("an administrator banned this installation"), "{text}");
         assert!(text.contains("No evidence was verified."), "{text}");
+    }
+
+    #[test]
+    fn what_is_not_kept_any_more_is_not_called_unverified() {
+        for forgotten in
+            [decision("affirming", &[], Value::Null), decision("refused", &["boot-state"], Value::Null)]
+        {
+            let text = Explanation::of(&forgotten).to_string();
+            assert!(text.contains("not kept any more") && !text.contains("No evidence"), "{text}");
+        }
+        let withdrawn = decision("refused", &["instance_withdrawn", "boot-state"], Value::Null);
+        assert!(Explanation::of(&withdrawn).to_string().contains("No evidence was verified."));
+        let judged_again = decision("withdrawn", &["development_key_revoked"], Value::Null);
+        let text = Explanation::of(&judged_again).to_string();
+        assert!(text.contains("was revoked") && !text.contains("No evidence"), "{text}");
     }
 
     #[test]

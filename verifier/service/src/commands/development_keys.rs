@@ -26,7 +26,7 @@ pub enum Command {
     Add(Add),
     /// List all development keys.
     List(List),
-    /// Revoke a development key: its instances are refused at their next renewal.
+    /// Revoke a development key: its instances are withdrawn, and edges refuse their results within seconds.
     Revoke(Revoke),
 }
 

@@ -35,7 +35,8 @@ pub fn run(arguments: &Arguments) -> Exit {
             if arguments.ear {
                 let Some(ear) = Ear::of_record(&decision.appraisal) else {
                     complain(format!(
-                        "{reference} was decided before the policy was asked: there is no appraisal"
+                        "{reference} has no appraisal: the policy was not asked, or what it found is not kept \
+                         any more"
                     ));
                     return Ok(Exit::Failure);
                 };

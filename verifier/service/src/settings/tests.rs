@@ -110,6 +110,8 @@ fn evidence_is_kept_as_long_as_the_records_unless_it_is_told_to_be_shorter() {
     let longer = read(&text("evidence = '31d'")).unwrap_err();
     assert!(longer.contains("settings.toml:3: `evidence` is 31d, and the records"), "{longer}");
     assert!(read(&text("evidence = '10s'")).unwrap_err().contains("settings.toml:3: `evidence` is 10s"));
+    // What is not written is not blamed.
+    assert!(!read(&text("audit = '10s'")).unwrap_err().contains("`evidence`"));
 }
 
 #[test]

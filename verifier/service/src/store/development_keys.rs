@@ -140,6 +140,15 @@ impl Store {
         if done.rows_affected() == 0 {
             return Ok(None);
         }
+        // Those that are withdrawn for something else get another revision too: what is being judged of them meanwhile,
+        // by the key as it was, does not restore them.
+        sqlx::query(
+            "UPDATE instance SET revision = revision + 1 WHERE withdrawn_at IS NOT NULL \
+             AND id IN (SELECT instance FROM evidence WHERE kind = 'development-key')",
+        )
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed)?;
         let vouched_for = self.vouched_for_by(&mut transaction, id).await?;
         for (instance, client_id) in &vouched_for {
             let withdrawal = reference().map(|reference| Decision {

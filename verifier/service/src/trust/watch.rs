@@ -101,6 +101,7 @@ pub(crate) async fn watch_files(
     mut stopped: watch::Receiver<bool>,
 ) {
     let mut told = Told::default();
+    let mut refused = None;
     loop {
         told = service.tell_of_age(told);
         tokio::select! {
@@ -109,11 +110,23 @@ pub(crate) async fn watch_files(
         }
         let current = FileState::of(&service.settings);
         if current == files {
+            refused = None;
             continue;
         }
-        files = current;
-        if let Err(error) = service.reload_trust().await {
-            tracing::error!(%error, "the changed files cannot be used; the old ones stay in force");
+        match service.reload_trust().await {
+            Ok(()) => {
+                files = current;
+                refused = None;
+            }
+            // Tried again the next time, since what is in the way may pass by itself: a busy database, a date in the
+            // future. Told once.
+            Err(error) => {
+                let sentence = Some(error.to_string());
+                if refused != sentence {
+                    tracing::error!(%error, "the changed files cannot be used; the old ones stay in force");
+                }
+                refused = sentence;
+            }
         }
     }
 }

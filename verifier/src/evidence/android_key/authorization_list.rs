@@ -438,4 +438,42 @@ mod tests {
             assert_eq!(model(no_name), None, "{no_name:?}");
         }
     }
+
+    #[test]
+    fn the_two_units_of_a_creation_time_part_in_the_year_5138() {
+        for (written, expected, noted) in
+            [(99_999_999_999_999, 99_999_999_999, false), (100_000_000_000_000, 100_000_000, true)]
+        {
+            let mut leniencies = Leniencies::default();
+            assert_eq!(seconds(written, &mut leniencies), expected);
+            assert_eq!(leniencies.contains(Leniency::CreationTimeInMicroseconds), noted, "{written}");
+        }
+    }
+
+    #[test]
+    fn either_set_of_an_application_may_be_out_of_order_and_that_is_noted() {
+        use countersign_virtual_device::asn1;
+        let info = |name: &[u8]| asn1::sequence([asn1::octet_string(name), asn1::integer(1)]);
+        let set = |members: [Vec<u8>; 2]| asn1::tlv(&[0x31], &members.concat());
+        let noted = |infos: [&[u8]; 2], digests: [&[u8]; 2]| {
+            let infos = set(infos.map(info));
+            let bytes = asn1::sequence([infos, set(digests.map(asn1::octet_string))]);
+            let mut leniencies = Leniencies::default();
+            let application = ApplicationId::decode(&bytes, &mut leniencies).unwrap();
+            assert_eq!((application.packages.len(), application.signature_digests.len()), (2, 2));
+            leniencies.contains(Leniency::UnsortedSet)
+        };
+        assert!(!noted([b"a", b"b"], [b"1", b"2"]));
+        assert!(noted([b"b", b"a"], [b"1", b"2"]));
+        assert!(noted([b"a", b"b"], [b"2", b"1"]));
+    }
+
+    #[test]
+    fn what_a_list_does_not_say_is_left_out_when_it_is_shown() {
+        let shown = |list: &AuthorizationList| {
+            serde_json::to_value(list).unwrap().as_object().unwrap().contains_key("all_applications")
+        };
+        assert!(!shown(&AuthorizationList::default()));
+        assert!(shown(&AuthorizationList { all_applications: true, ..AuthorizationList::default() }));
+    }
 }

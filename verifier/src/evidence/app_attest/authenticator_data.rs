@@ -261,4 +261,65 @@ mod tests {
         }
         assert!(AuthenticatorData::decode(&[0x40; 37]).is_ok());
     }
+
+    /// What an attestation of a made-up key says.
+    fn attestation(flags: u8) -> Vec<u8> {
+        use countersign_virtual_device::app_attest::{AttestedCredential, AuthenticatorData};
+        let key = countersign_virtual_device::Seed::from_text("authenticator data").p256_key("key");
+        let credential = AttestedCredential {
+            aaguid: *PRODUCTION,
+            id_length: 4,
+            id: vec![1, 2, 3, 4],
+            point: *key.verifying_key().to_sec1_point(false).as_bytes().as_array().unwrap(),
+        };
+        let data = AuthenticatorData {
+            rp_id_hash: [7; 32],
+            flags,
+            counter: 0,
+            credential: Some(credential),
+            extensions: Vec::new(),
+        };
+        data.encode()
+    }
+
+    #[test]
+    fn a_credential_that_is_not_announced_is_none() {
+        let read = |flags| {
+            let bytes = attestation(flags);
+            let data = AuthenticatorData::decode(&bytes)?;
+            AttestedCredential::decode(&data).map(|(credential, _)| credential.id.to_vec())
+        };
+        assert_eq!(read(0x40), Ok(vec![1, 2, 3, 4]));
+        assert_eq!(read(0xc0), Ok(vec![1, 2, 3, 4]));
+        for flags in [0x00, 0x01, 0x80, 0xbf] {
+            assert_eq!(read(flags), Err(EvidenceError::MalformedAuthenticatorData), "{flags:#x}");
+        }
+    }
+
+    #[test]
+    fn a_bundle_version_has_255_bytes_at_most() {
+        for (length, expected) in [(255, true), (256, false), (300, false)] {
+            assert_eq!(bundle_version(&"1".repeat(length)).is_ok(), expected, "{length}");
+        }
+    }
+
+    #[test]
+    fn every_category_has_the_name_that_apple_gave_it() {
+        let names: Vec<_> = (0..=11).map(|number| ValidationCategory(number).name()).collect();
+        let expected = [
+            "unknown",
+            "operating-system",
+            "test-flight",
+            "development",
+            "app-store",
+            "enterprise-or-ad-hoc",
+            "developer-id",
+            "restricted",
+            "restricted",
+            "restricted",
+            "other",
+            "unknown",
+        ];
+        assert_eq!(names, expected);
+    }
 }

@@ -233,3 +233,69 @@ fn receipt_verdict<S: Serializer>(
 const fn context(number: u32) -> Tag {
     Tag::ContextSpecific { constructed: true, number: TagNumber(number) }
 }
+
+#[cfg(test)]
+mod tests {
+    use countersign_virtual_device::certificate::{
+        Certificate as Content, Extension, IssuerKey, SignatureHash, name,
+    };
+    use countersign_virtual_device::{AppleAuthority, Seed, VirtualIphone, asn1};
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_unix_seconds(1_790_000_000);
+
+    /// What `read` makes of a leaf with this extension.
+    fn read_from_leaf<T>(
+        id: ObjectIdentifier,
+        value: Vec<u8>,
+        read: impl FnOnce(&Certificate<'_>) -> T,
+    ) -> T {
+        let key = IssuerKey::P256(Seed::from_text("a leaf").p256_key("key"));
+        let content = Content {
+            serial: vec![1],
+            issuer: name(&[]),
+            subject: name(&[]),
+            not_before: NOW,
+            not_after: NOW,
+            subject_public_key_info: key.subject_public_key_info(),
+            extensions: vec![Extension::new(id, value)],
+            writes_defaults: false,
+        };
+        read(&Certificate::decode(&content.sign(&key, SignatureHash::Sha256)).unwrap())
+    }
+
+    #[test]
+    fn a_systems_version_is_up_to_32_printable_characters_or_unknown() {
+        let version = |text: &[u8]| {
+            let members =
+                [asn1::explicit(1399, &asn1::integer(1)), asn1::explicit(1400, &asn1::octet_string(text))];
+            read_from_leaf(OS_VERSION, asn1::sequence(members), os_version_of)
+        };
+        assert_eq!(version(b"18.6.2"), Some("18.6.2".to_owned()));
+        assert_eq!(version(&[b'1'; 32]), Some("1".repeat(32)));
+        for unknown in [&[b'1'; 33][..], b"18 6", b"18\n", b"\xff", "18\u{a0}".as_bytes()] {
+            assert_eq!(version(unknown), None, "{unknown:?}");
+        }
+        let without = asn1::sequence([asn1::explicit(1399, &asn1::octet_string(b"18"))]);
+        assert_eq!(read_from_leaf(OS_VERSION, without, os_version_of), None);
+    }
+
+    #[test]
+    fn the_access_rules_of_a_key_are_kept_as_they_are_unless_they_are_too_long() {
+        let rules = |length| read_from_leaf(KEY_ACCESS_CONTROL, vec![0x30; length], key_access_control_of);
+        assert_eq!(rules(3), Some(vec![0x30; 3]));
+        assert_eq!(rules(512), Some(vec![0x30; 512]));
+        assert_eq!(rules(513), None);
+        assert_eq!(read_from_leaf(NONCE, vec![0x30], key_access_control_of), None);
+    }
+
+    #[test]
+    fn a_person_is_told_the_key_that_an_object_claims() {
+        let seed = Seed::from_text("claimed");
+        let phone = VirtualIphone::new(&AppleAuthority::from_seed(&seed), &seed);
+        let attestation = phone.attest(&[7; 32], NOW);
+        assert_eq!(claimed_key_id(&attestation.object), Ok(attestation.key_id));
+        assert!(claimed_key_id(&attestation.object[1..]).is_err());
+    }
+}

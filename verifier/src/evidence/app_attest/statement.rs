@@ -185,4 +185,41 @@ mod tests {
         let long = map(&[("new", &[0; MAX_LENGTH])]);
         assert_eq!(Assertion::decode(&long).map(drop), Err(EvidenceError::TooLong));
     }
+
+    #[test]
+    fn a_map_of_indefinite_length_is_read_to_its_end() {
+        let open = |members: &[(&str, &[u8])], end: &[u8]| {
+            let bytes = [&[0xbf], &map(members)[1..], end].concat();
+            Assertion::decode(&bytes).map(|assertion| assertion.signature.to_vec())
+        };
+        let members = [("new", &[1][..]), DATA, ("signature", &[0x41, 9])];
+        assert_eq!(open(&members, &[0xff]), Ok(vec![9]));
+        for end in [&[][..], &[0xff, 0xff], &[0xff, 0x00], &[0x00]] {
+            assert_eq!(open(&members, end), Err(EvidenceError::MalformedCbor), "{end:?}");
+        }
+        let twice = [members[1], members[2], members[2]];
+        assert_eq!(open(&twice, &[0xff]), Err(EvidenceError::MalformedCbor));
+    }
+
+    #[test]
+    fn an_object_has_64_kibibytes_and_ten_certificates_at_most() {
+        let of_length = |length: usize| {
+            let head = map(&[("signature", &[0x41, 9]), DATA, ("new", &[])]);
+            let fill = length - head.len() - 3;
+            let content = [&[0x59], &(fill as u16).to_be_bytes()[..], &vec![0; fill]].concat();
+            let bytes = [head, content].concat();
+            assert_eq!(bytes.len(), length);
+            Assertion::decode(&bytes).map(|assertion| assertion.signature.to_vec())
+        };
+        assert_eq!(of_length(65_536), Ok(vec![9]));
+        assert_eq!(of_length(65_537), Err(EvidenceError::TooLong));
+        let certificates = |count: u8| {
+            let array = [&[0x80 | count], &[0x41, 7].repeat(usize::from(count))[..]].concat();
+            read_certificates(&mut Decoder::new(&array)).map(|certificates| certificates.len())
+        };
+        assert_eq!((certificates(0), certificates(10)), (Ok(0), Ok(10)));
+        for count in [11, 12, 23] {
+            assert_eq!(certificates(count), Err(EvidenceError::MalformedCbor), "{count}");
+        }
+    }
 }

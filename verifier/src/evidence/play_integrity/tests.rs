@@ -330,3 +330,50 @@ fn every_byte_of_a_token_counts() {
         assert!(decrypt(&altered, &keys).is_err(), "character {at}");
     }
 }
+
+/// A token of that length with a strict header, which no key opens.
+fn token_of_length(length: usize) -> String {
+    let header = base64url(br#"{"alg":"A256KW", "enc":"A256GCM"}"#);
+    let ends = (format!("{header}.{}.{}.", base64url(&[1; 40]), base64url(&[1; 12])), base64url(&[1; 16]));
+    let ciphertext = "A".repeat(length - ends.0.len() - ends.1.len() - 1);
+    format!("{}{ciphertext}.{}", ends.0, ends.1)
+}
+
+#[test]
+fn a_token_has_16_kibibytes_at_most() {
+    for (length, expected) in [
+        (16_384, None),
+        (16_385, Some(PlayIntegrityError::TooLong)),
+        (16_500, Some(PlayIntegrityError::TooLong)),
+    ] {
+        let token = token_of_length(length);
+        assert_eq!(token.len(), length);
+        assert_eq!(Jwe::decode(&token).err(), expected, "{length}");
+        assert_eq!(UnverifiedToken::read(&token).err(), expected, "{length}");
+    }
+}
+
+#[test]
+fn a_header_has_1024_characters_at_most() {
+    let header = |length: usize| {
+        let json = format!("{{\"alg\":\"A256KW\",\"pad\":\"{}\"}}", "a".repeat(length * 3 / 4 - 25));
+        let encoded = base64url(json.as_bytes());
+        assert_eq!(encoded.len(), length);
+        classic::decode_header(&encoded).map(drop)
+    };
+    assert_eq!(header(1024), Ok(()));
+    for length in [1026, 1028, 2048] {
+        assert_eq!(header(length), Err(PlayIntegrityError::Header), "{length}");
+    }
+}
+
+#[test]
+fn an_answer_of_google_has_32_kibibytes_at_most() {
+    let answer = play().decode(&play().standard_token(&HASH, NOW)).unwrap();
+    let of_length = |length: usize| {
+        let padded = format!("{answer}{}", " ".repeat(length - answer.len()));
+        from_decode_answer(padded.as_bytes()).map(drop)
+    };
+    assert_eq!(of_length(32_768), Ok(()));
+    assert_eq!(of_length(32_769), Err(PlayIntegrityError::TooLong));
+}

@@ -187,8 +187,8 @@ fn an_edge_is_ready_once_the_keys_of_every_issuer_have_come() {
     let owners: Vec<_> = scene.edge.key_owners().collect();
     let expected = [
         KeyOwner::AttestationService(SERVICE.to_owned()),
-        KeyOwner::AuthorizationServer(AUTHORIZATION_SERVER.to_owned()),
         KeyOwner::AuthorizationServer(PARTNER_SERVER.to_owned()),
+        KeyOwner::AuthorizationServer(AUTHORIZATION_SERVER.to_owned()),
     ];
     assert_eq!(owners, expected);
     let edge = Scene::without_keys();
@@ -211,4 +211,12 @@ fn the_list_in_force_is_the_one_that_was_put_in_force_last() {
     assert!(scene.edge.deny_list().is_none());
     scene.edge.replace_deny_list(scene.deny_list(7, |_| {}));
     assert_eq!(scene.edge.deny_list().map(|list| list.sequence), Some(7));
+}
+
+#[test]
+fn a_permit_is_shown_by_its_instance_and_without_keys() {
+    let scene = Scene::new();
+    let shown = format!("{:?}", permit(scene.check(&scene.sent())));
+    assert!(shown.contains("VerifiedResult(InstanceId"), "{shown}");
+    assert!(!shown.contains("confirmation: PublicKey"), "{shown}");
 }

@@ -5,7 +5,8 @@ use countersign_core::request::{RequestError, sha256};
 use countersign_core::token::cose::{Header, Unsigned, typ};
 use countersign_core::token::keys::Algorithm;
 use countersign_core::token::proof::ProofClaims;
-use countersign_verifier::check::deny_list::{DenyList, DenyListError, MAX_DENY_LIST};
+use countersign_core::token::result::InstanceId;
+use countersign_verifier::check::deny_list::{DenyList, DenyListError, MAX_DENY_LIST, SubjectDigest};
 use countersign_verifier::check::trust::KeyOwner;
 use countersign_verifier::check::{Content, Decision, Lookup, Reason, Route};
 use countersign_verifier::credential::jwks::Jwks;
@@ -69,6 +70,19 @@ fn an_authorization_field_has_8200_characters_at_most() {
         let refused = scene.refused(&Sent { authorization: Some(authorization), ..sent });
         let expected = if too_long { Reason::AuthorizationMalformed } else { Reason::ProofCredential };
         assert_eq!(refused, expected, "{length}");
+    }
+}
+
+#[test]
+fn result_and_proof_have_4096_characters_each_at_most() {
+    let scene = Scene::new();
+    let good = scene.sent();
+    for (length, too_long) in [(4096, false), (4098, true), (8192, true)] {
+        let field = Some("A".repeat(length));
+        let as_result = scene.refused(&Sent { result: field.clone(), ..good.clone() });
+        assert_eq!(as_result == Reason::FieldMalformed, too_long, "{length}: {as_result:?}");
+        let as_proof = scene.refused(&Sent { proof: field, ..good.clone() });
+        assert_eq!(as_proof == Reason::FieldMalformed, too_long, "{length}: {as_proof:?}");
     }
 }
 
@@ -156,4 +170,35 @@ fn a_proof_is_as_old_as_its_result_less_a_minute_at_most() {
         let sent = scene.sent_by(&scene.device([4; 32]), |claims| claims.issued_at = NOW.plus(20), change);
         assert_eq!(scene.verdict(&sent), expected, "{age}");
     }
+}
+
+#[test]
+fn the_claims_of_a_deny_list_have_the_numbers_that_other_edges_know() {
+    let scene = Scene::new();
+    let list = scene.deny_list(1, |list| {
+        list.instances.insert(InstanceId::from_bytes([5; 16]));
+        list.key_ids.insert(b"service-1".to_vec());
+        list.subjects.insert(SubjectDigest::from_bytes([7; 32]));
+    });
+    let bytes = scene.signed_deny_list(&list, SERVICE_SEED);
+    // -66040 to -66043 and what follows each: a number, and arrays of one.
+    for (claim, value) in [(0xf7, 0x01), (0xf8, 0x81), (0xf9, 0x81), (0xfa, 0x81)] {
+        let member = [0x3a, 0x00, 0x01, 0x01, claim, value];
+        assert!(bytes.windows(6).any(|window| window == member), "{claim:#x}");
+    }
+}
+
+#[test]
+fn a_request_of_the_longest_uri_passes() {
+    let scene = Scene::new();
+    let origin = "https://api.example";
+    let path = format!("/v1/{}", "a".repeat(2048 - origin.len() - 4));
+    let target = format!("{origin}{path}");
+    assert_eq!(target.len(), 2048);
+    let change = |proof: &mut ProofClaims<'_>| {
+        proof.target = target.clone().leak();
+        proof.query = None;
+    };
+    let sent = scene.sent_by(&scene.device([4; 32]), |_| {}, change);
+    assert_eq!(scene.verdict(&Sent { path_and_query: path, ..sent }), None);
 }

@@ -305,6 +305,7 @@ fn the_attestation_for_the_authorization_server_opens_no_resource() {
 }
 
 type Change = fn(&mut Value, &mut Map<String, Value>);
+type ChangeOfProof = fn(&mut DpopProof<'_>);
 
 #[test]
 fn no_lie_in_an_attestation_is_believed_though_the_service_signed_it() {
@@ -370,7 +371,7 @@ fn an_attestation_in_the_field_of_the_other_flavour_is_none() {
 #[test]
 fn a_dpop_proof_holds_for_its_request_alone() {
     let scene = scene(Route::new("/"));
-    let cases: [(fn(&mut DpopProof<'_>), Reason); 11] = [
+    let cases: [(ChangeOfProof, Reason); 11] = [
         (|proof| proof.method = "POST", Reason::ProofMethod),
         (|proof| proof.method = "get", Reason::ProofMethod),
         (|proof| proof.target = "https://api.example/v1/accounts/2", Reason::ProofTarget),

@@ -341,7 +341,7 @@ fn edge(routes: Vec<Route>, deny_list_required: bool, randomness: Box<dyn Random
     Edge::new(
         HashMap::from([("api".to_owned(), resource)]),
         [SERVICE.to_owned()],
-        [AUTHORIZATION_SERVER.to_owned(), PARTNER_SERVER.to_owned()],
+        [PARTNER_SERVER.to_owned(), AUTHORIZATION_SERVER.to_owned()],
         MacKeyRing::new(MacKey::new(1, [3; 32]), vec![]),
         randomness,
         deny_list_required,

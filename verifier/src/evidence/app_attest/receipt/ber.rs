@@ -172,4 +172,42 @@ mod tests {
     fn long_tags_are_refused() {
         assert_eq!(Elements::of(&[0xbf, 0x1f, 0x00]).content(0xbf), Err(NotBer));
     }
+
+    #[test]
+    fn a_length_has_one_form_and_three_bytes_at_most() {
+        for (digits, length) in [
+            (&[0x80][..], 0x80),
+            (&[0xff], 0xff),
+            (&[0x01, 0x00], 0x0100),
+            (&[0x12, 0x34], 0x1234),
+            (&[0x01, 0x02, 0x03], 0x01_0203),
+        ] {
+            assert_eq!(shortest_length(digits), Ok(length), "{digits:?}");
+        }
+        for digits in [
+            &[][..],
+            &[0x00],
+            &[0x01],
+            &[0x7f],
+            &[0x00, 0x80],
+            &[0x00, 0x01, 0x00],
+            &[0x01, 0x00, 0x00, 0x00],
+            &[0x01, 0x00, 0x00, 0x00, 0x00],
+        ] {
+            assert_eq!(shortest_length(digits), Err(NotBer), "{digits:?}");
+        }
+        let long = [&[0x30, 0x81, 0x80][..], &[7; 0x80]].concat();
+        assert_eq!(content(&long), Ok(&[7; 0x80][..]));
+        let padded = [&[0x30, 0x81, 0x7f][..], &[7; 0x7f]].concat();
+        assert_eq!(content(&padded), Err(NotBer));
+    }
+
+    #[test]
+    fn a_tag_that_ends_a_length_or_goes_on_is_no_element() {
+        for bytes in [&[0x30, 0x80, 0x00, 0x01, 0x07, 0, 0][..], &[0x30, 0x80, 0x1f, 0x01, 0x07, 0, 0]] {
+            assert_eq!(content(bytes), Err(NotBer), "{bytes:?}");
+        }
+        assert_eq!(Elements::of(&[0xbf, 0x01, 0x07]).content(0xbf), Err(NotBer));
+        assert_eq!(Elements::of(&[0xbe, 0x01, 0x07]).content(0xbe), Ok(&[0x07][..]));
+    }
 }

@@ -200,4 +200,17 @@ mod tests {
         let length = (many.len() as u16).to_be_bytes();
         assert!(Fields::read(&[&[0x31, 0x82], &length[..], &many].concat()).is_err());
     }
+
+    #[test]
+    fn a_text_has_1_to_512_printable_characters() {
+        for length in [1, 511, 512] {
+            assert!(text(&vec![b'a'; length]).is_ok(), "{length}");
+        }
+        for length in [0, 513, 600] {
+            assert_eq!(text(&vec![b'a'; length]), Err(NotDer), "{length}");
+        }
+        for refused in [&b"a b"[..], b"a\n", b"\x7f", "\u{e9}".as_bytes(), b"\xff"] {
+            assert_eq!(text(refused), Err(NotDer), "{refused:?}");
+        }
+    }
 }
