@@ -1,9 +1,12 @@
--- Asks Countersign's edge about a request. Load it with `lua-load`; the action `lua.countersign` reads the edge's
--- address from the variable txn.countersign_edge and sets txn.countersign to "permitted", or answers with the refusal.
+-- Asks Countersign's edge about a request. Load it with `lua-load`; the action `lua.countersign` reads what to ask from
+-- the variable txn.countersign_question and sets txn.countersign to "permitted", or answers with the refusal.
 -- Whoever calls it must let nothing pass without that variable, since HAProxy goes on when Lua fails.
 
--- How long the edge may take, in milliseconds.
-local TIMEOUT = 3000
+-- Where haproxy.cfg hands on to the edge.
+local SOCKET = "unix@countersign.sock"
+
+-- In milliseconds; longer than haproxy.cfg gives the edge, so that it is haproxy.cfg that ends the wait, once.
+local TIMEOUT = 10000
 
 -- What the edge decides by; everything else of the request stays here.
 local ASKED = {
@@ -86,7 +89,8 @@ end
 
 local function check(txn)
     local answer = core.httpclient():get({
-        url = txn:get_var("txn.countersign_edge"),
+        url = txn:get_var("txn.countersign_question"),
+        dst = SOCKET,
         headers = question(txn),
         timeout = TIMEOUT,
     })

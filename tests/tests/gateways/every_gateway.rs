@@ -1,13 +1,15 @@
 //! The same attacks behind every gateway: each test goes through all that are installed.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use countersign_core::encoding::{base64url, from_base64url};
 use countersign_core::request::sha256;
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use crate::gateway::Gateway;
@@ -387,10 +389,27 @@ async fn an_edge_that_never_answers_lets_nothing_pass() {
     for gateway in installed() {
         let world = World::new(gateway.setting()).await;
         let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let running = Running::start_asking(gateway, silent.local_addr().unwrap(), &world).await;
+        let address = silent.local_addr().unwrap();
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&asked);
+        tokio::spawn(async move {
+            let mut kept = Vec::new();
+            while let Ok((mut stream, _)) = silent.accept().await {
+                if stream.read_u8().await.is_ok() {
+                    counter.fetch_add(1, Ordering::Relaxed);
+                }
+                kept.push(stream);
+            }
+        });
+        let running = Running::start_asking(gateway, address, &world).await;
         // The gateway's own limit ends the wait.
         let got = world.proven("GET", "/v1/account").send(running.address).await;
         assert_eq!((got.status, got.one("retry-after")), (503, "5"), "{got:?}");
+        assert_eq!(
+            asked.load(Ordering::Relaxed),
+            1,
+            "who asks again doubles the wait, and replays the proof"
+        );
         assert_eq!(world.upstream.requests(), 0);
     }
 }
