@@ -14,7 +14,7 @@ pub(crate) enum Group {
     Rust,
     /// Genuine and altered evidence of real phones; need the folder of vectors.
     Vectors,
-    /// Real gateways in front of a plain API; need nginx.
+    /// Real gateways in front of a plain API; need nginx, Caddy, HAProxy and Envoy.
     Gateways,
     /// The whole flow and its attacks, as a newcomer runs them; need Rust alone.
     Quickstart,
@@ -79,12 +79,35 @@ impl Group {
                     folder.display()
                 )),
             },
-            Self::Gateways => match workspace::program("nginx") {
-                Some(_) => Presence::Here,
-                None => Presence::Missing("nginx is not installed; `cargo xtask setup gateways`".to_owned()),
+            Self::Gateways => match missing_gateways().as_slice() {
+                [] => Presence::Here,
+                missing => Presence::Missing(format!(
+                    "without {}, which `cargo xtask setup gateways` installs",
+                    missing.join(", ")
+                )),
             },
         }
     }
+}
+
+/// The gateways that are Debian packages, each with a program of the same name.
+pub(crate) const DEBIAN_GATEWAYS: [&str; 3] = ["nginx", "caddy", "haproxy"];
+
+/// The folder of the Python environment that holds Envoy, which no Debian package does.
+pub(crate) fn envoy_environment() -> PathBuf {
+    workspace::root().join(".cache").join("envoy")
+}
+
+/// Envoy, if it is installed.
+pub(crate) fn envoy() -> Option<PathBuf> {
+    let own = envoy_environment().join("bin").join("envoy");
+    workspace::program("envoy").or_else(|| own.is_file().then_some(own))
+}
+
+/// The gateways whose program is not here.
+pub(crate) fn missing_gateways() -> Vec<&'static str> {
+    let debian = DEBIAN_GATEWAYS.into_iter().filter(|name| workspace::program(name).is_none());
+    debian.chain(envoy().is_none().then_some("envoy")).collect()
 }
 
 /// The folder of genuine vectors: `COUNTERSIGN_VECTORS` (relative to where the command was typed), or

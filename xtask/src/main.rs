@@ -22,7 +22,7 @@ const HELP: &str = "\
 cargo xtask COMMAND
 
   setup [GROUP]...      install what a group of tests needs, and say what was installed
-                          groups: gateways (real nginx), all (the default);
+                          groups: gateways (nginx, Caddy, HAProxy, Envoy), all (the default);
                           jvm, swift, mobile (no tests of these exist yet)
   test                  run every test whose parts are present; ends with a table: ran / skipped because
     --require GROUP       fail if this group had to be skipped (may be repeated)

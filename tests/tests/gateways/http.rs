@@ -49,18 +49,31 @@ impl Sent {
     }
 
     pub(crate) async fn send(&self, address: SocketAddr) -> Got {
+        Got::parse(&exchange(address, self.bytes("Connection: close\r\n")).await)
+    }
+
+    /// Sends both over one connection; what comes back, as it comes.
+    pub(crate) async fn send_with_next(&self, next: &Self, address: SocketAddr) -> String {
+        let both = [self.bytes(""), next.bytes("Connection: close\r\n")].concat();
+        String::from_utf8(exchange(address, both).await).unwrap()
+    }
+
+    fn bytes(&self, last_lines: &str) -> Vec<u8> {
         let mut head = format!("{} {} HTTP/1.1\r\nHost: api.example\r\n", self.method, self.target);
         for (name, value) in &self.lines {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
-        head.push_str(&format!("Content-Length: {}\r\nConnection: close\r\n\r\n", self.body.len()));
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        stream.write_all(head.as_bytes()).await.unwrap();
-        stream.write_all(&self.body).await.unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await.unwrap();
-        Got::parse(&answer)
+        head.push_str(&format!("Content-Length: {}\r\n{last_lines}\r\n", self.body.len()));
+        [head.as_bytes(), &self.body].concat()
     }
+}
+
+async fn exchange(address: SocketAddr, bytes: Vec<u8>) -> Vec<u8> {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(&bytes).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    answer
 }
 
 impl Got {

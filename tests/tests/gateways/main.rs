@@ -1,11 +1,15 @@
 //! Real gateways, started on free ports of 127.0.0.1 with the configuration of `examples/`, between a client and a
 //! plain API: what passes, what is refused and how, and what the API is told.
 //!
-//! Without the program a test says that it was skipped, unless `COUNTERSIGN_REQUIRE` names `gateways`.
+//! Without a program a test says that it was skipped, unless `COUNTERSIGN_REQUIRE` names `gateways`.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod envoy;
+mod every_gateway;
+mod gateway;
+mod haproxy;
 mod http;
 mod nginx;
-mod nginx_process;
+mod process;
 mod upstream;
 mod world;

@@ -46,6 +46,14 @@ path = '/v1/warned'
 mode = 'warn'
 ";
 
+/// Only a gateway that hands bodies to the edge may have such a route.
+const BODY_ROUTE: &str = "
+[[resource.route]]
+path = '/v1/body'
+methods = ['POST']
+body = 'required'
+";
+
 /// Everything but the gateway.
 pub(crate) struct World {
     pub(crate) upstream: Upstream,
@@ -122,11 +130,12 @@ async fn start_service(directory: &Path, gateway: &str) -> RunningService {
     let public = PublicKey::from_ed25519(login_key().public_key().as_ref().try_into().unwrap()).unwrap();
     let keys = countersign_verifier::issue::jwks([("login", &public)]).to_string();
     std::fs::write(directory.join("login.jwks"), keys).unwrap();
+    let body_route = if gateway == "envoy-http" { BODY_ROUTE } else { "" };
     let text = format!(
         "issuer = '{ISSUER}'\n[listen]\npublic = '127.0.0.1:0'\nadmin = '127.0.0.1:0'\nedge = '127.0.0.1:0'\n\
          gateway = '{gateway}'\n[[resource]]\nname = 'api'\nidentifier = '{RESOURCE}'\n\
          [[resource.authorization_server]]\nissuer = '{LOGIN}'\njwks = 'login.jwks'\n\
-         clients = {{ app = ['mobile'] }}\n{ROUTES}"
+         clients = {{ app = ['mobile'] }}\n{ROUTES}{body_route}"
     );
     let settings = Settings::parse(&directory.join("countersign.toml"), &text).unwrap();
     let roots = vec![AppleAuthority::from_seed(&seed()).root_certificate_der()];
