@@ -10,6 +10,7 @@ mod judgement;
 mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use countersign_core::time::Timestamp;
@@ -37,6 +38,8 @@ const INTERVAL: Duration = Duration::from_secs(60);
 pub(crate) struct Reappraisal {
     changed: Notify,
     one_at_a_time: Mutex<()>,
+    /// Instances with a damaged identifier, as told last.
+    nameless: AtomicU64,
 }
 
 impl Reappraisal {
@@ -121,6 +124,14 @@ impl Service {
                 break;
             }
             tokio::task::yield_now().await;
+        }
+        let nameless = self.store.outdated_without_name(&self.trust.load().generation()).await?;
+        // Told again when there are more or fewer, not every minute.
+        if self.reappraisal.nameless.swap(nameless, Ordering::Relaxed) != nameless && nameless > 0 {
+            tracing::error!(
+                nameless,
+                "instances whose identifier is damaged are not appraised again; restore the database from a backup"
+            );
         }
         if summary.judged > 0 {
             let (instances, withdrawn) = self.store.withdrawn_count().await?;

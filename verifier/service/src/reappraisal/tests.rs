@@ -434,6 +434,20 @@ async fn an_instance_whose_evidence_cannot_be_read_is_withdrawn_for_that_and_the
 }
 
 #[tokio::test]
+async fn an_instance_whose_identifier_is_damaged_does_not_keep_the_others_from_being_judged() {
+    let world = World::new().await;
+    let (mut other, mut phone) = (iphone(), android());
+    world.enrol(&mut other).await;
+    world.service().store.damage_with("UPDATE instance SET id = x'00'").await;
+    let instance = world.enrol(&mut phone).await;
+    let summary = apply(&world, stricter()).await;
+    assert_eq!(summary, Summary { judged: 1, withdrawn: 1, ..Summary::default() });
+    assert!(is_denied(&world, instance).await);
+    let generation = world.service().trust.load().generation();
+    assert_eq!(world.service().store.outdated_without_name(&generation).await, Ok(1));
+}
+
+#[tokio::test]
 async fn an_instance_whose_row_cannot_be_read_gets_no_result_until_it_is_deleted() {
     let world = World::new().await;
     let mut phone = android();
