@@ -35,7 +35,10 @@ pub fn run(arguments: &Arguments) -> Exit {
             return Exit::Failure;
         }
     };
-    runtime.block_on(serve(settings))
+    let exit = runtime.block_on(serve(settings));
+    // A file system that does not answer keeps whoever reads from it, and not the end of the process.
+    runtime.shutdown_background();
+    exit
 }
 
 async fn serve(settings: Settings) -> Exit {
@@ -57,11 +60,7 @@ async fn serve(settings: Settings) -> Exit {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = hang_up.recv() => {
-                if let Err(error) = running.service().reload_trust().await {
-                    tracing::error!(%error, "the changed files cannot be used; the old ones stay in force");
-                }
-            }
+            _ = hang_up.recv() => running.service().reload_trust_soon(),
         }
     }
     tracing::info!("ending; requests that are under way have ten seconds");
