@@ -110,7 +110,7 @@ async fn a_revoked_serial_withdraws_the_instances_below_it_and_no_other() {
     assert_eq!(decision(&world, &denial).await.reasons, ["instance_withdrawn", "evidence_revoked"]);
     let listed = async |withdrawn| {
         let filter = InstanceFilter { withdrawn: Some(withdrawn), ..InstanceFilter::default() };
-        let records = world.service().store.instances(&filter, None, 10).await.unwrap();
+        let records = world.service().store.instances(&filter, None, 10).await.unwrap().records;
         records.iter().map(|record| record.registered.id).collect::<Vec<_>>()
     };
     assert_eq!((listed(true).await, listed(false).await), (vec![instance], vec![other]));
@@ -364,8 +364,8 @@ async fn the_evidence_of_what_was_refused_is_kept_where_another_policy_could_dec
     let forged =
         android().forge_enrolment(&world.call(), &session("first"), EnrolmentAttack::RelayedEvidence);
     assert!(world.service().attest(None, &forged).await.is_err());
-    let kept = world.service().store.refused_evidence(START, 0, 10).await.unwrap();
-    let [(_, decision, evidence)] = kept.as_slice() else { panic!("{kept:?}") };
+    let kept = world.service().store.refused_evidence(START, 0, 10).await.unwrap().whole;
+    let [(decision, evidence)] = kept.as_slice() else { panic!("{kept:?}") };
     assert!(decision.reasons.iter().any(|reason| reason == "boot-state"));
     assert_eq!(evidence.recorded.len(), 1);
     assert_eq!(evidence.circumstances.app_version, "1.0");
