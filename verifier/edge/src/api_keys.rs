@@ -75,14 +75,15 @@ impl ApiKeyFile {
 
 fn read(path: &Path) -> Result<Vec<u8>, ApiKeyFileError> {
     let unreadable = |error: std::io::Error| ApiKeyFileError::Unreadable(error.kind());
+    // Before it is opened: a pipe would keep whoever opens it.
+    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err(ApiKeyFileError::Unreadable(ErrorKind::InvalidInput));
+    }
     let file = File::open(path).map_err(unreadable)?;
     let metadata = file.metadata().map_err(unreadable)?;
     #[cfg(unix)]
     if std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o077 != 0 {
         return Err(ApiKeyFileError::Exposed);
-    }
-    if !metadata.is_file() {
-        return Err(ApiKeyFileError::Unreadable(ErrorKind::InvalidInput));
     }
     let mut bytes = Vec::new();
     file.take(MAX_API_KEYS as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;

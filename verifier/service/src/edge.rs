@@ -100,12 +100,20 @@ impl Service {
     /// The deny list as the registry has it now.
     pub(crate) async fn deny_list(&self) -> Result<DenyList, StoreError> {
         let now = self.clock.now();
-        let Bans { sequence, instances, left_out, subjects } = self.store.bans(now).await?;
+        let Bans { sequence, instances, left_out, unreadable, subjects } = self.store.bans(now).await?;
         if self.metrics.deny_list_left_out(left_out) != left_out {
             tracing::error!(
                 left_out,
                 "so many withdrawn instances find no room on the deny list: edges take the results that they have until \
                  those end, within ten minutes"
+            );
+        }
+        // Told again when there are more or fewer, not every time.
+        if self.metrics.deny_list_unreadable(unreadable) != unreadable && unreadable > 0 {
+            tracing::error!(
+                unreadable,
+                "banned, withdrawn or erased instances whose identifier is damaged are not on the deny list; restore \
+                 the database from a backup"
             );
         }
         Ok(DenyList {

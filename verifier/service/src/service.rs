@@ -45,6 +45,8 @@ pub struct Service {
     pub(crate) refusals: RecordBudget,
     /// Told of every ban that an administrator makes or lifts over HTTP.
     pub(crate) bans_changed: Notify,
+    /// Told when the files that trust comes from are to be read again, changed or not.
+    pub(crate) reload_asked: Notify,
     pub(crate) key_failures: KeyFailures,
     pub(crate) reappraisal: Reappraisal,
     pub(crate) last_deny_list: LastDenyList,
@@ -159,6 +161,7 @@ impl Service {
             metrics,
             refusals: RecordBudget::default(),
             bans_changed: Notify::new(),
+            reload_asked: Notify::new(),
             key_failures: KeyFailures::default(),
             reappraisal: Reappraisal::default(),
             last_deny_list: LastDenyList::default(),
@@ -233,18 +236,33 @@ impl Service {
         }
     }
 
+    /// Has the files that trust comes from read again soon, changed or not. Does not wait for that: whoever listens for
+    /// signals must hear the next one, however long a file system takes.
+    pub fn reload_trust_soon(&self) {
+        self.reload_asked.notify_one();
+    }
+
     /// Reads again the files that trust comes from. One that cannot be used changes nothing.
     ///
     /// # Errors
     /// The first file that cannot be used, as a sentence that says what to do.
     pub async fn reload_trust(&self) -> Result<(), TrustError> {
-        // Also while reading, so that a status list that is fetched meanwhile is not overwritten by an older one.
-        let _alone = self.changing_trust.lock().await;
-        let trust = Trust::load(&self.settings, self.clock.now())?;
-        trust::remember(&trust, &self.settings, &self.store).await?;
-        tracing::info!(policy = trust.policy.id(), "policy, roots and status list read again");
-        self.put_in_force(trust);
-        Ok(())
+        loop {
+            let before = self.trust.load_full();
+            let (settings, now) = (self.settings.clone(), self.clock.now());
+            // A file system that does not answer holds up neither requests nor a status list that is fetched meanwhile.
+            let loading = tokio::task::spawn_blocking(move || Trust::load(&settings, now));
+            let trust = loading.await.map_err(|_| TrustError::Interrupted)??;
+            let _alone = self.changing_trust.lock().await;
+            // Such a list is kept in a file, and this may have read the one before.
+            if !Arc::ptr_eq(&before, &self.trust.load()) {
+                continue;
+            }
+            trust::remember(&trust, &self.settings, &self.store).await?;
+            tracing::info!(policy = trust.policy.id(), "policy, roots and status list read again");
+            self.put_in_force(trust);
+            return Ok(());
+        }
     }
 
     fn edge_listener(self: &Arc<Self>) -> Option<EdgeListener> {
@@ -254,10 +272,11 @@ impl Service {
 }
 
 impl RunningService {
-    /// Reads the files of API keys again, now. What cannot be used is logged, and the last keys stay.
-    pub async fn reload_api_keys(&self) {
-        if let Some(edge) = &self.service.edge {
-            edge.reload_api_keys().await;
+    /// Has the files of API keys read again, without waiting for that. What cannot be used is logged, and the last keys
+    /// stay.
+    pub fn reload_api_keys_soon(&self) {
+        if let Some(edge) = self.service.edge.clone() {
+            tokio::spawn(async move { edge.reload_api_keys().await });
         }
     }
 

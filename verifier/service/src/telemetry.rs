@@ -57,6 +57,7 @@ pub struct Metrics {
     mass_withdrawals: AtomicU64,
     withdrawn_instances: AtomicU64,
     deny_list_left_out: AtomicU64,
+    deny_list_unreadable: AtomicU64,
     refusals_not_recorded: AtomicU64,
     unreadable_instances: AtomicU64,
     admin_key_failures: Family<1>,
@@ -149,6 +150,12 @@ impl Metrics {
     /// So many withdrawn instances find no room on the deny list now; returns how many did not before.
     pub fn deny_list_left_out(&self, count: u64) -> u64 {
         self.deny_list_left_out.swap(count, Ordering::Relaxed)
+    }
+
+    /// So many instances are not on the deny list because their identifier is damaged; returns how many were not
+    /// before.
+    pub fn deny_list_unreadable(&self, count: u64) -> u64 {
+        self.deny_list_unreadable.swap(count, Ordering::Relaxed)
     }
 
     /// All metrics in Prometheus' text format, version 0.0.4.
@@ -261,6 +268,14 @@ impl Metrics {
             format_args!(
                 "# HELP countersign_deny_list_left_out Withdrawn instances that the deny list has no room for.\n\
                  # TYPE countersign_deny_list_left_out gauge\ncountersign_deny_list_left_out {left_out}\n"
+            ),
+        );
+        let damaged = self.deny_list_unreadable.load(Ordering::Relaxed);
+        put(
+            &mut text,
+            format_args!(
+                "# HELP countersign_deny_list_unreadable Instances whose damaged identifier the deny list leaves out.\n\
+                 # TYPE countersign_deny_list_unreadable gauge\ncountersign_deny_list_unreadable {damaged}\n"
             ),
         );
         let unreadable = self.unreadable_instances.load(Ordering::Relaxed);

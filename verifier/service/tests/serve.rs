@@ -127,6 +127,22 @@ fn a_changed_policy_is_taken_up_by_sighup_and_a_broken_one_is_not() {
     assert!(get(served.admin, "/healthz").starts_with("HTTP/1.1 200"));
 }
 
+#[cfg(unix)]
+#[test]
+fn a_policy_that_keeps_its_reader_waiting_is_refused_and_the_next_signal_is_heard() {
+    let desk = Desk::with_free_ports();
+    let mut served = desk.serve();
+    fs::remove_file(desk.path("policy.toml")).unwrap();
+    assert!(Command::new("mkfifo").arg(desk.path("policy.toml")).status().unwrap().success());
+    // Each of them is answered, though nothing is new.
+    for _ in 0..2 {
+        served.signal("HUP");
+        assert!(served.lines.by_ref().any(|said| said.unwrap().contains("this is a pipe or a device")));
+    }
+    served.signal("TERM");
+    assert_eq!(served.child.wait().unwrap().code(), Some(0));
+}
+
 #[test]
 fn what_operators_see_is_not_on_the_public_listener() {
     let desk = Desk::with_free_ports();

@@ -25,6 +25,8 @@ pub(crate) enum KeyRefusal {
     Malformed,
     /// The key stands in the query, where logs keep it.
     InQuery,
+    /// It stands in the path.
+    InPath,
     /// No key has this digest.
     Unknown,
     /// It has ended.
@@ -42,6 +44,7 @@ impl KeyRefusal {
             Self::Absent => "admin_key_absent",
             Self::Malformed => "admin_key_malformed",
             Self::InQuery => "admin_key_in_query",
+            Self::InPath => "admin_key_in_path",
             Self::Unknown => "admin_key_unknown",
             Self::Expired => "admin_key_expired",
             Self::Revoked => "admin_key_revoked",

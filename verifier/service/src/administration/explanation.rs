@@ -31,7 +31,8 @@ pub(crate) struct Explanation<'d> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct ConstraintOutcome {
     label: String,
-    enforcement: String,
+    /// None where it is not kept how it was enforced.
+    enforcement: Option<String>,
     satisfied: bool,
     sentence: String,
     decided: bool,
@@ -50,7 +51,11 @@ impl<'d> Explanation<'d> {
         // if the app were not only observed.
         let refused = decision.verdict == "refused";
         for outcome in &mut constraints {
-            let decides = outcome.enforcement == "require" || !refused && outcome.enforcement == "warn";
+            let decides = match outcome.enforcement.as_deref() {
+                Some(enforcement) => enforcement == "require" || !refused && enforcement == "warn",
+                // Which of several did is not known any more.
+                None => decision.reasons.len() == 1,
+            };
             outcome.decided = decides && !outcome.satisfied;
         }
         Self { decision, constraints, claims: withheld(&decision.claims) }
@@ -151,7 +156,8 @@ impl fmt::Display for Explanation<'_> {
             for outcome in &self.constraints {
                 let mark = if outcome.decided { "->" } else { "" };
                 let came_out = if outcome.satisfied { "holds" } else { "does not hold" };
-                table.row([mark, &outcome.label, &outcome.enforcement, came_out, &outcome.sentence]);
+                let enforcement = outcome.enforcement.as_deref().unwrap_or_default();
+                table.row([mark, &outcome.label, enforcement, came_out, &outcome.sentence]);
             }
             writeln!(f, "\n{table}")?;
         }
@@ -168,7 +174,7 @@ impl ConstraintOutcome {
         let text = |name: &str| outcome.get(name).and_then(Value::as_str).map(str::to_owned);
         Some(Self {
             label: text("constraint")?,
-            enforcement: text("enforcement")?,
+            enforcement: Some(text("enforcement")?),
             satisfied: outcome.get("satisfied")?.as_bool()?,
             sentence: text("explanation").unwrap_or_default(),
             decided: false,
@@ -180,7 +186,7 @@ impl ConstraintOutcome {
         let constraint = Constraint::from_label(reason)?;
         Some(Self {
             label: constraint.label().to_owned(),
-            enforcement: json!(constraint.default_enforcement()).as_str().unwrap_or_default().to_owned(),
+            enforcement: None,
             satisfied: false,
             sentence: String::new(),
             decided: false,
@@ -345,6 +351,24 @@ mod tests {
         let judged_again = decision("withdrawn", &["development_key_revoked"], Value::Null);
         let text = Explanation::of(&judged_again).to_string();
         assert!(text.contains("was revoked") && !text.contains("No evidence"), "{text}");
+    }
+
+    #[test]
+    fn how_a_forgotten_constraint_was_enforced_is_not_made_up() {
+        let told = |reasons: &[&str]| {
+            let decision = decision("refused", reasons, Value::Null);
+            let explanation = Explanation::of(&decision);
+            let text = explanation.to_string();
+            assert!(!text.contains("require"), "{text}");
+            explanation.to_json()
+        };
+        let one = told(&["boot-state"]);
+        assert_eq!(
+            (&one["constraints"][0]["enforcement"], &one["decided_by"]),
+            (&Value::Null, &json!(["boot-state"]))
+        );
+        // One of them decided, and nobody knows any more which.
+        assert_eq!(told(&["boot-state", "os-patch-level"])["decided_by"], json!([]));
     }
 
     #[test]

@@ -19,4 +19,7 @@ pub(crate) use table::Table;
 pub(crate) use values::{
     Cursor, Expiry, Invalid, Limit, TierName, Time, ban_reason, client_ids, issuer, name, subject,
 };
-pub(crate) use views::{act, admin_key, development_key, instance, page, standing, subject_ban, when};
+pub(crate) use views::{
+    act, admin_key, development_key, instance, page, page_of_instances, page_of_readable, standing,
+    subject_ban, when,
+};

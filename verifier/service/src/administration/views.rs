@@ -3,11 +3,12 @@
 
 use countersign_core::encoding::base64url;
 use countersign_core::time::Timestamp;
+use countersign_core::token::result::InstanceId;
 use countersign_verifier::enrolment::PlatformKey;
 use serde_json::{Value, json};
 
 use crate::commands::inspect::rfc3339;
-use crate::store::{Act, AdminKeyRecord, DevelopmentKeyRecord, InstanceRecord, SubjectBan};
+use crate::store::{Act, AdminKeyRecord, DevelopmentKeyRecord, InstanceRecord, InstanceRows, SubjectBan};
 
 /// An instance.
 pub(crate) fn instance(record: &InstanceRecord) -> Value {
@@ -91,6 +92,26 @@ pub(crate) fn act(act: &Act) -> Value {
 pub(crate) fn page(name: &str, entries: Vec<Value>, limit: u32, last: Option<String>) -> Value {
     let next = last.filter(|_| entries.len() as u64 >= u64::from(limit));
     json!({ name: entries, "next": next })
+}
+
+/// As [`page`], of which `unreadable` ones can only be named: they take room on it as well.
+pub(crate) fn page_of_readable(
+    name: &str,
+    entries: Vec<Value>,
+    unreadable: Vec<String>,
+    limit: u32,
+    last: Option<String>,
+) -> Value {
+    let all = (entries.len() + unreadable.len()) as u64;
+    let next = last.filter(|_| all >= u64::from(limit));
+    json!({ name: entries, "unreadable": unreadable, "next": next })
+}
+
+/// A page of instances.
+pub(crate) fn page_of_instances(rows: &InstanceRows, limit: u32) -> Value {
+    let unreadable = rows.unreadable.iter().map(InstanceId::to_base64url).collect();
+    let last = rows.last.map(|id| id.to_base64url());
+    page_of_readable("instances", rows.records.iter().map(instance).collect(), unreadable, limit, last)
 }
 
 /// Whether a key is good, in one word.

@@ -282,3 +282,17 @@ async fn what_is_wrong_with_a_key_stands_in_the_record_and_not_in_the_answer() {
     assert_eq!(decision.reasons, ["development_key_expired"]);
     assert_eq!(decision.client_id.as_deref(), Some(DEV));
 }
+
+#[tokio::test]
+async fn a_key_that_has_expired_is_the_reason_when_its_instances_are_appraised_again() {
+    let world = world().await;
+    let id = enrolled(&world).await;
+    world.wait(DAY);
+    let mut app = AppPolicy::new(DEV);
+    app.mode = AppMode::Development;
+    let policy = AppraisalPolicy::new("test/2").with_app(app);
+    world.service().trust.store(Arc::new(Trust::new(policy).unwrap()));
+    world.service().reappraise_all().await.unwrap();
+    let record = world.service().store.instance(&id).await.unwrap().unwrap();
+    assert_eq!(record.withdrawn.unwrap().reasons, ["development_key_expired"]);
+}

@@ -8,7 +8,7 @@ use countersign_core::token::result::InstanceId;
 use countersign_verifier::enrolment::PlatformKey;
 use serde_json::json;
 
-use crate::administration::{Cursor, Limit, Table, TierName, Time, ban_reason, instance, page, when};
+use crate::administration::{Cursor, Limit, Table, TierName, Time, ban_reason, page_of_instances, when};
 use crate::cli::{Exit, SettingsFile, answer, complain};
 use crate::clock::Clock;
 use crate::settings::Settings;
@@ -157,13 +157,15 @@ fn list(arguments: &List) -> Exit {
     };
     let Limit(limit) = arguments.limit;
     with_store(&arguments.settings.path, async |store| {
-        let records = store.instances(&filter, after, limit).await?;
-        let last = records.last().map(|record| record.registered.id.to_base64url());
-        let listed = page("instances", records.iter().map(instance).collect(), limit, last);
+        let rows = store.instances(&filter, after, limit).await?;
+        let listed = page_of_instances(&rows, limit);
         if arguments.json {
             answer(format!("{listed:#}"));
         } else {
-            answer(table(&records));
+            answer(table(&rows.records));
+            for id in &rows.unreadable {
+                complain(store.damaged_instance(id).to_string());
+            }
             if let Some(next) = listed["next"].as_str() {
                 complain(format!("there may be more: --cursor {next}"));
             }

@@ -36,7 +36,10 @@ pub fn run(arguments: &Arguments) -> Exit {
             return Exit::Failure;
         }
     };
-    runtime.block_on(serve(settings))
+    let exit = runtime.block_on(serve(settings));
+    // A file system that does not answer keeps whoever reads from it, and not the end of the process.
+    runtime.shutdown_background();
+    exit
 }
 
 async fn serve(settings: Settings) -> Exit {
@@ -59,10 +62,8 @@ async fn serve(settings: Settings) -> Exit {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             _ = hang_up.recv() => {
-                running.reload_api_keys().await;
-                if let Err(error) = running.service().reload_trust().await {
-                    tracing::error!(%error, "the changed files cannot be used; the old ones stay in force");
-                }
+                running.reload_api_keys_soon();
+                running.service().reload_trust_soon();
             }
         }
     }

@@ -160,6 +160,7 @@ fn unreadable_sentence(error: &io::Error) -> String {
                 "the file has more than {MAX_DOCUMENT_BYTES} bytes, which are read at most; is this the right file?"
             )
         }
+        io::ErrorKind::InvalidInput => "this is a pipe or a device; name a file".to_owned(),
         io::ErrorKind::IsADirectory => "this is a directory; name the file in it".to_owned(),
         io::ErrorKind::InvalidData => "the file is not UTF-8 text; is this the right file?".to_owned(),
         _ => format!("the file cannot be read: {error}"),

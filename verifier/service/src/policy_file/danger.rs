@@ -1,6 +1,5 @@
 //! The section of a policy that holds every opt-out.
 
-use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::constraint_names::{WeakDevice, WeakKey};
 use super::values::Sha256Hex;
+use crate::bounded_file;
 use crate::document::Problems;
 
 /// Longest certificate file that `danger` may name, in bytes.
@@ -97,7 +97,7 @@ fn root(file: &Path, add: fn(&mut TrustAnchors, &[u8]) -> Result<(), AnchorError
 
 fn read_root(file: &Path) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
-    let read = fs::File::open(file).and_then(|file| file.take(MAX_ROOT_FILE + 1).read_to_end(&mut bytes));
+    let read = bounded_file::open(file).and_then(|file| file.take(MAX_ROOT_FILE + 1).read_to_end(&mut bytes));
     match read {
         Ok(length) if length as u64 <= MAX_ROOT_FILE => Ok(bytes),
         Ok(_) => Err(format!("{} is too long for a certificate file", file.display())),

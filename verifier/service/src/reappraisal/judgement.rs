@@ -10,7 +10,9 @@ use countersign_verifier::evidence::{EvidenceError, RecordedEvidence};
 use countersign_verifier::policy::{Appraisal, Circumstances, Enforcement};
 use serde_json::{Value, json};
 
-use crate::store::{Decision, InstanceRecord, Reference, Settlement, Standing, StoredEvidence};
+use crate::store::{
+    Decision, DevelopmentKeyRefusal, InstanceRecord, Reference, Settlement, Standing, StoredEvidence,
+};
 use crate::trust::Trust;
 
 /// Why an instance is withdrawn whose record cannot be read.
@@ -24,8 +26,8 @@ pub(super) struct Case<'a> {
     pub(super) evidence: &'a [StoredEvidence],
     /// What is known beside it.
     pub(super) signals: Signals<'a>,
-    /// The development key that vouched for it, as long as it does.
-    pub(super) development_key: Option<PublicKey>,
+    /// The development key that vouched for it, or why that does so no more.
+    pub(super) development_key: Option<Result<PublicKey, DevelopmentKeyRefusal>>,
 }
 
 /// What is found of the evidence.
@@ -122,10 +124,15 @@ fn find(case: &Case<'_>, trust: &Trust, now: Timestamp) -> Found {
         // What cannot be read cannot be verified.
         Err(error) => return withdrawn(error.reason()),
     };
+    let development_key = match development_key {
+        Some(Err(refusal)) => return withdrawn(refusal.reason()),
+        Some(Ok(key)) => Some(*key),
+        None => None,
+    };
     let data = TrustData {
         anchors: &trust.anchors,
         revocation: trust.revocation.as_ref(),
-        development_keys: &|_| *development_key,
+        development_keys: &|_| development_key,
     };
     let set = match recorded::verify_all(&pieces, &data) {
         Ok(Some(set)) => set,

@@ -10,6 +10,7 @@ mod judgement;
 mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use countersign_core::time::Timestamp;
@@ -22,7 +23,8 @@ use self::judgement::Case;
 use crate::attestation;
 use crate::service::Service;
 use crate::store::{
-    DevelopmentKeyRecord, InstanceRecord, InstanceRows, Settlement, Standing, StoreError, StoredEvidence,
+    DevelopmentKeyRecord, DevelopmentKeyRefusal, InstanceRecord, InstanceRows, Settlement, Standing,
+    StoreError, StoredEvidence,
 };
 use crate::trust::Trust;
 
@@ -37,6 +39,8 @@ const INTERVAL: Duration = Duration::from_secs(60);
 pub(crate) struct Reappraisal {
     changed: Notify,
     one_at_a_time: Mutex<()>,
+    /// Instances with a damaged identifier, as told last.
+    nameless: AtomicU64,
 }
 
 impl Reappraisal {
@@ -45,6 +49,9 @@ impl Reappraisal {
         self.changed.notify_one();
     }
 }
+
+/// What is stored of an instance beside its row; of a development key, or why that vouches for it no more.
+type KnownBeside = (Vec<StoredEvidence>, Signals<'static>, Option<Result<PublicKey, DevelopmentKeyRefusal>>);
 
 /// What a re-appraisal of all came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -121,6 +128,14 @@ impl Service {
                 break;
             }
             tokio::task::yield_now().await;
+        }
+        let nameless = self.store.outdated_without_name(&self.trust.load().generation()).await?;
+        // Told again when there are more or fewer, not every minute.
+        if self.reappraisal.nameless.swap(nameless, Ordering::Relaxed) != nameless && nameless > 0 {
+            tracing::error!(
+                nameless,
+                "instances whose identifier is damaged are not appraised again; restore the database from a backup"
+            );
         }
         if summary.judged > 0 {
             let (instances, withdrawn) = self.store.withdrawn_count().await?;
@@ -219,7 +234,7 @@ impl Service {
         trust: &Trust,
         record: &InstanceRecord,
         now: Timestamp,
-    ) -> Result<(Vec<StoredEvidence>, Signals<'static>, Option<PublicKey>), StoreError> {
+    ) -> Result<KnownBeside, StoreError> {
         let evidence = self.store.evidence_of(&record.registered.id).await?;
         // How old the status list is says nothing of a device, and must not withdraw everybody.
         let signals = Signals { revocation_as_of: None, ..self.signals(trust, Some(record)).await? };
@@ -266,18 +281,20 @@ impl Service {
         tracing::error!(instance = id.to_base64url(), %error, "an instance cannot be appraised again and is withdrawn");
     }
 
-    /// The development key that vouched for an instance, as long as it does.
+    /// The development key that vouched for an instance, or why that does so no more.
     async fn development_key_of(
         &self,
         record: &InstanceRecord,
         evidence: &[StoredEvidence],
         now: Timestamp,
-    ) -> Result<Option<PublicKey>, StoreError> {
+    ) -> Result<Option<Result<PublicKey, DevelopmentKeyRefusal>>, StoreError> {
         let mut named = evidence.iter().filter_map(|one| one.recorded.as_ref().ok()?.development_key_id());
         let Some(id) = named.next() else { return Ok(None) };
         let key = self.store.development_key(id).await?;
-        let vouches = |key: &DevelopmentKeyRecord| key.vouches_for(&record.registered.client_id, now).is_ok();
-        Ok(key.filter(vouches).map(|key| key.public_key))
+        let vouching = |key: DevelopmentKeyRecord| {
+            key.vouches_for(&record.registered.client_id, now).map(|()| key.public_key)
+        };
+        Ok(key.map(vouching))
     }
 
     /// The edge of this process learns of it now; others when they fetch the deny list.

@@ -110,7 +110,7 @@ async fn a_revoked_serial_withdraws_the_instances_below_it_and_no_other() {
     assert_eq!(decision(&world, &denial).await.reasons, ["instance_withdrawn", "evidence_revoked"]);
     let listed = async |withdrawn| {
         let filter = InstanceFilter { withdrawn: Some(withdrawn), ..InstanceFilter::default() };
-        let records = world.service().store.instances(&filter, None, 10).await.unwrap();
+        let records = world.service().store.instances(&filter, None, 10).await.unwrap().records;
         records.iter().map(|record| record.registered.id).collect::<Vec<_>>()
     };
     assert_eq!((listed(true).await, listed(false).await), (vec![instance], vec![other]));
@@ -364,8 +364,8 @@ async fn the_evidence_of_what_was_refused_is_kept_where_another_policy_could_dec
     let forged =
         android().forge_enrolment(&world.call(), &session("first"), EnrolmentAttack::RelayedEvidence);
     assert!(world.service().attest(None, &forged).await.is_err());
-    let kept = world.service().store.refused_evidence(START, 0, 10).await.unwrap();
-    let [(_, decision, evidence)] = kept.as_slice() else { panic!("{kept:?}") };
+    let kept = world.service().store.refused_evidence(START, 0, 10).await.unwrap().whole;
+    let [(decision, evidence)] = kept.as_slice() else { panic!("{kept:?}") };
     assert!(decision.reasons.iter().any(|reason| reason == "boot-state"));
     assert_eq!(evidence.recorded.len(), 1);
     assert_eq!(evidence.circumstances.app_version, "1.0");
@@ -431,6 +431,20 @@ async fn an_instance_whose_evidence_cannot_be_read_is_withdrawn_for_that_and_the
     assert!(is_denied(&world, damaged).await && !is_denied(&world, whole).await);
     let record = world.service().store.instance(&damaged).await.unwrap().unwrap();
     assert_eq!(record.withdrawn.unwrap().reasons, ["record_unreadable"]);
+}
+
+#[tokio::test]
+async fn an_instance_whose_identifier_is_damaged_does_not_keep_the_others_from_being_judged() {
+    let world = World::new().await;
+    let (mut other, mut phone) = (iphone(), android());
+    world.enrol(&mut other).await;
+    world.service().store.damage_with("UPDATE instance SET id = x'00'").await;
+    let instance = world.enrol(&mut phone).await;
+    let summary = apply(&world, stricter()).await;
+    assert_eq!(summary, Summary { judged: 1, withdrawn: 1, ..Summary::default() });
+    assert!(is_denied(&world, instance).await);
+    let generation = world.service().trust.load().generation();
+    assert_eq!(world.service().store.outdated_without_name(&generation).await, Ok(1));
 }
 
 #[tokio::test]

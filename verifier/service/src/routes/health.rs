@@ -13,10 +13,15 @@ pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// Ready: an enrolment could be committed now, and the edge has the keys that it decides with.
+/// Ready: an enrolment could be committed now, edges get a deny list (without one they refuse everything soon), and the
+/// edge of this process has the keys that it decides with.
 pub(super) async fn readyz(State(service): State<Arc<Service>>) -> Response {
     let keys_missing = service.edge.as_ref().is_some_and(|edge| !edge.is_ready());
-    match service.store.check_writable().await {
+    let usable = match service.store.check_writable().await {
+        Ok(()) => service.deny_list().await.map(drop),
+        Err(error) => Err(error),
+    };
+    match usable {
         Ok(()) if keys_missing => {
             let sentence = "the keys of an authorization server have not come yet\n";
             (StatusCode::SERVICE_UNAVAILABLE, sentence).into_response()

@@ -72,6 +72,25 @@ async fn a_phone_enrols_and_renews_over_http() {
 }
 
 #[tokio::test]
+async fn without_a_deny_list_the_service_is_not_ready() {
+    let world = World::new().await;
+    let status = async |listener: &str, path: &str| {
+        let url = format!("http://{}{path}", world.running.address(listener).unwrap());
+        Client::new().get(url).send().await.unwrap().status()
+    };
+    let store = &world.service().store;
+    store.damage_with("INSERT INTO erased_instance VALUES (x'00', 9999999999)").await;
+    assert_eq!(status("public", "/v1/deny-list").await, StatusCode::OK);
+    assert_eq!(status("admin", "/readyz").await, StatusCode::OK);
+    assert!(world.service().metrics.to_prometheus().contains("countersign_deny_list_unreadable 1\n"));
+    store.damage_with("INSERT INTO subject_ban VALUES (x'00', 'i', 's', '', 0)").await;
+    // Within the minute, the list that was made last is given out until the number rises.
+    store.raise_ban_sequence(world.now()).await.unwrap();
+    assert_eq!(status("public", "/v1/deny-list").await, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(status("admin", "/readyz").await, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
 async fn a_refusal_tells_code_and_reference_and_not_the_reason() {
     let world = World::new().await;
     let caller = Caller::new(&world);

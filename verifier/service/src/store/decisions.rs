@@ -3,7 +3,7 @@
 use countersign_core::time::Timestamp;
 use sqlx::Row;
 
-use super::record::Decision;
+use super::record::{Decision, decision_name};
 use super::{Store, StoreError, seconds};
 
 /// Which decisions to list; an empty filter lists all.
@@ -24,6 +24,17 @@ pub struct DecisionFilter {
 /// Where a list of decisions goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecisionNumber(pub i64);
+
+/// Some decisions, and those of them that nobody can read.
+#[derive(Clone, Debug, Default)]
+pub struct DecisionRows {
+    /// Those that are whole.
+    pub whole: Vec<Decision>,
+    /// Those whose row breaks the rules of the schema: their references, or their rows where those are damaged too.
+    pub unreadable: Vec<String>,
+    /// The last one in the order in which they were asked for.
+    pub last: Option<DecisionNumber>,
+}
 
 impl Store {
     /// The decision that a reference names, for whoever explains it to a person.
@@ -46,7 +57,7 @@ impl Store {
         filter: &DecisionFilter,
         before: Option<DecisionNumber>,
         limit: u32,
-    ) -> Result<Vec<(DecisionNumber, Decision)>, StoreError> {
+    ) -> Result<DecisionRows, StoreError> {
         let rows = sqlx::query(
             "SELECT rowid AS number, * FROM decision WHERE (?1 IS NULL OR time >= ?1) \
              AND (?2 IS NULL OR time < ?2) AND (?3 IS NULL OR verdict = ?3) \
@@ -63,10 +74,15 @@ impl Store {
         .fetch_all(&self.reader)
         .await
         .map_err(|error| self.failed(&error))?;
-        let decision = |row| {
-            let number = sqlx::sqlite::SqliteRow::try_get(row, "number").ok()?;
-            Some((DecisionNumber(number), Decision::from_row(row)?))
-        };
-        rows.iter().map(|row| decision(row).ok_or_else(|| self.damaged())).collect()
+        let mut all = DecisionRows::default();
+        for row in &rows {
+            let number = row.try_get("number").map_err(|error| self.failed(&error))?;
+            all.last = Some(DecisionNumber(number));
+            match Decision::from_row(row) {
+                Some(decision) => all.whole.push(decision),
+                None => all.unreadable.push(decision_name(row, number)),
+            }
+        }
+        Ok(all)
     }
 }

@@ -17,6 +17,9 @@ pub struct Bans {
     pub instances: Vec<InstanceId>,
     /// How many lately withdrawn instances found no room: their last results end by themselves.
     pub left_out: u64,
+    /// How many instances have an identifier of another length than 16 bytes: no result can carry that, so there is
+    /// nothing to refuse.
+    pub unreadable: u64,
     /// Banned users.
     pub subjects: Vec<SubjectDigest>,
 }
@@ -34,10 +37,11 @@ impl Store {
 
     /// What the deny list says, as it was at one moment: the instances that are banned, those that were withdrawn or
     /// erased so lately that a result of theirs may still be good, and the users that are banned. Of the withdrawn no
-    /// more than [`MAX_WITHDRAWN_LISTED`], the latest first: a list that no edge takes would stop the whole API.
+    /// more than [`MAX_WITHDRAWN_LISTED`], the latest first: a list that no edge takes would stop the whole API, and so would none: an instance whose identifier is damaged is
+    /// counted and left out.
     ///
     /// # Errors
-    /// The database cannot be read.
+    /// The database cannot be read, or a banned user in it cannot.
     pub async fn bans(&self, now: Timestamp) -> Result<Bans, StoreError> {
         let failed = |error: sqlx::Error| self.failed(&error);
         let mut transaction = self.reader.begin().await.map_err(failed)?;
@@ -71,13 +75,17 @@ impl Store {
             .fetch_all(&mut *transaction)
             .await
             .map_err(failed)?;
-        let id = |bytes: Vec<u8>| bytes.try_into().map(InstanceId::from_bytes).map_err(|_| self.damaged());
+        let found = instances.len();
+        let id = |bytes: Vec<u8>| bytes.try_into().ok().map(InstanceId::from_bytes);
+        let instances: Vec<_> = instances.into_iter().filter_map(id).collect();
+        let unreadable = found.saturating_sub(instances.len()) as u64;
         let digest =
             |bytes: Vec<u8>| bytes.try_into().map(SubjectDigest::from_bytes).map_err(|_| self.damaged());
         Ok(Bans {
             sequence,
-            instances: instances.into_iter().map(id).collect::<Result<_, _>>()?,
+            instances,
             left_out,
+            unreadable,
             subjects: subjects.into_iter().map(digest).collect::<Result<_, _>>()?,
         })
     }

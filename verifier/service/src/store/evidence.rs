@@ -13,7 +13,7 @@ use serde_json::json;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
-use super::record::Decision;
+use super::record::{Decision, decision_name};
 use super::{Store, StoreError, seconds};
 
 /// Longest evidence of a refusal that is kept, in bytes. Genuine evidence is far below it, and a flood of refusals
@@ -44,6 +44,17 @@ pub struct StoredEvidence {
     pub recorded: Result<RecordedEvidence, CborError>,
     /// What was known beside it.
     pub circumstances: RecordedCircumstances,
+}
+
+/// Some refusals with their evidence, and those of them that nobody can read.
+#[derive(Clone, Debug, Default)]
+pub struct RefusalRows {
+    /// Those that are whole.
+    pub whole: Vec<(Decision, RefusedEvidence)>,
+    /// Those whose row breaks the rules of the schema: their references, or their rows where those are damaged too.
+    pub unreadable: Vec<String>,
+    /// The row of the last one in the order in which they were asked for.
+    pub last: Option<i64>,
 }
 
 /// A refusal with the evidence that was refused.
@@ -118,7 +129,7 @@ impl Store {
     }
 
     /// Refusals since `since` whose evidence is kept, oldest first, at most `limit` of those behind the row `after`
-    /// (0 for the first); each with its row.
+    /// (0 for the first).
     ///
     /// # Errors
     /// The database cannot be read.
@@ -127,9 +138,9 @@ impl Store {
         since: Timestamp,
         after: i64,
         limit: u32,
-    ) -> Result<Vec<(i64, Decision, RefusedEvidence)>, StoreError> {
+    ) -> Result<RefusalRows, StoreError> {
         let rows = sqlx::query(
-            "SELECT rowid, * FROM decision WHERE rowid > ? AND time >= ? AND evidence IS NOT NULL ORDER BY rowid LIMIT ?",
+            "SELECT rowid AS number, * FROM decision WHERE rowid > ? AND time >= ? AND evidence IS NOT NULL ORDER BY rowid LIMIT ?",
         )
         .bind(after)
         .bind(seconds(since))
@@ -137,10 +148,16 @@ impl Store {
         .fetch_all(&self.reader)
         .await
         .map_err(|error| self.failed(&error))?;
-        let read = |row: &SqliteRow| {
-            Some((row.try_get("rowid").ok()?, Decision::from_row(row)?, RefusedEvidence::from_row(row)?))
-        };
-        rows.iter().map(|row| read(row).ok_or_else(|| self.damaged())).collect()
+        let mut all = RefusalRows::default();
+        for row in &rows {
+            let number = row.try_get("number").map_err(|error| self.failed(&error))?;
+            all.last = Some(number);
+            match Decision::from_row(row).zip(RefusedEvidence::from_row(row)) {
+                Some(whole) => all.whole.push(whole),
+                None => all.unreadable.push(decision_name(row, number)),
+            }
+        }
+        Ok(all)
     }
 
     /// Keeps the evidence of an admission. What vouches for a key by itself replaces all that was kept before.

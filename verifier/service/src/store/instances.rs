@@ -79,25 +79,12 @@ impl PlatformName {
 }
 
 impl Store {
-    /// At most `limit` instances in the order of their identifiers, which never change, after the instance `after`.
+    /// At most `limit` instances in the order of their identifiers, which never change, after the instance `after`. One
+    /// whose identifier is damaged cannot be named, and is not among them.
     ///
     /// # Errors
     /// The database cannot be read.
     pub async fn instances(
-        &self,
-        filter: &InstanceFilter,
-        after: Option<InstanceId>,
-        limit: u32,
-    ) -> Result<Vec<InstanceRecord>, StoreError> {
-        let rows = self.select_instances(filter, after, limit).await?;
-        rows.iter().map(|row| self.instance_in(row)).collect()
-    }
-
-    /// As [`Self::instances`], for whoever goes on behind a row that cannot be read.
-    ///
-    /// # Errors
-    /// The database cannot be read.
-    pub async fn instance_rows(
         &self,
         filter: &InstanceFilter,
         after: Option<InstanceId>,
@@ -136,7 +123,7 @@ impl Store {
              AND (?3 IS NULL OR evidence_tier = ?3) AND (?4 IS NULL OR banned = ?4) \
              AND (?5 IS NULL OR updated >= ?5) AND (?6 IS NULL OR updated < ?6) \
              AND (?7 IS NULL OR app_version = ?7) AND (?8 IS NULL OR id > ?8) \
-             AND (?10 IS NULL OR (withdrawn_at IS NOT NULL) = ?10) ORDER BY id LIMIT ?9",
+             AND (?10 IS NULL OR (withdrawn_at IS NOT NULL) = ?10) AND length(id) = 16 ORDER BY id LIMIT ?9",
         )
         .bind(&filter.client_id)
         .bind(filter.platform.map(PlatformName::name))

@@ -44,11 +44,11 @@ use sqlx::sqlite::{
 
 pub use acts::{Act, Action, Actor};
 pub use admin_keys::{AdminKeyRecord, MAX_ADMIN_KEYS};
-pub use decisions::{DecisionFilter, DecisionNumber};
+pub use decisions::{DecisionFilter, DecisionNumber, DecisionRows};
 pub use deny_list::Bans;
 pub use development_keys::{DevelopmentKeyRecord, DevelopmentKeyRefusal, MAX_DEVELOPMENT_KEYS};
 pub use error::{ChangeError, StoreError};
-pub use evidence::{RecordedCircumstances, RefusedEvidence, StoredEvidence};
+pub use evidence::{RecordedCircumstances, RefusalRows, RefusedEvidence, StoredEvidence};
 pub use instances::{
     ERASED_DENIED_FOR, InstanceFilter, InstanceRows, MAX_ERASED, MAX_INSTANCE_BANS, PlatformName,
 };

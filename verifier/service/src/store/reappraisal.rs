@@ -54,19 +54,34 @@ pub struct Settlement {
 }
 
 impl Store {
-    /// At most `limit` instances that were judged under another generation.
+    /// At most `limit` instances that were judged under another generation. Those whose identifier is damaged are not
+    /// among them: nothing can be written of them, and no result can carry it.
     ///
     /// # Errors
     /// The database cannot be read.
     pub async fn outdated(&self, generation: &Generation, limit: u32) -> Result<InstanceRows, StoreError> {
         // Two ranges, so that the index answers.
-        let rows = sqlx::query("SELECT * FROM instance WHERE generation < ?1 OR generation > ?1 LIMIT ?2")
-            .bind(generation.as_bytes().as_slice())
-            .bind(limit)
-            .fetch_all(&self.reader)
-            .await
-            .map_err(|error| self.failed(&error))?;
+        let rows = sqlx::query(
+            "SELECT * FROM instance WHERE (generation < ?1 OR generation > ?1) AND length(id) = 16 LIMIT ?2",
+        )
+        .bind(generation.as_bytes().as_slice())
+        .bind(limit)
+        .fetch_all(&self.reader)
+        .await
+        .map_err(|error| self.failed(&error))?;
         self.instances_in(&rows)
+    }
+
+    /// How many instances that were judged under another generation have a damaged identifier.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn outdated_without_name(&self, generation: &Generation) -> Result<u64, StoreError> {
+        let count = sqlx::query_scalar::<_, i64>(
+            "SELECT count(*) FROM instance WHERE (generation < ?1 OR generation > ?1) AND length(id) <> 16",
+        );
+        let count = count.bind(generation.as_bytes().as_slice()).fetch_one(&self.reader).await;
+        count.map(i64::unsigned_abs).map_err(|error| self.failed(&error))
     }
 
     /// Withdraws an instance whose row cannot be read, for `reason`, so that it gets no results and edges refuse the

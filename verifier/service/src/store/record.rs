@@ -232,6 +232,12 @@ pub(super) fn id_in(row: &SqliteRow) -> Option<InstanceId> {
     instance_id(row.try_get("id").ok()?)
 }
 
+/// What a decision whose row cannot be read is called: its reference, or its row where that is damaged too.
+pub(super) fn decision_name(row: &SqliteRow, number: i64) -> String {
+    let reference = row.try_get("reference").ok().and_then(Reference::from_text);
+    reference.map_or_else(|| format!("row {number}"), |reference| reference.to_string())
+}
+
 fn json<T: DeserializeOwned>(row: &SqliteRow, column: &str) -> Option<T> {
     serde_json::from_str(row.try_get(column).ok()?).ok()
 }

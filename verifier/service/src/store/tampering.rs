@@ -31,6 +31,18 @@ impl Store {
         assert_eq!(query.execute(&self.writer).await.unwrap().rows_affected(), 1);
     }
 
+    /// Writes rows that the schema forbids, as a damaged file may have them.
+    pub(crate) async fn damage_with(&self, statement: &'static str) {
+        let mut connection = self.writer.acquire().await.unwrap();
+        for lax in ["PRAGMA ignore_check_constraints = ON", "PRAGMA foreign_keys = OFF"] {
+            sqlx::query(lax).execute(&mut *connection).await.unwrap();
+        }
+        assert!(sqlx::query(statement).execute(&mut *connection).await.unwrap().rows_affected() > 0);
+        for strict in ["PRAGMA ignore_check_constraints = OFF", "PRAGMA foreign_keys = ON"] {
+            sqlx::query(strict).execute(&mut *connection).await.unwrap();
+        }
+    }
+
     /// Forgets what the cohorts of refusals follow from, as versions before it was kept.
     pub(crate) async fn forget_cohorts(&self) {
         let query = "UPDATE decision SET circumstances = json_remove(circumstances, '$.instance_jkt')";

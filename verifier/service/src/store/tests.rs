@@ -119,6 +119,26 @@ async fn a_restored_backup_does_not_take_the_deny_list_back() {
 }
 
 #[tokio::test]
+async fn a_damaged_identifier_is_left_out_of_the_deny_list_and_a_damaged_user_is_not() {
+    let bench = Bench::new().await;
+    bench.enrol(1, 1, &mut iphone()).await.unwrap();
+    bench.enrol(2, 2, &mut iphone().of_somebody_else()).await.unwrap();
+    for id in [1, 2] {
+        bench.store.set_banned(&id_of(id), true, NOW).await.unwrap();
+    }
+    bench.store.damage_with("INSERT INTO erased_instance VALUES (x'00', 9999999999)").await;
+    bench
+        .store
+        .damage_with("UPDATE instance SET id = x'0202' WHERE id = x'02020202020202020202020202020202'")
+        .await;
+    let bans = bench.store.bans(NOW).await.unwrap();
+    assert_eq!((bans.instances, bans.unreadable), (vec![id_of(1)], 2));
+    // Whom a damaged digest names nobody knows, and he would come through.
+    bench.store.damage_with("INSERT INTO subject_ban VALUES (x'00', 'i', 's', '', 0)").await;
+    assert_eq!(bench.store.bans(NOW).await.unwrap_err().reason(), "store_damaged_row");
+}
+
+#[tokio::test]
 async fn an_assertion_counter_only_rises() {
     let bench = Bench::new().await;
     let mut phone = iphone();

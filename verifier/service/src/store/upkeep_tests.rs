@@ -25,18 +25,18 @@ async fn evidence_is_forgotten_before_the_decision_that_quotes_it() {
         RecordedCircumstances { app_version: "1.0".to_owned(), ..RecordedCircumstances::default() };
     let evidence = RefusedEvidence { recorded: vec![recorded], circumstances };
     bench.store.record_with_evidence(&refused, &evidence).await.unwrap();
-    assert_eq!(bench.store.refused_evidence(NOW, 0, 10).await.unwrap().len(), 1);
+    assert_eq!(bench.store.refused_evidence(NOW, 0, 10).await.unwrap().whole.len(), 1);
 
     let kept = KeptSince { evidence: NOW.plus(1), ..since(NOW) };
     // The refusal, and the enrolment's decision.
     assert_eq!(bench.store.prune(NOW, &kept).await, Ok(2));
-    assert!(bench.store.refused_evidence(NOW, 0, 10).await.unwrap().is_empty());
+    assert!(bench.store.refused_evidence(NOW, 0, 10).await.unwrap().last.is_none());
     let quoting = "SELECT count(*) FROM decision WHERE claims <> 'null' OR appraisal <> 'null' \
                    OR evidence IS NOT NULL OR circumstances IS NOT NULL";
     assert_eq!(rows(&bench.store, quoting).await, 0);
-    let left = bench.store.decisions(&DecisionFilter::default(), None, 10).await.unwrap();
+    let left = bench.store.decisions(&DecisionFilter::default(), None, 10).await.unwrap().whole;
     assert_eq!(left.len(), 2);
-    assert!(left.iter().any(|(_, decision)| decision.reasons == ["boot-state"]));
+    assert!(left.iter().any(|decision| decision.reasons == ["boot-state"]));
     assert_eq!(bench.store.evidence_of(&id_of(1)).await.unwrap().len(), 1, "the instance stands on it");
     assert_eq!(bench.store.prune(NOW, &kept).await, Ok(0), "once");
 }

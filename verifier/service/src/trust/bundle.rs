@@ -1,6 +1,5 @@
 //! The trust bundle that the settings name, and that its version never goes back.
 
-use std::fs::File;
 use std::io::Read;
 
 use countersign_core::encoding::from_base64url_array;
@@ -9,6 +8,7 @@ use countersign_core::token::keys::PublicKey;
 use countersign_verifier::trust_bundle::{BundleError, MAX_BUNDLE, TrustBundle};
 
 use super::{Trust, TrustError};
+use crate::bounded_file;
 use crate::settings::Settings;
 use crate::store::Store;
 
@@ -25,7 +25,8 @@ pub(super) fn read(settings: &Settings, now: Timestamp) -> Result<Option<TrustBu
     // The settings have seen to it that it is a key.
     let key = bundle_key(key).ok_or_else(|| TrustError::Bundle(path.clone(), BundleError::OtherKey))?;
     let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(MAX_BUNDLE as u64 + 1).read_to_end(&mut bytes));
+    let read =
+        bounded_file::open(path).and_then(|file| file.take(MAX_BUNDLE as u64 + 1).read_to_end(&mut bytes));
     read.map_err(|error| TrustError::Unreadable(path.clone(), error.kind()))?;
     let bundle = TrustBundle::verify(&bytes, &key, now);
     bundle.map(Some).map_err(|error| TrustError::Bundle(path.clone(), error))

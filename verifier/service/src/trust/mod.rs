@@ -19,7 +19,7 @@ use std::time::SystemTime;
 use countersign_core::time::Timestamp;
 use countersign_verifier::anchors::{AnchorError, TrustAnchors};
 use countersign_verifier::policy::{AppPolicy, AppraisalPolicy};
-use countersign_verifier::revocation::{RevocationList, RevocationListError};
+use countersign_verifier::revocation::{MAX_LIST_LENGTH, RevocationList, RevocationListError};
 use countersign_verifier::trust_bundle::{BundleError, TrustBundle};
 
 pub(crate) use bundle::{bundle_key, remember};
@@ -31,9 +31,6 @@ use crate::document::Problems;
 use crate::settings::Settings;
 use crate::store::StoreError;
 use status_list::KeptList;
-
-/// Largest revocation list, in bytes; Google's has a few hundred KiB.
-const MAX_REVOCATION_LIST: u64 = 64 * 1024 * 1024;
 
 /// What the clocks of file systems may be ahead, in seconds.
 const CLOCK_SKEW: u64 = 300;
@@ -67,6 +64,8 @@ pub enum TrustError {
     Revocation(PathBuf, RevocationListError),
     /// The trust bundle.
     Bundle(PathBuf, BundleError),
+    /// Reading broke off.
+    Interrupted,
     /// Which bundle was taken before cannot be read or remembered.
     Store(StoreError),
 }
@@ -81,7 +80,7 @@ impl Trust {
         Ok(Self { policy, anchors, revocation: None, bundle: None, generation: OnceLock::new() })
     }
 
-    /// Reads the files that the settings name.
+    /// Reads the files that the settings name. Waits for file systems: not on the threads that answer requests.
     ///
     /// # Errors
     /// The first file that cannot be used.
@@ -164,6 +163,7 @@ pub(crate) fn newest(one: Option<RevocationList>, other: RevocationList) -> Revo
 pub(crate) struct FileState(Vec<Option<(SystemTime, u64)>>);
 
 impl FileState {
+    /// Waits for file systems, as [`Trust::load`] does: not on the threads that answer requests.
     pub(crate) fn of(settings: &Settings) -> Self {
         let state = |path: &PathBuf| {
             let metadata = fs::metadata(path).ok()?;
@@ -185,7 +185,7 @@ fn revocation_list(path: &Path, now: Timestamp) -> Result<RevocationList, TrustE
     if as_of > now.plus(CLOCK_SKEW) {
         return Err(TrustError::FromTheFuture(path.to_owned()));
     }
-    let json = bounded_file::read(path, MAX_REVOCATION_LIST).map_err(unreadable)?;
+    let json = bounded_file::read(path, MAX_LIST_LENGTH as u64).map_err(unreadable)?;
     RevocationList::parse(&json, as_of).map_err(|error| TrustError::Revocation(path.to_owned(), error))
 }
 
@@ -198,6 +198,9 @@ impl fmt::Display for TrustError {
                 "a root in the policy's [danger] section cannot be used ({}); name a PEM or DER certificate file",
                 error.reason()
             ),
+            Self::Unreadable(path, io::ErrorKind::InvalidInput) => {
+                write!(f, "{} is a pipe or a device; name a file", path.display())
+            }
             Self::Unreadable(path, kind) => {
                 write!(f, "{} cannot be read: {kind}", path.display())
             }
@@ -210,6 +213,7 @@ impl fmt::Display for TrustError {
             Self::Bundle(path, error) => {
                 write!(f, "the trust bundle {} is not taken: {error}", path.display())
             }
+            Self::Interrupted => f.write_str("reading policy and trust data broke off; it is tried again"),
             Self::Store(error) => error.fmt(f),
             Self::Revocation(path, error) => write!(
                 f,

@@ -7,7 +7,7 @@ use countersign_core::time::Timestamp;
 use countersign_verifier::revocation::RevocationList;
 use tokio::sync::watch;
 
-use super::{FileState, Trust};
+use super::{FileState, Trust, TrustError};
 use crate::service::Service;
 use crate::telemetry::Metrics;
 
@@ -94,7 +94,8 @@ impl Service {
     }
 }
 
-/// Reads the files that trust comes from again when they change. One that cannot be used changes nothing.
+/// Reads the files that trust comes from again when they change, and when somebody asks. One that cannot be used changes
+/// nothing.
 pub(crate) async fn watch_files(
     service: Arc<Service>,
     mut files: FileState,
@@ -104,17 +105,22 @@ pub(crate) async fn watch_files(
     let mut refused = None;
     loop {
         told = service.tell_of_age(told);
-        tokio::select! {
-            () = tokio::time::sleep(INTERVAL) => {}
+        let asked = tokio::select! {
+            () = tokio::time::sleep(INTERVAL) => false,
+            () = service.reload_asked.notified() => true,
             _ = stopped.changed() => return,
-        }
-        let current = FileState::of(&service.settings);
-        if current == files {
+        };
+        if asked {
+            // Whoever asks is told, though it was told before.
             refused = None;
-            continue;
         }
-        match service.reload_trust().await {
-            Ok(()) => {
+        // A file system that does not answer does not keep the service from ending.
+        let reloaded = tokio::select! {
+            reloaded = reload_changed(&service, &files, asked) => reloaded,
+            _ = stopped.changed() => return,
+        };
+        match reloaded {
+            Ok(current) => {
                 files = current;
                 refused = None;
             }
@@ -129,4 +135,15 @@ pub(crate) async fn watch_files(
             }
         }
     }
+}
+
+/// Reads the files again if they are not as they were in `before`, or if `asked`. Returns how they are.
+async fn reload_changed(service: &Service, before: &FileState, asked: bool) -> Result<FileState, TrustError> {
+    let settings = service.settings.clone();
+    let looking = tokio::task::spawn_blocking(move || FileState::of(&settings));
+    let current = looking.await.map_err(|_| TrustError::Interrupted)?;
+    if asked || current != *before {
+        service.reload_trust().await?;
+    }
+    Ok(current)
 }

@@ -58,6 +58,7 @@ pub(super) async fn authorise(
     let code = match refusal {
         KeyRefusal::BudgetSpent => Code::TooManyFailures,
         KeyRefusal::InQuery => Code::KeyInQuery,
+        KeyRefusal::InPath => Code::KeyInPath,
         _ => Code::Unauthorized,
     };
     uncached(Refused::new(code).into_response())
@@ -80,8 +81,11 @@ async fn administrator(
 
 /// The key of a call, if it came as it must.
 fn presented(request: &Request) -> Result<AdminKey, KeyRefusal> {
-    if has_key(request.uri()) {
+    if has_key_in_query(request.uri()) {
         return Err(KeyRefusal::InQuery);
+    }
+    if has_key_in_path(request.uri()) {
+        return Err(KeyRefusal::InPath);
     }
     let mut lines = request.headers().get_all(header::AUTHORIZATION).iter();
     match (lines.next(), lines.next()) {
@@ -92,9 +96,16 @@ fn presented(request: &Request) -> Result<AdminKey, KeyRefusal> {
 }
 
 /// Whether an admin key stands in the query, under whatever name.
-fn has_key(uri: &Uri) -> bool {
+fn has_key_in_query(uri: &Uri) -> bool {
     let Ok(Query(pairs)) = Query::<Vec<(String, String)>>::try_from_uri(uri) else { return false };
     pairs.iter().any(|(name, value)| [name, value].iter().any(|text| AdminKey::from_text(text).is_some()))
+}
+
+/// Whether a part of the path is an admin key.
+fn has_key_in_path(uri: &Uri) -> bool {
+    // Percent-encoding is undone as in a query; what else that does concerns no character of a key.
+    let as_query = |part: &str| Uri::try_from(format!("/?{part}"));
+    uri.path().split('/').any(|part| as_query(part).is_ok_and(|uri| has_key_in_query(&uri)))
 }
 
 fn uncached(mut response: Response) -> Response {

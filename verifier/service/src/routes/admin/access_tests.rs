@@ -46,6 +46,10 @@ async fn a_key_comes_once_and_in_one_field() {
     let escaped = office.key.replace('_', "%5F");
     let call = office.bare(Method::GET, &format!("/instances?key={escaped}"));
     assert_eq!(office.refused(call).await, in_query);
+    for path in [format!("/instances/{}", office.key), format!("/{escaped}/instances")] {
+        let call = office.call(Method::GET, &path);
+        assert_eq!(office.refused(call).await, (400, "key-in-path".to_owned()), "{path}");
+    }
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::message::{Code, Refused, Segment, found, query, without_query};
-use crate::administration::{Cursor, Explanation, Limit, Time, page};
+use crate::administration::{Cursor, Explanation, Limit, Time, page_of_readable};
 use crate::service::Service;
 use crate::store::{DecisionFilter, DecisionNumber, Reference};
 
@@ -66,8 +66,8 @@ pub(super) async fn list(State(service): State<Arc<Service>>, uri: Uri) -> Resul
     let Limit(limit) = asked.limit;
     let decisions = service.store.decisions(&filter, before, limit).await;
     let decisions = decisions.map_err(|error| Refused::store(&service, &error))?;
-    let last = decisions.last().map(|(DecisionNumber(number), _)| number.to_string());
-    let entries = decisions.iter().map(|(_, decision)| {
+    let last = decisions.last.map(|DecisionNumber(number)| number.to_string());
+    let entries = decisions.whole.iter().map(|decision| {
         json!({
             "reference": decision.reference.as_str(),
             "time": decision.time.as_unix_seconds(),
@@ -77,7 +77,7 @@ pub(super) async fn list(State(service): State<Arc<Service>>, uri: Uri) -> Resul
             "reasons": decision.reasons,
         })
     });
-    Ok(found(page("decisions", entries.collect(), limit, last)))
+    Ok(found(page_of_readable("decisions", entries.collect(), decisions.unreadable, limit, last)))
 }
 
 /// The decision of a reference, with all that led to it.

@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use super::access::Administrator;
 use super::message::{BanBody, Bare, Code, Refused, Segment, body, done, found, query, without_query};
-use crate::administration::{Cursor, Limit, TierName, Time, ban_reason, instance, page};
+use crate::administration::{Cursor, Limit, TierName, Time, ban_reason, instance, page_of_instances};
 use crate::service::Service;
 use crate::store::{InstanceFilter, PlatformName};
 
@@ -50,8 +50,7 @@ pub(super) async fn list(State(service): State<Arc<Service>>, uri: Uri) -> Resul
     let Limit(limit) = asked.limit;
     let records = service.store.instances(&filter, after, limit).await;
     let records = records.map_err(|error| Refused::store(&service, &error))?;
-    let last = records.last().map(|record| record.registered.id.to_base64url());
-    Ok(found(page("instances", records.iter().map(instance).collect(), limit, last)))
+    Ok(found(page_of_instances(&records, limit)))
 }
 
 /// One instance.

@@ -138,3 +138,50 @@ async fn an_erased_instance_is_gone_and_its_last_result_is_denied_until_it_has_e
     world.wait(1);
     assert!(!denied().await.instances.contains(&id));
 }
+
+#[tokio::test]
+async fn a_damaged_row_is_named_and_keeps_nobody_else_from_being_listed() {
+    let office = Office::new().await;
+    let ids = office.enrolled().await;
+    let store = &office.world.service().store;
+    store.damage("instance", "labels", &InstanceId::from_base64url(&ids[0]).unwrap()).await;
+    let page = office.get("/instances").await;
+    assert_eq!(
+        (page["instances"].as_array().map(Vec::len), &page["unreadable"]),
+        (Some(1), &json!([ids[0]]))
+    );
+    assert_eq!(page["instances"][0]["instance"], ids[1].as_str());
+    // It takes its place on a page, so that whoever goes on comes past it.
+    let mut seen = Vec::new();
+    let mut next = Value::Null;
+    for _ in &ids {
+        let cursor = next.as_str().map_or_else(String::new, |next| format!("&cursor={next}"));
+        let page = office.get(&format!("/instances?limit=1{cursor}")).await;
+        let named = page["instances"].as_array().unwrap().iter().map(|instance| &instance["instance"]);
+        seen.extend(named.chain(page["unreadable"].as_array().unwrap()).cloned());
+        next = page["next"].clone();
+    }
+    assert!(seen.len() == 2 && ids.iter().all(|id| seen.contains(&json!(id))), "{seen:?}");
+    // Of one that has no name either, nothing can be told; the others can.
+    store.damage_with("UPDATE instance SET id = x'00' WHERE labels = '[damaged'").await;
+    assert_eq!(office.get("/instances").await["instances"][0]["instance"], ids[1].as_str());
+}
+
+#[tokio::test]
+async fn a_damaged_decision_is_named_and_keeps_no_other_from_being_listed() {
+    let office = Office::new().await;
+    office.enrolled().await;
+    office
+        .world
+        .service()
+        .store
+        .damage_with("UPDATE decision SET reasons = '[damaged' WHERE rowid = 2")
+        .await;
+    let page = office.get("/decisions").await;
+    assert_eq!(page["decisions"].as_array().map(Vec::len), Some(1));
+    assert_eq!(page["unreadable"].as_array().map(Vec::len), Some(1));
+    let latest = office.get("/decisions?limit=1").await;
+    assert_eq!((&latest["decisions"], &latest["unreadable"]), (&json!([]), &page["unreadable"]));
+    let cursor = latest["next"].as_str().unwrap();
+    assert_eq!(office.get(&format!("/decisions?cursor={cursor}")).await["decisions"], page["decisions"]);
+}

@@ -28,6 +28,7 @@ pub(super) enum Code {
     Unauthorized,
     /// A key came in the query.
     KeyInQuery,
+    KeyInPath,
     /// There is no such thing.
     NotFound,
     /// There is such a thing, and it is not called so.
@@ -50,6 +51,7 @@ impl Code {
             Self::InvalidRequest => "invalid-request",
             Self::Unauthorized => "unauthorized",
             Self::KeyInQuery => "key-in-query",
+            Self::KeyInPath => "key-in-path",
             Self::NotFound => "not-found",
             Self::MethodNotAllowed => "method-not-allowed",
             Self::Taken => "name-taken",
@@ -62,7 +64,7 @@ impl Code {
 
     const fn status(self) -> StatusCode {
         match self {
-            Self::InvalidRequest | Self::KeyInQuery => StatusCode::BAD_REQUEST,
+            Self::InvalidRequest | Self::KeyInQuery | Self::KeyInPath => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -80,6 +82,7 @@ impl Code {
             Self::KeyInQuery => {
                 "Logs keep queries: revoke this admin key, and send another in Authorization."
             }
+            Self::KeyInPath => "Logs keep paths: revoke this admin key, and send another in Authorization.",
             Self::NotFound => "There is nothing here by this name.",
             Self::MethodNotAllowed => "This is called in another way.",
             Self::Taken => "Another has this name already, or had it before.",

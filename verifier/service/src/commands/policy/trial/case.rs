@@ -13,6 +13,7 @@ const BATCH: u32 = 256;
 
 /// Why what cannot be read is not replayed.
 const UNREADABLE: &str = "what is stored of the instance cannot be read";
+const UNREADABLE_REFUSAL: &str = "what is stored of the refusal cannot be read";
 
 /// Recorded evidence with all that was known beside it.
 pub(super) struct Case {
@@ -40,7 +41,7 @@ pub(super) struct KnownBeside {
 pub(super) enum Origin {
     /// An enrolled instance's.
     Instance(InstanceId),
-    /// That of a refusal, by its reference.
+    /// That of a refusal, by its reference, or by its row where that cannot be read.
     Refusal(String),
 }
 
@@ -90,7 +91,7 @@ impl<'a> Cases<'a> {
 
     async fn instances(&mut self, after: Option<InstanceId>) -> Result<Batch, StoreError> {
         let filter = InstanceFilter { updated_since: Some(self.since), ..InstanceFilter::default() };
-        let rows = self.store.instance_rows(&filter, after, BATCH).await?;
+        let rows = self.store.instances(&filter, after, BATCH).await?;
         self.position = match rows.last {
             Some(last) => Position::Instances { after: Some(last) },
             None => Position::Refusals { after: 0 },
@@ -126,12 +127,15 @@ impl<'a> Cases<'a> {
 
     async fn refusals(&mut self, after: i64) -> Result<Batch, StoreError> {
         let refusals = self.store.refused_evidence(self.since, after, BATCH).await?;
-        self.position = match refusals.last() {
-            Some((row, ..)) => Position::Refusals { after: *row },
+        self.position = match refusals.last {
+            Some(row) => Position::Refusals { after: row },
             None => Position::End,
         };
         let mut batch = Batch::default();
-        for (_, decision, refused) in refusals {
+        for name in refusals.unreadable {
+            batch.put(Origin::Refusal(name), Err(UNREADABLE_REFUSAL));
+        }
+        for (decision, refused) in refusals.whole {
             let instance = match &decision.instance {
                 Some(id) => match self.store.instance(id).await {
                     Err(StoreError::DamagedRow { .. }) => None,

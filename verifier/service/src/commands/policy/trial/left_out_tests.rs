@@ -94,6 +94,26 @@ async fn what_is_not_replayed_is_counted_and_named_with_its_reason() {
 }
 
 #[tokio::test]
+async fn a_refusal_that_cannot_be_read_is_counted_and_named_and_the_others_are_replayed() {
+    let world = World::new().await;
+    let damaged = refused(&world, &mut android(1).into()).await.reference.unwrap().to_string();
+    world.service().store.damage_with("UPDATE decision SET circumstances = '[damaged'").await;
+    refused(&world, &mut android(2).into()).await;
+    world
+        .service()
+        .store
+        .damage_with("UPDATE decision SET reference = 'no' WHERE circumstances <> '[damaged'")
+        .await;
+    refused(&world, &mut android(3).into()).await;
+    let tally = try_beside(&world, nobody(), trust(), Timestamp::EPOCH).await;
+    assert_eq!((tally.refusals.replayed, tally.refusals.newly.admitted), (1, 1));
+    let reason = "what is stored of the refusal cannot be read";
+    assert_eq!(tally.not_replayed.iter().collect::<Vec<_>>(), [(&reason, &2)]);
+    let text = printed::text(&tally, Timestamp::EPOCH, 10);
+    assert!(text.contains(&damaged) && text.contains("row 2"), "{text}");
+}
+
+#[tokio::test]
 async fn refusals_before_the_time_asked_for_do_not_count() {
     let world = World::new().await;
     refused(&world, &mut android(1).into()).await;
