@@ -125,8 +125,8 @@ impl Permit {
     /// How near the hardware the key is that signed this request.
     pub const fn assurance(&self) -> Assurance {
         match self.proof {
-            ProofKind::Compact => Assurance::Session,
-            ProofKind::Dpop | ProofKind::Pop => Assurance::Hardware,
+            ProofKind::Compact | ProofKind::Pop => Assurance::Session,
+            ProofKind::Dpop => Assurance::Hardware,
         }
     }
 

@@ -34,8 +34,9 @@ impl<'a> Attestation<'a> {
     /// How near the hardware the key is that signs each request.
     pub(super) const fn assurance(self) -> Assurance {
         match self {
-            Self::Compact { .. } => Assurance::Session,
-            Self::Dpop { .. } | Self::Pop { .. } => Assurance::Hardware,
+            // The draft's own proof is by the instance key, and for no request in particular.
+            Self::Compact { .. } | Self::Pop { .. } => Assurance::Session,
+            Self::Dpop { .. } => Assurance::Hardware,
         }
     }
 

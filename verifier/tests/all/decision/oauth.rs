@@ -484,6 +484,17 @@ fn the_drafts_own_proof_is_taken_only_under_its_danger_switch() {
 }
 
 #[test]
+fn the_drafts_own_proof_is_no_signature_of_the_request_by_hardware() {
+    let route = Route { danger_unbound_pop: true, assurance: Assurance::Hardware, ..Route::new("/") };
+    assert_eq!(refused(&scene(route), &sent_with_pop(|_| {})), Reason::AssuranceTooLow);
+    let route =
+        Route { danger_unbound_pop: true, token_binding: TokenBinding::DangerClientOnly, ..Route::new("/") };
+    let decision = scene(route).edge.check("api", &sent_with_pop(|_| {}).request(), NOW);
+    let Decision::Permit(permit) = decision else { panic!("refused") };
+    assert_eq!(permit.assurance(), Assurance::Session);
+}
+
+#[test]
 fn no_lie_in_the_drafts_own_proof_is_believed() {
     let route =
         Route { danger_unbound_pop: true, token_binding: TokenBinding::DangerClientOnly, ..Route::new("/") };
