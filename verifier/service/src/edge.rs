@@ -11,7 +11,7 @@ use countersign_verifier::check::deny_list::DenyList;
 use countersign_verifier::check::route::OAuthClient;
 use countersign_verifier::check::trust::KeyOwner;
 use countersign_verifier::check::{
-    Assurance, CredentialKind, Edge, Mode, NoncePolicy, Resource, Route, TokenBinding,
+    Assurance, CredentialKind, Edge, Mode, NoncePolicy, Resource, Route, StepUp, TokenBinding,
 };
 use reqwest::Url;
 use tokio::sync::watch;
@@ -209,5 +209,9 @@ fn route_of(settings: &RouteSettings) -> Route {
         danger_unbound_query: settings.danger_unbound_query,
         content_required: settings.body == BodyBinding::Required,
         scopes: settings.scopes.clone(),
+        step_up: StepUp {
+            acr_values: settings.acr_values.clone(),
+            max_age: settings.max_age.map(settings::TimeSpan::as_seconds),
+        },
     }
 }

@@ -19,6 +19,8 @@ pub enum Code {
     UseDpopNonce,
     /// 401 `use_fresh_attestation`.
     UseFreshAttestation,
+    /// 401 `insufficient_user_authentication` (RFC 9470 section 3).
+    InsufficientUserAuthentication,
     /// 403 `insufficient_scope`.
     InsufficientScope,
     /// 404: nothing of the resource is here.
@@ -42,7 +44,8 @@ impl Code {
             | Self::InvalidDpopProof
             | Self::UseAttestationChallenge
             | Self::UseDpopNonce
-            | Self::UseFreshAttestation => 401,
+            | Self::UseFreshAttestation
+            | Self::InsufficientUserAuthentication => 401,
             Self::InsufficientScope => 403,
             Self::NotFound => 404,
             Self::ContentTooLarge => 413,
@@ -61,6 +64,7 @@ impl Code {
             Self::UseAttestationChallenge => Some("use_attestation_challenge"),
             Self::UseDpopNonce => Some("use_dpop_nonce"),
             Self::UseFreshAttestation => Some("use_fresh_attestation"),
+            Self::InsufficientUserAuthentication => Some("insufficient_user_authentication"),
             Self::InsufficientScope => Some("insufficient_scope"),
             Self::NoCredential
             | Self::NotFound

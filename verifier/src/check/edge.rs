@@ -17,7 +17,7 @@ use super::refusal::{Code, Reason, Refusal};
 use super::replay::ReplaySet;
 use super::request::Request;
 use super::result::VerifiedResult;
-use super::route::{Mode, NoncePolicy, Resource, Route};
+use super::route::{Mode, NoncePolicy, Resource, Route, StepUp};
 use super::steps::{self, Context, REPLAY_WINDOW, Spoken, Stop};
 use super::trust::{IssuerKeys, KeyOwner, ServiceKeys};
 use crate::cache::Generations;
@@ -221,6 +221,12 @@ impl Edge {
             scope: match code {
                 Code::InsufficientScope => route.map(|route| route.scopes.join(" ")),
                 _ => None,
+            },
+            step_up: match code {
+                Code::InsufficientUserAuthentication => {
+                    route.map(|route| route.step_up.clone()).unwrap_or_default()
+                }
+                _ => StepUp::default(),
             },
             credentials: match code {
                 Code::NoCredential => route.map(|route| route.credentials.clone()).unwrap_or_default(),

@@ -25,4 +25,4 @@ pub use decision::{Credential, Decision, Limits, Lookup, Permit};
 pub use edge::Edge;
 pub use refusal::{Code, ProofKind, Reason, Refusal};
 pub use request::{Content, Field, Fields, Request};
-pub use route::{Assurance, CredentialKind, Mode, NoncePolicy, Resource, Route, TokenBinding};
+pub use route::{Assurance, CredentialKind, Mode, NoncePolicy, Resource, Route, StepUp, TokenBinding};

@@ -8,7 +8,7 @@ use countersign_core::token::dpop::DpopError;
 use countersign_core::token::field;
 
 pub use super::code::Code;
-use super::route::CredentialKind;
+use super::route::{CredentialKind, StepUp};
 use crate::credential::api_key::ApiKeyError;
 use crate::credential::jwt::AccessTokenError;
 
@@ -130,6 +130,10 @@ pub enum Reason {
     EvidenceTooOld,
     /// A scope is missing.
     ScopeMissing,
+    /// The user was authenticated otherwise than the route demands.
+    AuthenticationTooWeak,
+    /// The user was authenticated longer ago than the route allows.
+    AuthenticationTooOld,
     /// The proof was used before.
     Replayed,
     /// The replay set is full: nothing can be said, so nothing passes.
@@ -183,6 +187,7 @@ impl Reason {
                 Code::UseFreshAttestation
             }
             Self::ScopeMissing => Code::InsufficientScope,
+            Self::AuthenticationTooWeak | Self::AuthenticationTooOld => Code::InsufficientUserAuthentication,
             Self::DenyListStale
             | Self::ReplaySetFull
             | Self::FirstUsesFull
@@ -300,6 +305,8 @@ impl Reason {
             Self::ProtectionTooLow => "protection_too_low",
             Self::EvidenceTooOld => "evidence_too_old",
             Self::ScopeMissing => "scope_missing",
+            Self::AuthenticationTooWeak => "authentication_too_weak",
+            Self::AuthenticationTooOld => "authentication_too_old",
             Self::Replayed => "replayed",
             Self::ReplaySetFull => "replay_set_full",
             Self::FirstUsesFull => "first_uses_full",
@@ -409,6 +416,8 @@ pub struct Refusal {
     pub retry_after: Option<u64>,
     /// The scopes that the route asks for, for 403.
     pub scope: Option<String>,
+    /// How the route wants the user to be authenticated, for step-up.
+    pub step_up: StepUp,
     /// The kinds of credential that the route asks for, for bare challenges; empty for access tokens.
     pub credentials: Vec<CredentialKind>,
     /// The resource's metadata URL, for bare challenges.
@@ -425,6 +434,7 @@ impl Refusal {
             nonce: None,
             retry_after: None,
             scope: None,
+            step_up: StepUp { acr_values: Vec::new(), max_age: None },
             credentials: Vec::new(),
             metadata_url: None,
         }
@@ -466,6 +476,15 @@ impl Refusal {
         }
         if let (Code::InsufficientScope, Some(scope)) = (code, &self.scope) {
             challenge.push_str(&format!(", scope=\"{scope}\""));
+        }
+        if code == Code::InsufficientUserAuthentication {
+            let StepUp { acr_values, max_age } = &self.step_up;
+            if !acr_values.is_empty() {
+                challenge.push_str(&format!(", acr_values=\"{}\"", acr_values.join(" ")));
+            }
+            if let Some(max_age) = max_age {
+                challenge.push_str(&format!(", max_age=\"{max_age}\""));
+            }
         }
         challenge.push_str(&metadata(", "));
         Some(challenge)

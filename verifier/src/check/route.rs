@@ -66,6 +66,8 @@ pub struct Route {
     pub content_required: bool,
     /// Scopes that the credential must all have.
     pub scopes: Vec<String>,
+    /// How the user must have been authenticated.
+    pub step_up: StepUp,
 }
 
 impl Route {
@@ -87,6 +89,7 @@ impl Route {
             danger_unbound_query: false,
             content_required: false,
             scopes: Vec::new(),
+            step_up: StepUp::default(),
         }
     }
 }
@@ -99,6 +102,23 @@ pub enum CredentialKind {
     Jwt,
     /// An API key of the attested app, as `X-API-Key`. It is the same on each of the app's installations.
     ApiKey,
+}
+
+/// How and when the user must have been authenticated (RFC 9470); by default somehow, and at any time. An API key tells
+/// of no user and meets no demand.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StepUp {
+    /// One of these must be the token's `acr`; empty for any.
+    pub acr_values: Vec<String>,
+    /// Most seconds since the token's `auth_time`.
+    pub max_age: Option<u64>,
+}
+
+impl StepUp {
+    /// Whether nothing is demanded.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What a refusal does to the request.

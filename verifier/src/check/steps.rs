@@ -16,8 +16,9 @@ use super::refusal::{ProofKind, Reason, Scheme};
 use super::replay::Replay;
 use super::request::{Content, Request};
 use super::result::{MAX_TOKEN, VerifiedResult};
-use super::route::{NoncePolicy, Resource, Route, TokenBinding};
+use super::route::{NoncePolicy, Resource, Route, StepUp, TokenBinding};
 use super::trust::{IssuerKeys, KeyOwner};
+use crate::credential::jwt::AccessToken;
 use crate::crypto::sha256;
 
 /// Clocks of service and edge may differ by this many seconds.
@@ -309,6 +310,27 @@ impl Context<'_> {
         let granted = credential.map(Credential::scopes).unwrap_or_default();
         if !route.scopes.iter().all(|scope| granted.contains(scope)) {
             return Err(Reason::ScopeMissing);
+        }
+        match credential {
+            _ if route.step_up.is_none() => Ok(()),
+            Some(Credential::AccessToken(token)) => self.step_up(token),
+            _ => Err(Reason::AuthenticationTooWeak),
+        }
+    }
+
+    /// RFC 9470 section 3. A token that does not tell has not been said to be good enough.
+    fn step_up(&self, token: &AccessToken) -> Result<(), Reason> {
+        let StepUp { acr_values, max_age } = &self.route.step_up;
+        let acr = token.acr.as_ref();
+        if !acr_values.is_empty() && !acr.is_some_and(|acr| acr_values.contains(acr)) {
+            return Err(Reason::AuthenticationTooWeak);
+        }
+        if let Some(most) = *max_age {
+            let is_recent =
+                |time: Timestamp| time <= self.now.plus(CLOCK_SKEW) && self.now.seconds_since(time) <= most;
+            if !token.auth_time.is_some_and(is_recent) {
+                return Err(Reason::AuthenticationTooOld);
+            }
         }
         Ok(())
     }

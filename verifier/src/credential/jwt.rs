@@ -28,6 +28,10 @@ pub struct AccessToken {
     pub not_before: Timestamp,
     /// `cnf`: every member must hold.
     pub confirmation: Confirmation,
+    /// `acr`: how the user was authenticated (RFC 9470 section 6.2).
+    pub acr: Option<String>,
+    /// `auth_time`: when the user was authenticated.
+    pub auth_time: Option<Timestamp>,
 }
 
 /// What a token is bound to (RFC 7800 `cnf`).
@@ -155,6 +159,8 @@ impl<'a> UnverifiedAccessToken<'a> {
             expires_at,
             not_before: time("nbf")?.unwrap_or(issued_at).max(issued_at),
             confirmation: confirmation(claims)?,
+            acr: claims.contains_key("acr").then(|| text("acr")).transpose()?,
+            auth_time: time("auth_time")?,
         })
     }
 }

@@ -98,6 +98,12 @@ pub struct RouteSettings {
     /// Scopes that the access token must have.
     #[serde(default)]
     pub scopes: Vec<String>,
+    /// One of these must be the token's `acr`: how the user was authenticated (RFC 9470). Default: anyhow.
+    #[serde(default)]
+    pub acr_values: Vec<String>,
+    /// The longest time since the user was authenticated, by the token's `auth_time` (RFC 9470). Default: any.
+    #[serde(default)]
+    pub max_age: Option<TimeSpan>,
 }
 
 /// What happens to a request that fails the check.
@@ -367,6 +373,24 @@ impl RouteSettings {
                 "the gateway in [listen] sends no bodies to the edge, so they cannot be checked; use \"offered\", \
                  and check the header X-Attested-Content in the API",
             );
+        }
+        let steps_up = !self.acr_values.is_empty() || self.max_age.is_some();
+        if steps_up && self.credentials != [CredentialKind::Jwt] {
+            problems.at(
+                &format!("{at}/credentials"),
+                "only an access token tells how a user was authenticated; with `acr_values` or `max_age`, write \
+                 `credentials = [\"jwt\"]`",
+            );
+        }
+        for (index, value) in self.acr_values.iter().enumerate() {
+            // They stand between quotes and spaces in `WWW-Authenticate`.
+            let is_fit = |byte: u8| byte.is_ascii_graphic() && !b"\"\\,".contains(&byte);
+            if value.is_empty() || !value.bytes().all(is_fit) {
+                problems.at(
+                    &format!("{at}/acr_values/{index}"),
+                    "a value of `acr` is one word of visible ASCII, without quotes, commas and backslashes",
+                );
+            }
         }
     }
 }

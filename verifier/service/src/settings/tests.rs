@@ -178,3 +178,19 @@ fn api_keys_stand_in_one_file_for_each_resource_that_asks_for_them() {
     let both = "['api_key', 'jwt']";
     assert!(refused(&[resource("a", file, both)]).contains("no authorization server is named"));
 }
+
+#[test]
+fn a_users_authentication_can_be_demanded_only_where_access_tokens_tell_of_it() {
+    let text = |more: &str| read(&format!("issuer = 'https://a.example'\n{RESOURCE}{more}\n"));
+    let settings = text("acr_values = ['phr']\nmax_age = '5m'").unwrap();
+    let route = &settings.resources[0].routes[0];
+    assert_eq!(
+        (route.acr_values.as_slice(), route.max_age.unwrap().as_seconds()),
+        (&["phr".to_owned()][..], 300)
+    );
+    assert!(text("max_age = '5m'\ncredentials = []").unwrap_err().contains("only an access token tells"));
+    for value in ["", "a b", "a\\\"", "a,b"] {
+        let found = text(&format!("acr_values = [\"{value}\"]")).unwrap_err();
+        assert!(found.contains("one word of visible ASCII"), "{found}");
+    }
+}

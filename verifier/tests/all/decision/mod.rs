@@ -13,6 +13,7 @@ mod request;
 mod result;
 mod route;
 mod scene;
+mod step_up;
 
 use countersign_core::token::result::InstanceId;
 use countersign_verifier::check::{Decision, Reason};
