@@ -464,7 +464,12 @@ impl Refusal {
             });
         }
         let error = code.error()?;
-        let mut challenge = format!("{} error=\"{error}\"", self.scheme.as_str());
+        // RFC 9449 sections 7.1 and 9: these two are DPoP's own, also where no token came.
+        let scheme = match code {
+            Code::InvalidDpopProof | Code::UseDpopNonce => Scheme::Dpop,
+            _ => self.scheme,
+        };
+        let mut challenge = format!("{} error=\"{error}\"", scheme.as_str());
         if let Some(nonce) = &self.nonce {
             challenge.push_str(&format!(", attestation_challenge=\"{}\"", nonce.to_base64url()));
         }

@@ -465,6 +465,14 @@ fn a_nonce_is_asked_for_and_given_in_the_words_of_dpop() {
 }
 
 #[test]
+fn what_is_wrong_with_a_dpop_proof_is_said_by_dpop_also_without_a_token() {
+    let scene = scene(Route { credentials: Vec::new(), ..Route::new("/") });
+    let sent = Sent { authorization: None, ..sent_with(|proof| (proof.ath, proof.method) = (None, "POST")) };
+    let header = refusal(&scene, &sent).www_authenticate().unwrap();
+    assert!(header.starts_with("DPoP error=\"invalid_dpop_proof\""), "{header}");
+}
+
+#[test]
 fn a_route_that_demands_the_instance_key_refuses_the_session_key() {
     let scene = scene(Route { assurance: Assurance::Hardware, ..Route::new("/") });
     let Decision::Refusal(refusal) = scene.check(&scene.sent()) else { panic!("passed") };

@@ -11,7 +11,7 @@ use countersign_core::request::Origin;
 use countersign_virtual_device::{DevelopmentKey, Seed, VirtualDevice};
 use reqwest::Client;
 
-use super::printed::Fields;
+use super::printed::{self, Fields};
 use super::{Failed, Headers, Request, files, random};
 use crate::clock::Clock;
 
@@ -66,24 +66,25 @@ pub(super) async fn prove(
         files::write_secret(path, &device.save())?;
     }
     obtained.map_err(|error| explained(error, problem, arguments))?;
-    let proof = device.prove(
-        &ProofRequest {
-            method: &request.method,
-            uri: &request.url,
-            credential: arguments.credential(),
-            content: request.body.as_deref(),
-            nonce: request.nonce,
-            environment: None,
-        },
-        now(begun),
-    );
-    let proof = proof.map_err(|error| format!("the request cannot be proven: {error}"))?;
+    let request = ProofRequest {
+        method: &request.method,
+        uri: &request.url,
+        credential: arguments.credential(),
+        content: request.body.as_deref(),
+        nonce: request.nonce,
+        environment: None,
+    };
+    let proven = if arguments.instance_key {
+        device.prove_with_instance_key(&request, now(begun)).map(printed::oauth)
+    } else {
+        device.prove(&request, now(begun)).map(|proof| printed::compact(proof.result, proof.proof))
+    };
+    let proven = proven.map_err(|error| format!("the request cannot be proven: {error}"))?;
     let standing = device.attester().standing();
     Ok(Fields {
         instance: standing.instance.map(|instance| instance.to_base64url()).unwrap_or_default(),
         client_attestation: device.attester().client_attestation(now(begun)).map(str::to_owned),
-        result: proof.result,
-        proof: proof.proof,
+        proven,
     })
 }
 

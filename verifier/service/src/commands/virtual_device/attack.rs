@@ -15,7 +15,7 @@ use countersign_virtual_device::{
 use reqwest::Client;
 
 use super::app::refused;
-use super::printed::Fields;
+use super::printed::{self, Fields};
 use super::{Failed, Headers, Request, random};
 use crate::clock::Clock;
 
@@ -150,8 +150,7 @@ impl Thief<'_> {
         Ok(Fields {
             instance: answer.instance_id,
             client_attestation: Some(answer.client_attestation_as),
-            result: fields.result,
-            proof: fields.proof,
+            proven: printed::compact(fields.result, fields.proof),
         })
     }
 }

@@ -71,6 +71,10 @@ pub struct Headers {
     /// Run as a development build on a simulator: this registered key vouches, and not the phone.
     #[arg(long, value_name = "ID", conflicts_with_all = ["attack", "platform"])]
     development_key: Option<String>,
+    /// Prove with the instance key, in the OAuth flavour (`OAuth-Client-Attestation` and `DPoP`), for routes with
+    /// `assurance = "hardware"`.
+    #[arg(long, conflicts_with = "attack")]
+    instance_key: bool,
     /// Lie, in this way; `countersign virtual-device attacks` lists all.
     #[arg(long, value_name = "KIND:NAME", value_parser = Attack::from_name)]
     attack: Option<Attack>,
@@ -98,7 +102,7 @@ pub struct Headers {
         conflicts_with = "access_token"
     )]
     api_key: Option<String>,
-    /// The nonce that the edge asked for (`OAuth-Client-Attestation-Challenge`).
+    /// The nonce that the edge asked for (`OAuth-Client-Attestation-Challenge`, or `DPoP-Nonce`).
     #[arg(long, value_name = "NONCE")]
     nonce: Option<String>,
     /// What to print.

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use clap::ValueEnum;
+use countersign_core::attester::InstanceKeyHeaders;
 use countersign_core::encoding::from_base64url;
 use serde_json::{Map, Value, json};
 
@@ -24,8 +25,18 @@ pub(super) enum Format {
 pub(super) struct Fields {
     pub(super) instance: String,
     pub(super) client_attestation: Option<String>,
-    pub(super) result: String,
-    pub(super) proof: String,
+    /// Names and values of attestation and proof.
+    pub(super) proven: [(&'static str, String); 2],
+}
+
+/// The fields of the compact flavour.
+pub(super) fn compact(result: String, proof: String) -> [(&'static str, String); 2] {
+    [("Attestation-Result", result), ("Attestation-Proof", proof)]
+}
+
+/// The fields of the OAuth flavour.
+pub(super) fn oauth(headers: InstanceKeyHeaders) -> [(&'static str, String); 2] {
+    [("OAuth-Client-Attestation", headers.client_attestation), ("DPoP", headers.dpop)]
 }
 
 impl Fields {
@@ -55,8 +66,7 @@ impl Fields {
         let authorization = token.map(|token| ("Authorization", format!("{} {token}", scheme(token))));
         let api_key = arguments.api_key.clone().map(|key| ("X-API-Key", key));
         let mut fields: Vec<_> = authorization.into_iter().chain(api_key).collect();
-        fields.push(("Attestation-Result", self.result.clone()));
-        fields.push(("Attestation-Proof", self.proof.clone()));
+        fields.extend(self.proven.clone());
         fields
     }
 }
