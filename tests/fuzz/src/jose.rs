@@ -1,10 +1,13 @@
 //! Compact JWS, strict JSON and key sets.
 
 use countersign_core::encoding::{base64url, from_base64url};
-use countersign_core::token::client_attestation::ClientAttestation;
-use countersign_core::token::dpop::DpopProof;
+use countersign_core::token::client_attestation::{
+    ClientAttestation, DecodedClientAttestation, DecodedClientAttestationPop,
+};
+use countersign_core::token::dpop::{DecodedDpop, DpopProof};
 use countersign_core::token::jose::{Jws, strict_object};
 use countersign_core::token::keys::PublicKey;
+use countersign_core::token::result::MAX_LIFETIME;
 use countersign_verifier::credential::jwks::{Jwks, MAX_KEYS};
 use serde_json::{Map, Value};
 
@@ -45,6 +48,15 @@ pub fn run(data: &[u8]) {
                 assert!(!jws.header.contains_key("crit"));
                 assert!(jws.header.get("alg").is_some_and(Value::is_string));
             }
+            if let Ok(attestation) = DecodedClientAttestation::decode(token) {
+                let claims = &attestation.claims;
+                assert_eq!(claims.instance_jkt, claims.confirmation.thumbprint(), "one key");
+                assert!(claims.expires_at.seconds_since(claims.issued_at) <= MAX_LIFETIME);
+            }
+            if let Ok(proof) = DecodedDpop::decode(token) {
+                assert_eq!(proof.jws.algorithm(), proof.key.algorithm().jose(), "the key's own algorithm");
+            }
+            let _ = DecodedClientAttestationPop::decode(token);
         }
     }
 }
