@@ -4,7 +4,7 @@
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use super::jose::{Jws, JwsError, UnsignedJwt, typ};
+use super::jose::{Jws, JwsError, UnsignedJwt, non_empty, seconds, typ, write_seconds};
 use super::keys::{Algorithm, Jwk, KeyError, PublicKey, Thumbprint};
 use super::result::{InstanceId, MAX_LIFETIME, Protection, ResultClaims, Tier, VouchedBy};
 use super::trust_vector::TrustVector;
@@ -349,17 +349,4 @@ impl<'a> DecodedClientAttestationPop<'a> {
             jws,
         })
     }
-}
-
-pub(super) fn non_empty(claims: &Map<String, Value>, name: &str) -> Option<String> {
-    claims.get(name)?.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
-}
-
-/// A NumericDate without a fraction.
-pub(super) fn seconds(claims: &Map<String, Value>, name: &str) -> Option<Timestamp> {
-    claims.get(name)?.as_u64().map(Timestamp::from_unix_seconds)
-}
-
-pub(super) fn write_seconds<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_u64(time.as_unix_seconds())
 }

@@ -3,8 +3,7 @@
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use super::client_attestation::{non_empty, seconds, write_seconds};
-use super::jose::{Jws, JwsError, UnsignedJwt, typ};
+use super::jose::{Jws, JwsError, UnsignedJwt, non_empty, seconds, typ, write_seconds};
 use super::keys::{Jwk, KeyError, PublicKey};
 use crate::encoding::{base64url, from_base64url_array};
 use crate::time::Timestamp;

@@ -2,13 +2,14 @@
 
 use core::fmt;
 
-use serde::Serialize;
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::MAX_JWT_FIELD;
 use super::keys::SIGNATURE_LENGTH;
 use crate::encoding::{base64url, from_base64url};
+use crate::time::Timestamp;
 
 /// `typ` values of the JWTs, without the optional `application/` prefix.
 pub mod typ {
@@ -226,6 +227,20 @@ impl UnsignedJwt {
     pub fn with_signature(&self, signature: &[u8; SIGNATURE_LENGTH]) -> String {
         format!("{}.{}", self.signing_input, base64url(signature))
     }
+}
+
+/// A member that is text, and some.
+pub(super) fn non_empty(claims: &Map<String, Value>, name: &str) -> Option<String> {
+    claims.get(name)?.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+/// A NumericDate without a fraction.
+pub(super) fn seconds(claims: &Map<String, Value>, name: &str) -> Option<Timestamp> {
+    claims.get(name)?.as_u64().map(Timestamp::from_unix_seconds)
+}
+
+pub(super) fn write_seconds<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(time.as_unix_seconds())
 }
 
 #[cfg(test)]

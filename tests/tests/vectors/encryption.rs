@@ -11,17 +11,11 @@ use serde_json::Value;
 
 use crate::case::hex;
 use crate::exceptions::Exceptions;
-use crate::published::{Published, Tally, text};
+use crate::published::{Judge, Published, Tally, text, wycheproof};
 
 pub(crate) fn all(folder: &Path, exceptions: &mut Exceptions) -> Tally {
     let mut tally = Tally::default();
-    let mut run = |file: &str, judge: &dyn Fn(&mut Published<'_>, &Value, &Value)| {
-        let mut published = Published::load(folder, "signatures", file, exceptions);
-        for (group, test) in published.wycheproof() {
-            judge(&mut published, &group, &test);
-        }
-        tally.add(published.tally);
-    };
+    let mut run = |file: &str, judge: &Judge| tally.add(wycheproof(folder, file, exceptions, judge));
     run("aes_wrap_test.json", &key_wrap);
     run("aes_gcm_test.json", &gcm);
     run("json_web_encryption_test.json", &json_web_encryption);

@@ -35,6 +35,18 @@ impl Tally {
     }
 }
 
+/// What judges one test of a group.
+pub(crate) type Judge = dyn Fn(&mut Published<'_>, &Value, &Value);
+
+/// Has every test of a Wycheproof file judged.
+pub(crate) fn wycheproof(folder: &Path, file: &str, exceptions: &mut Exceptions, judge: &Judge) -> Tally {
+    let mut published = Published::load(folder, "signatures", file, exceptions);
+    for (group, test) in published.wycheproof() {
+        judge(&mut published, &group, &test);
+    }
+    published.tally
+}
+
 impl<'e> Published<'e> {
     pub(crate) fn load(
         folder: &Path,
@@ -49,7 +61,7 @@ impl<'e> Published<'e> {
     }
 
     /// Every group of a Wycheproof file with every test in it.
-    pub(crate) fn wycheproof(&self) -> Vec<(Value, Value)> {
+    fn wycheproof(&self) -> Vec<(Value, Value)> {
         let groups = self.document["testGroups"].as_array().expect("test groups");
         let tests = groups.iter().flat_map(|group| {
             let tests = group["tests"].as_array().expect("tests");

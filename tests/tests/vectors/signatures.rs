@@ -14,7 +14,7 @@ use sha2::Sha256;
 use crate::case::hex;
 use crate::exceptions::Exceptions;
 use crate::jose;
-use crate::published::{Published, Tally, text};
+use crate::published::{Judge, Published, Tally, text, wycheproof};
 
 /// AlgorithmIdentifiers as they stand in certificates.
 const ECDSA_WITH_SHA256: &[u8] = b"\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02";
@@ -23,13 +23,7 @@ const RSA_WITH_SHA256: &[u8] = b"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x0
 
 pub(crate) fn all(folder: &Path, exceptions: &mut Exceptions) -> Tally {
     let mut tally = Tally::default();
-    let mut run = |file: &str, judge: &dyn Fn(&mut Published<'_>, &Value, &Value)| {
-        let mut published = Published::load(folder, "signatures", file, exceptions);
-        for (group, test) in published.wycheproof() {
-            judge(&mut published, &group, &test);
-        }
-        tally.add(published.tally);
-    };
+    let mut run = |file: &str, judge: &Judge| tally.add(wycheproof(folder, file, exceptions, judge));
     run("ecdsa_secp256r1_sha256_test.json", &p256_der);
     run("ecdsa_secp256r1_sha256_p1363_test.json", &p256_fixed);
     run("ecdsa_secp384r1_sha384_test.json", &|published, group, test| {
