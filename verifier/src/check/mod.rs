@@ -13,6 +13,7 @@ mod first_use;
 pub mod identity;
 mod presented;
 mod proof;
+mod reason;
 pub mod refusal;
 pub mod replay;
 pub mod request;
@@ -23,6 +24,7 @@ pub mod trust;
 
 pub use decision::{Credential, Decision, Limits, Lookup, Permit};
 pub use edge::Edge;
-pub use refusal::{Code, ProofKind, Reason, Refusal};
+pub use reason::Reason;
+pub use refusal::{Code, ProofKind, Refusal};
 pub use request::{Content, Field, Fields, Request};
 pub use route::{Assurance, CredentialKind, Mode, NoncePolicy, Resource, Route, StepUp, TokenBinding};
