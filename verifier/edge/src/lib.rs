@@ -50,6 +50,8 @@ mod layer;
 mod respond;
 mod runtime;
 mod service;
+#[cfg(feature = "redis")]
+pub mod shared_store;
 mod source;
 mod system;
 
@@ -62,12 +64,15 @@ pub use layer::{CountersignLayer, DEFAULT_MAX_CONTENT, UnknownResource, peer_add
 pub use respond::{Answer, STATUS_FIELD, answer, strip_identity};
 pub use runtime::{EdgeRuntime, SetupError};
 pub use service::CountersignService;
+#[cfg(feature = "redis")]
+pub use shared_store::{SharedStoreSettings, StoreAddress, StoreAddressError};
 pub use source::{FetchError, JwksSource, SourceError};
 pub use system::{OsRandomness, system_time};
 
 pub use countersign_core::token::result::{InstanceId, Protection, Tier};
 pub use countersign_verifier::check::{
     Assurance, Credential, CredentialKind, Limits, Mode, NoncePolicy, Reason, Route, StepUp, TokenBinding,
+    WhenStoreFails,
 };
 pub use countersign_verifier::credential::api_key::{ApiKey, ApiKeyId, ApiKeys};
 pub use countersign_verifier::credential::jwt::AccessToken;

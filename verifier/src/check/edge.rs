@@ -1,6 +1,7 @@
 //! The edge: what it holds between requests, and how a decision becomes an answer.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -26,7 +27,7 @@ use crate::credential::jwks::Jwks;
 
 /// The edge: what it protects, whom it trusts, and what it remembers.
 pub struct Edge {
-    pub(super) resources: HashMap<String, Protected>,
+    pub(super) resources: HashMap<String, Arc<Protected>>,
     pub(super) services: Vec<IssuerKeys<ServiceKeys>>,
     pub(super) servers: Vec<IssuerKeys<Jwks>>,
     pub(super) nonce_keys: ArcSwap<MacKeyRing>,
@@ -65,7 +66,8 @@ impl Edge {
     ) -> Self {
         let protected = |(number, (name, resource)): (u32, (String, Resource))| {
             let takes_api_keys = resource.takes_api_keys();
-            (name, Protected { number, resource, takes_api_keys, api_keys: ArcSwapOption::empty() })
+            let api_keys = ArcSwapOption::empty();
+            (name, Arc::new(Protected { number, resource, takes_api_keys, api_keys }))
         };
         Self {
             resources: (0..).zip(resources).map(protected).collect(),
@@ -114,7 +116,7 @@ impl Edge {
     /// Whether every issuer's keys have come, and the API keys of each resource that takes them.
     pub fn is_ready(&self) -> bool {
         let has_api_keys =
-            |protected: &Protected| !protected.takes_api_keys || protected.api_keys.load().is_some();
+            |protected: &Arc<Protected>| !protected.takes_api_keys || protected.api_keys.load().is_some();
         self.services.iter().all(IssuerKeys::is_ready)
             && self.servers.iter().all(IssuerKeys::is_ready)
             && self.resources.values().all(has_api_keys)
@@ -164,12 +166,26 @@ impl Edge {
         let reason = match ended {
             Ok(permit) => return Decision::Permit(permit),
             Err(Stop::Needs(lookup)) => return Decision::Needs(lookup),
+            Err(Stop::Ask(pending)) => return Decision::Pending(pending),
             Err(Stop::Refuse(reason)) => reason,
         };
+        self.refuse(reason, spoken, resource, route, request.source, now)
+    }
+
+    /// The answer to a request that is refused for `reason`, which is remembered against its address.
+    pub(super) fn refuse(
+        &self,
+        reason: Reason,
+        spoken: Spoken,
+        resource: &Resource,
+        route: Option<&Route>,
+        source: Option<IpAddr>,
+        now: Timestamp,
+    ) -> Decision {
         // Where nothing is refused, nobody uses up what guards the other routes: apps that do not attest yet are
         // what such a route is for.
         let refuses = route.is_none_or(|route| route.mode == Mode::Require);
-        if let Some(source) = request.source
+        if let Some(source) = source
             && refuses
             && reason.counts_against_source()
         {

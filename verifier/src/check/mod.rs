@@ -11,6 +11,7 @@ pub mod deny_list;
 mod edge;
 mod first_use;
 pub mod identity;
+pub mod pending;
 mod presented;
 mod proof;
 mod reason;
@@ -24,6 +25,7 @@ pub mod trust;
 
 pub use decision::{Credential, Decision, Limits, Lookup, Permit};
 pub use edge::Edge;
+pub use pending::{Pending, WhenStoreFails};
 pub use reason::Reason;
 pub use refusal::{Code, ProofKind, Refusal};
 pub use request::{Content, Field, Fields, Request};

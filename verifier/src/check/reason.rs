@@ -139,6 +139,8 @@ pub enum Reason {
     ReplaySetFull,
     /// The table of first uses is full.
     FirstUsesFull,
+    /// The store that edges share did not answer, and the route wants its word.
+    StoreUnavailable,
     /// Keys could not be fetched.
     KeysUnavailable,
     /// The resource's API keys have not come yet.
@@ -190,6 +192,7 @@ impl Reason {
             Self::DenyListStale
             | Self::ReplaySetFull
             | Self::FirstUsesFull
+            | Self::StoreUnavailable
             | Self::KeysUnavailable
             | Self::ApiKeysUnavailable
             | Self::RandomnessUnavailable => Code::Unavailable,
@@ -309,6 +312,7 @@ impl Reason {
             Self::Replayed => "replayed",
             Self::ReplaySetFull => "replay_set_full",
             Self::FirstUsesFull => "first_uses_full",
+            Self::StoreUnavailable => "store_unavailable",
             Self::KeysUnavailable => "keys_unavailable",
             Self::ApiKeysUnavailable => "api_keys_unavailable",
             Self::RandomnessUnavailable => "randomness_unavailable",

@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use countersign_core::request::{Origin, decoded};
 use countersign_core::token::result::{Protection, Tier};
 
+use super::pending::WhenStoreFails;
+
 /// A protected API.
 #[derive(Clone, Debug)]
 pub struct Resource {
@@ -68,6 +70,8 @@ pub struct Route {
     pub scopes: Vec<String>,
     /// How the user must have been authenticated.
     pub step_up: StepUp,
+    /// Set where edges share a store, which then has the last word: what happens while it does not answer.
+    pub shared_store: Option<WhenStoreFails>,
 }
 
 impl Route {
@@ -90,6 +94,7 @@ impl Route {
             content_required: false,
             scopes: Vec::new(),
             step_up: StepUp::default(),
+            shared_store: None,
         }
     }
 }

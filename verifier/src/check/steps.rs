@@ -1,6 +1,8 @@
 //! The order of the decision, cheap before dear. Each step stands at its number; the order is part of the contract:
 //! it decides which reason a request with several faults is refused for.
 
+use std::sync::Arc;
+
 use countersign_core::challenge::Scope;
 use countersign_core::request::{RequestError, TargetUri, check_method, check_path};
 use countersign_core::time::Timestamp;
@@ -10,6 +12,7 @@ use super::budget;
 use super::decision::{Credential, Lookup, Permit};
 use super::deny_list::SubjectDigest;
 use super::edge::{Edge, Protected};
+use super::pending::{AnswerTo, Pending};
 use super::presented::{Attestation, attestation, credential, has_credential};
 use super::proof::Proof;
 use super::refusal::{ProofKind, Reason, Scheme};
@@ -50,6 +53,8 @@ pub(super) struct Spoken {
 pub(super) enum Stop {
     Refuse(Reason),
     Needs(Lookup),
+    /// Nothing is left but the store that edges share.
+    Ask(Box<Pending>),
 }
 
 impl From<Reason> for Stop {
@@ -74,7 +79,7 @@ pub(super) const fn nonce_scope(resource: &Resource) -> Scope<'_> {
 /// One check under way.
 pub(super) struct Context<'a> {
     pub(super) edge: &'a Edge,
-    pub(super) protected: &'a Protected,
+    pub(super) protected: &'a Arc<Protected>,
     pub(super) resource: &'a Resource,
     pub(super) route: &'a Route,
     pub(super) request: &'a Request<'a>,
@@ -165,12 +170,22 @@ impl Context<'_> {
             return Err(Reason::InstanceBudget.into());
         }
         // A bearer token becomes the instance's own only by a request that may pass.
-        if let (TokenBinding::FirstUse, Some(Credential::AccessToken(token)), Some(ath)) =
-            (self.route.token_binding, &credential, ath)
-        {
-            self.edge.first_uses.claim(ath, claims.instance, token.expires_at, now)?;
+        let first_use = match (self.route.token_binding, &credential, ath) {
+            (TokenBinding::FirstUse, Some(Credential::AccessToken(token)), Some(ath)) => {
+                Some((ath, token.expires_at))
+            }
+            _ => None,
+        };
+        match (first_use, self.route.shared_store) {
+            (Some((ath, end)), None) => self.edge.first_uses.claim(ath, claims.instance, end, now)?,
+            // Only the store makes an owner: a thief who comes here first must not bar the owner that it knows.
+            (Some((ath, _)), Some(_)) if self.edge.first_uses.is_of_another(&ath, claims.instance) => {
+                return Err(Reason::TokenUsedElsewhere.into());
+            }
+            _ => {}
         }
-        match self.edge.replay.insert(proof.identity(&result), now) {
+        let identity = proof.identity(&result);
+        match self.edge.replay.insert(identity, now) {
             Replay::Fresh => self.edge.instance_requests.spend(instance, now),
             Replay::Replayed => return Err(Reason::Replayed.into()),
             Replay::Full => return Err(Reason::ReplaySetFull.into()),
@@ -181,14 +196,23 @@ impl Context<'_> {
             // A nonce rides on success only past its half-life, so that it costs little.
             (_, Some(issued)) => now.seconds_since(issued) > NONCE_LIFETIME / 2,
         };
-        Ok(Permit {
+        let permit = Permit {
             content: proof.content(),
             environment: proof.environment(),
             proof: presented.kind(),
             nonce: if offers { self.edge.issue_nonce(self.resource, now).ok() } else { None },
+            settled_alone: false,
             result,
             credential,
-        })
+        };
+        let Some(when_store_fails) = self.route.shared_store else { return Ok(permit) };
+        let answer_to = AnswerTo {
+            protected: Arc::clone(self.protected),
+            route: self.resource.routes.iter().position(|route| std::ptr::eq(route, self.route)),
+            spoken: *spoken,
+            source: self.request.source,
+        };
+        Err(Stop::Ask(Box::new(Pending::new(identity, first_use, permit, when_store_fails, answer_to, now))))
     }
 
     /// A fetch of keys that are missing, if it is time for one.
