@@ -17,6 +17,8 @@ use http::request::Parts;
 use crate::deny_list::DenyListSource;
 use crate::layer::{CountersignLayer, DEFAULT_MAX_CONTENT, SourceAddress};
 use crate::runtime::{EdgeRuntime, SetupError};
+#[cfg(feature = "redis")]
+use crate::shared_store::SharedStoreSettings;
 use crate::source::JwksSource;
 use crate::system::{OsRandomness, system_time};
 
@@ -38,6 +40,8 @@ pub struct CountersignBuilder {
     deny_list: Option<(DenyListSource, bool)>,
     api_keys: Option<PathBuf>,
     shared: Option<(String, MacKeyRing)>,
+    #[cfg(feature = "redis")]
+    shared_store: Option<SharedStoreSettings>,
     limits: Limits,
     max_content: usize,
     source: Option<Box<SourceAddress>>,
@@ -70,6 +74,8 @@ pub enum BuildError {
     RoutePath(String),
     /// A route's method is no method name.
     RouteMethod(String),
+    /// A route asks a shared store, and none is named.
+    NoSharedStore(String),
     /// Two routes speak of one path and method.
     DuplicateRoute(String),
     /// A key source or the deny list.
@@ -104,6 +110,9 @@ impl fmt::Display for BuildError {
                 write!(f, "the route path `{path}` matches nothing; write a plain prefix such as /v1/pay")
             }
             Self::RouteMethod(method) => write!(f, "`{method}` is no HTTP method"),
+            Self::NoSharedStore(path) => {
+                write!(f, "the route `{path}` asks a shared store: name it with `.shared_store(…)`")
+            }
             Self::DuplicateRoute(path) => write!(f, "two routes for `{path}` speak of one method; join them"),
             Self::Setup(error) => error.fmt(f),
             Self::Randomness => f.write_str("the operating system gives no random bytes"),
@@ -133,6 +142,8 @@ impl CountersignBuilder {
             deny_list: None,
             api_keys: None,
             shared: None,
+            #[cfg(feature = "redis")]
+            shared_store: None,
             limits: Limits::default(),
             max_content: DEFAULT_MAX_CONTENT,
             source: None,
@@ -219,6 +230,14 @@ impl CountersignBuilder {
         self
     }
 
+    /// Shares with other edges what has been used, and the nonce keys, as [`EdgeRuntime::with_shared_store`]. Every route
+    /// asks the store; while it does not answer, those refuse that do not say otherwise in [`Route::shared_store`].
+    #[cfg(feature = "redis")]
+    pub fn shared_store(mut self, settings: SharedStoreSettings) -> Self {
+        self.shared_store = Some(settings);
+        self
+    }
+
     /// Sizes of the edge's tables.
     pub const fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
@@ -291,6 +310,10 @@ impl CountersignBuilder {
         if let Some((source, _)) = self.deny_list {
             runtime = runtime.with_deny_list(source)?;
         }
+        #[cfg(feature = "redis")]
+        if let Some(store) = self.shared_store {
+            runtime = runtime.with_shared_store(store);
+        }
         if let Some(file) = self.api_keys {
             runtime = runtime.with_api_keys(RESOURCE, file)?;
         }
@@ -320,6 +343,7 @@ impl CountersignBuilder {
         }
         let routes = if self.routes.is_empty() { vec![Route::new("/")] } else { self.routes.clone() };
         check_routes(&routes)?;
+        let routes = self.sharing(routes)?;
         let asks_for = |kind| routes.iter().any(|route| route.credentials.contains(&kind));
         let (wants_token, wants_key) = (asks_for(CredentialKind::Jwt), asks_for(CredentialKind::ApiKey));
         if wants_token && self.servers.is_empty() {
@@ -346,9 +370,42 @@ impl CountersignBuilder {
             metadata_url: self.metadata_url.clone(),
             clients,
             authorization_servers: self.servers.iter().map(|(issuer, _)| issuer.clone()).collect(),
-            replay_domain: self.shared.as_ref().map(|(domain, _)| domain.clone()).unwrap_or_default(),
+            replay_domain: self.replay_domain(),
             routes,
         })
+    }
+}
+
+impl CountersignBuilder {
+    /// The routes, asking the store if there is one.
+    #[cfg(feature = "redis")]
+    fn sharing(&self, routes: Vec<Route>) -> Result<Vec<Route>, BuildError> {
+        if self.shared_store.is_none() {
+            return none_asks(routes);
+        }
+        let share =
+            |route: Route| Route { shared_store: Some(route.shared_store.unwrap_or_default()), ..route };
+        Ok(routes.into_iter().map(share).collect())
+    }
+
+    #[cfg(not(feature = "redis"))]
+    fn sharing(&self, routes: Vec<Route>) -> Result<Vec<Route>, BuildError> {
+        none_asks(routes)
+    }
+
+    fn replay_domain(&self) -> String {
+        #[cfg(feature = "redis")]
+        if let Some(store) = &self.shared_store {
+            return store.key_prefix.clone();
+        }
+        self.shared.as_ref().map(|(domain, _)| domain.clone()).unwrap_or_default()
+    }
+}
+
+fn none_asks(routes: Vec<Route>) -> Result<Vec<Route>, BuildError> {
+    match routes.iter().find(|route| route.shared_store.is_some()) {
+        Some(route) => Err(BuildError::NoSharedStore(route.path.clone())),
+        None => Ok(routes),
     }
 }
 

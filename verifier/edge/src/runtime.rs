@@ -20,7 +20,7 @@ use tokio::task::AbortHandle;
 use crate::api_keys::{self, ApiKeyFile, ApiKeyFileError};
 use crate::deny_list::{DenyListPull, DenyListSource};
 #[cfg(feature = "redis")]
-use crate::shared_store::{SharedStore, SharedStoreSettings};
+use crate::shared_store::{SharedStore, SharedStoreSettings, StoreAddressError};
 use crate::source::{FetchError, JwksSource, Reader, SourceError};
 use crate::system::system_time;
 
@@ -49,6 +49,9 @@ pub enum SetupError {
     NoApiKeysWanted(String),
     /// The file of a resource's API keys cannot be used.
     ApiKeys(PathBuf, ApiKeyFileError),
+    /// The address of the shared store cannot be used.
+    #[cfg(feature = "redis")]
+    SharedStore(StoreAddressError),
 }
 
 impl std::fmt::Display for SetupError {
@@ -74,6 +77,8 @@ impl std::fmt::Display for SetupError {
             Self::ApiKeys(path, error) => {
                 write!(f, "the API keys in {} cannot be used: {error}", path.display())
             }
+            #[cfg(feature = "redis")]
+            Self::SharedStore(error) => write!(f, "the shared store's address cannot be used: {error}"),
         }
     }
 }

@@ -6,15 +6,17 @@ use countersign_core::request::Origin;
 use countersign_core::token::result::{Protection, Tier};
 use countersign_verifier::check::route::OAuthClient;
 use countersign_verifier::check::{
-    Assurance, CredentialKind, Mode, NoncePolicy, Resource, Route, StepUp, TokenBinding,
+    Assurance, CredentialKind, Mode, NoncePolicy, Resource, Route, StepUp, TokenBinding, WhenStoreFails,
 };
 use reqwest::Url;
 
 use crate::routes::metadata_url;
-use crate::settings::{self, BodyBinding, KeyProtection, NonceDemand, ResourceSettings, RouteSettings};
+use crate::settings::{
+    self, BodyBinding, KeyProtection, NonceDemand, ResourceSettings, RouteSettings, SharedStoreSettings,
+};
 
 /// The resource of these settings; they were checked before.
-pub(super) fn resource_of(settings: &ResourceSettings) -> Resource {
+pub(super) fn resource_of(settings: &ResourceSettings, shared: Option<&SharedStoreSettings>) -> Resource {
     let identifier = settings.identifier.as_str();
     let origin = match &settings.origin {
         Some(origin) => origin.as_str().to_owned(),
@@ -41,8 +43,19 @@ pub(super) fn resource_of(settings: &ResourceSettings) -> Resource {
             .iter()
             .map(|server| server.issuer.as_str().to_owned())
             .collect(),
-        replay_domain: String::new(),
-        routes: settings.routes.iter().map(route_of).collect(),
+        replay_domain: shared.map(|store| store.key_prefix.clone()).unwrap_or_default(),
+        routes: settings
+            .routes
+            .iter()
+            .map(|route| Route { shared_store: shared.map(|_| when_store_fails(route)), ..route_of(route) })
+            .collect(),
+    }
+}
+
+fn when_store_fails(route: &RouteSettings) -> WhenStoreFails {
+    match route.when_store_fails.unwrap_or_default() {
+        settings::WhenStoreFails::Closed => WhenStoreFails::Closed,
+        settings::WhenStoreFails::Local => WhenStoreFails::Local,
     }
 }
 
@@ -99,5 +112,6 @@ fn route_of(settings: &RouteSettings) -> Route {
             acr_values: settings.acr_values.clone(),
             max_age: settings.max_age.map(settings::TimeSpan::as_seconds),
         },
+        shared_store: None,
     }
 }

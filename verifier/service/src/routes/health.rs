@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use crate::edge::store_metrics;
 use crate::service::Service;
 
 /// Alive: the process answers.
@@ -23,7 +24,12 @@ pub(super) async fn readyz(State(service): State<Arc<Service>>) -> Response {
     };
     match usable {
         Ok(()) if keys_missing => {
-            let sentence = "the keys of an authorization server have not come yet\n";
+            let no_store = service.edge.as_ref().is_some_and(|edge| edge.is_store_connected() == Some(false));
+            let sentence = if no_store {
+                "the shared store has not been reached yet\n"
+            } else {
+                "the keys of an authorization server have not come yet\n"
+            };
             (StatusCode::SERVICE_UNAVAILABLE, sentence).into_response()
         }
         Ok(()) => {
@@ -49,5 +55,6 @@ pub(super) async fn readyz(State(service): State<Arc<Service>>) -> Response {
 /// Prometheus' text format.
 pub(super) async fn metrics(State(service): State<Arc<Service>>) -> Response {
     let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    (content_type, service.metrics.to_prometheus()).into_response()
+    let store = service.edge.as_deref().map(store_metrics).unwrap_or_default();
+    (content_type, service.metrics.to_prometheus() + &store).into_response()
 }

@@ -6,6 +6,7 @@ mod lifetime;
 mod listen;
 mod play_integrity;
 mod resource;
+mod shared_store;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -22,6 +23,7 @@ pub use resource::{
     Assurance, AuthorizationServerSettings, BodyBinding, CredentialKind, KeyProtection, Mode, NonceDemand,
     ResourceSettings, RouteSettings, Tier, TokenBinding,
 };
+pub use shared_store::{SharedStoreSettings, WhenStoreFails};
 pub use values::{InvalidText, Origin, TimeSpan, WebUrl};
 
 use crate::document::{self, Document, Problems, directory_of};
@@ -59,6 +61,9 @@ pub struct Settings {
     /// Bounds that protect the service itself.
     #[serde(default)]
     pub limits: LimitSettings,
+    /// The store that this edge shares with others. Default: it is alone.
+    #[serde(default)]
+    pub shared_store: Option<SharedStoreSettings>,
     /// The protected APIs that this edge decides for.
     #[serde(default, rename = "resource")]
     pub resources: Vec<ResourceSettings>,
@@ -171,6 +176,7 @@ impl Settings {
             .chain(self.trust.boot_keys.as_mut())
             .chain(tls)
             .chain(app_attest)
+            .chain(self.shared_store.as_mut().and_then(|store| store.url_file.as_mut()))
         {
             *path = directory.join(&path);
         }
@@ -207,6 +213,7 @@ impl Document for Settings {
         self.play_integrity.check(problems);
         self.lifetime.check(problems);
         resource::check(&self.resources, self.listen.gateway, problems);
+        shared_store::check(self, problems);
         if self.listen.edge.is_some() && self.resources.is_empty() {
             problems.at(
                 "/listen/edge",

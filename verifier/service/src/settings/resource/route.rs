@@ -7,7 +7,7 @@ use super::demand::{
     Assurance, BodyBinding, CredentialKind, KeyProtection, Mode, NonceDemand, Tier, TokenBinding,
 };
 use crate::document::Problems;
-use crate::settings::Gateway;
+use crate::settings::{Gateway, WhenStoreFails};
 use crate::settings::values::TimeSpan;
 
 /// What a request to some paths of a resource must show.
@@ -63,6 +63,9 @@ pub struct RouteSettings {
     /// The longest time since the user was authenticated, by the token's `auth_time` (RFC 9470). Default: any.
     #[serde(default)]
     pub max_age: Option<TimeSpan>,
+    /// What happens while the shared store does not answer. Default: `closed`.
+    #[serde(default)]
+    pub when_store_fails: Option<WhenStoreFails>,
 }
 
 fn default_credentials() -> Vec<CredentialKind> {
