@@ -26,6 +26,7 @@ const IDENTITY: [&str; 9] = [
     "x-attested-subject",
     "x-attested-scope",
     "x-attested-content",
+    "x-attested-replay",
     "attestation-verdict",
 ];
 

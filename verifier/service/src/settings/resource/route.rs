@@ -7,8 +7,8 @@ use super::demand::{
     Assurance, BodyBinding, CredentialKind, KeyProtection, Mode, NonceDemand, Tier, TokenBinding,
 };
 use crate::document::Problems;
-use crate::settings::{Gateway, WhenStoreFails};
 use crate::settings::values::TimeSpan;
+use crate::settings::{Gateway, WhenStoreFails};
 
 /// What a request to some paths of a resource must show.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
