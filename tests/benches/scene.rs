@@ -52,6 +52,12 @@ impl Randomness for NoNonces {
 impl Scene {
     /// A scene that remembers `proofs` requests.
     pub(crate) fn new(proofs: usize) -> Self {
+        Self::with_route(proofs, Route::new("/"))
+    }
+
+    /// As [`Self::new`], with another route than the default one.
+    #[allow(dead_code, reason = "not every program that has this scene needs it")]
+    pub(crate) fn with_route(proofs: usize, route: Route) -> Self {
         let signer = |name| SessionKey::from_seed(&Seed::from_text(name));
         let (service, server, device) = (signer("service"), signer("server"), signer("device"));
         let client = OAuthClient { issuer: SERVER.to_owned(), client_id: "client".to_owned() };
@@ -62,7 +68,7 @@ impl Scene {
             authorization_servers: vec![SERVER.to_owned()],
             clients: HashMap::from([("app".to_owned(), vec![client])]),
             replay_domain: String::new(),
-            routes: vec![Route::new("/")],
+            routes: vec![route],
         };
         let edge = Edge::new(
             HashMap::from([("api".to_owned(), resource)]),
@@ -78,6 +84,7 @@ impl Scene {
                 addresses: 16,
                 proofs,
                 failures: 20,
+                callers: 16,
                 instance_requests: u32::MAX,
             },
         );

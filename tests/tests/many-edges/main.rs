@@ -6,6 +6,7 @@
 
 mod failing;
 mod hostile;
+mod limits;
 mod nonces;
 mod redis;
 mod scene;

@@ -15,11 +15,12 @@ use countersign_core::token::result::{InstanceId, Protection, ResultClaims, Tier
 use countersign_core::token::trust_vector::TrustVector;
 use countersign_edge::shared_store::NonceRotation;
 use countersign_edge::{EdgeRuntime, JwksSource, OsRandomness, SharedStoreSettings, StoreAddress};
+use countersign_verifier::check::limits::{Per, RateLimit};
 use countersign_verifier::check::route::OAuthClient;
 use countersign_verifier::check::trust::KeyOwner;
 use countersign_verifier::check::{
-    Content, Decision, Edge, Field, Fields, Limits, NoncePolicy, Permit, Reason, Request, Resource, Route,
-    TokenBinding, WhenStoreFails,
+    Content, Decision, Edge, Field, Fields, Limits, NoncePolicy, Permit, Reason, ReplayPolicy, Request,
+    Resource, Route, TokenBinding, WhenStoreFails,
 };
 use countersign_verifier::issue::jwks;
 use countersign_virtual_device::session::{ProofRequest, Session};
@@ -61,7 +62,16 @@ pub(crate) async fn edge(store: SharedStoreSettings) -> Arc<EdgeRuntime> {
 /// An edge whose clock says `now`.
 pub(crate) async fn edge_at(now: Timestamp, store: SharedStoreSettings) -> Arc<EdgeRuntime> {
     let client = OAuthClient { issuer: SERVER.to_owned(), client_id: "mobile".to_owned() };
-    let route = |path: &str, when| Route { shared_store: Some(when), ..Route::new(path) };
+    let route = |path: &str, when| Route {
+        shared_store: Some(when),
+        replay: match when {
+            WhenStoreFails::Closed => ReplayPolicy::Strict,
+            WhenStoreFails::Local => ReplayPolicy::Windowed,
+        },
+        ..Route::new(path)
+    };
+    let limit = |per, burst| RateLimit::new(per, "1/h".parse().unwrap(), burst).unwrap();
+    let limits = vec![limit(Per::Instance, 3), limit(Per::Route, 5)];
     let resource = Resource {
         identifier: RESOURCE.to_owned(),
         origin: Origin::parse(RESOURCE).unwrap(),
@@ -74,6 +84,8 @@ pub(crate) async fn edge_at(now: Timestamp, store: SharedStoreSettings) -> Arc<E
             route("/local", WhenStoreFails::Local),
             Route { token_binding: TokenBinding::FirstUse, ..route("/first", WhenStoreFails::Closed) },
             Route { token_binding: TokenBinding::FirstUse, ..route("/first/local", WhenStoreFails::Local) },
+            Route { limits: limits.clone(), ..route("/limited", WhenStoreFails::Closed) },
+            Route { limits, ..route("/limited/local", WhenStoreFails::Local) },
             Route { nonce: NoncePolicy::Required, ..route("/nonce", WhenStoreFails::Closed) },
         ],
     };

@@ -9,9 +9,11 @@ use std::time::Duration;
 use countersign_core::challenge::{MacKey, MacKeyRing};
 use countersign_core::request::{Origin, RequestError, TargetUri, check_method, check_path};
 use countersign_core::time::Timestamp;
+#[cfg(feature = "redis")]
+use countersign_verifier::check::WhenStoreFails;
 use countersign_verifier::check::route::OAuthClient;
 use countersign_verifier::check::trust::KeyOwner;
-use countersign_verifier::check::{CredentialKind, Edge, Limits, Mode, Resource, Route};
+use countersign_verifier::check::{CredentialKind, Edge, Limits, Mode, ReplayPolicy, Resource, Route};
 use http::request::Parts;
 
 use crate::deny_list::DenyListSource;
@@ -74,6 +76,11 @@ pub enum BuildError {
     RoutePath(String),
     /// A route's method is no method name.
     RouteMethod(String),
+    /// A route promises that a proof passes once at all edges, and lets each edge decide alone while the shared store
+    /// does not answer.
+    StrictButLocal(String),
+    /// A route promises that a proof passes once at all edges, of which there are several without a shared store.
+    StrictAlone(String),
     /// A route asks a shared store, and none is named.
     NoSharedStore(String),
     /// Two routes speak of one path and method.
@@ -110,6 +117,16 @@ impl fmt::Display for BuildError {
                 write!(f, "the route path `{path}` matches nothing; write a plain prefix such as /v1/pay")
             }
             Self::RouteMethod(method) => write!(f, "`{method}` is no HTTP method"),
+            Self::StrictButLocal(path) => write!(
+                f,
+                "the route `{path}` lets each edge decide alone while the store fails, so a proof can pass at each: write \
+                 `replay: ReplayPolicy::Windowed`, or `shared_store: Some(WhenStoreFails::Closed)`"
+            ),
+            Self::StrictAlone(path) => write!(
+                f,
+                "`.shared_nonces(…)` is for several edges, and a proof passes at each of them: give them a store with \
+                 `.shared_store(…)`, or write `replay: ReplayPolicy::Windowed` in the route `{path}`"
+            ),
             Self::NoSharedStore(path) => {
                 write!(f, "the route `{path}` asks a shared store: name it with `.shared_store(…)`")
             }
@@ -283,7 +300,8 @@ impl CountersignBuilder {
     /// [`BuildError`]: what is wrong, as a sentence that says what to do.
     pub async fn start(self) -> Result<CountersignLayer, BuildError> {
         let resource = self.check()?;
-        for route in resource.routes.iter().filter(|route| route.mode != Mode::Require) {
+        let is_lax = |route: &&Route| route.mode != Mode::Require || route.percentage < 100;
+        for route in resource.routes.iter().filter(is_lax) {
             tracing::warn!(path = route.path, mode = ?route.mode, "this route lets unattested requests through");
         }
         let (_, nonce_keys) = match self.shared {
@@ -381,7 +399,13 @@ impl CountersignBuilder {
     #[cfg(feature = "redis")]
     fn sharing(&self, routes: Vec<Route>) -> Result<Vec<Route>, BuildError> {
         if self.shared_store.is_none() {
-            return none_asks(routes);
+            return self.none_asks(routes);
+        }
+        let is_torn = |route: &&Route| {
+            route.replay == ReplayPolicy::Strict && route.shared_store == Some(WhenStoreFails::Local)
+        };
+        if let Some(route) = routes.iter().find(is_torn) {
+            return Err(BuildError::StrictButLocal(route.path.clone()));
         }
         let share =
             |route: Route| Route { shared_store: Some(route.shared_store.unwrap_or_default()), ..route };
@@ -390,7 +414,18 @@ impl CountersignBuilder {
 
     #[cfg(not(feature = "redis"))]
     fn sharing(&self, routes: Vec<Route>) -> Result<Vec<Route>, BuildError> {
-        none_asks(routes)
+        self.none_asks(routes)
+    }
+
+    fn none_asks(&self, routes: Vec<Route>) -> Result<Vec<Route>, BuildError> {
+        if let Some(route) = routes.iter().find(|route| route.shared_store.is_some()) {
+            return Err(BuildError::NoSharedStore(route.path.clone()));
+        }
+        let strict = routes.iter().find(|route| route.replay == ReplayPolicy::Strict);
+        match strict.filter(|_| self.shared.is_some()) {
+            Some(route) => Err(BuildError::StrictAlone(route.path.clone())),
+            None => Ok(routes),
+        }
     }
 
     fn replay_domain(&self) -> String {
@@ -399,13 +434,6 @@ impl CountersignBuilder {
             return store.key_prefix.clone();
         }
         self.shared.as_ref().map(|(domain, _)| domain.clone()).unwrap_or_default()
-    }
-}
-
-fn none_asks(routes: Vec<Route>) -> Result<Vec<Route>, BuildError> {
-    match routes.iter().find(|route| route.shared_store.is_some()) {
-        Some(route) => Err(BuildError::NoSharedStore(route.path.clone())),
-        None => Ok(routes),
     }
 }
 

@@ -71,8 +71,8 @@ pub use system::{OsRandomness, system_time};
 
 pub use countersign_core::token::result::{InstanceId, Protection, Tier};
 pub use countersign_verifier::check::{
-    Assurance, Credential, CredentialKind, Limits, Mode, NoncePolicy, Reason, Route, StepUp, TokenBinding,
-    WhenStoreFails,
+    Assurance, Credential, CredentialKind, Limits, Mode, NoncePolicy, Reason, ReplayPolicy, Route, StepUp,
+    TokenBinding, WhenStoreFails,
 };
 pub use countersign_verifier::credential::api_key::{ApiKey, ApiKeyId, ApiKeys};
 pub use countersign_verifier::credential::jwt::AccessToken;

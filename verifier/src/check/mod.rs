@@ -9,8 +9,10 @@ mod credential;
 pub mod decision;
 pub mod deny_list;
 mod edge;
+mod enforcement;
 mod first_use;
 pub mod identity;
+pub mod limits;
 pub mod pending;
 mod presented;
 mod proof;
@@ -29,4 +31,6 @@ pub use pending::{Pending, WhenStoreFails};
 pub use reason::Reason;
 pub use refusal::{Code, ProofKind, Refusal};
 pub use request::{Content, Field, Fields, Request};
-pub use route::{Assurance, CredentialKind, Mode, NoncePolicy, Resource, Route, StepUp, TokenBinding};
+pub use route::{
+    Assurance, CredentialKind, Mode, NoncePolicy, ReplayPolicy, Resource, Route, StepUp, TokenBinding,
+};

@@ -1,4 +1,5 @@
-//! What edges with a shared store settle together: whether a proof was used before, and whose a bearer token is.
+//! What edges with a shared store settle together: whether a proof was used before, whose a bearer token is, and
+//! how much of each quota is left.
 //!
 //! A check that has come so far that only the store is left answers [`Decision::Pending`]. The runtime asks the
 //! [`Question`] in one round trip and hands the answer to [`Edge::conclude`]; nothing is verified twice.
@@ -10,6 +11,7 @@ use countersign_core::token::result::InstanceId;
 
 use super::decision::{Decision, Permit};
 use super::edge::{Edge, Protected};
+use super::limits::{Charge, Wait, micros};
 use super::refusal::Reason;
 use super::steps::{REPLAY_WINDOW, Spoken};
 
@@ -27,7 +29,8 @@ pub enum WhenStoreFails {
     Local,
 }
 
-/// What is to be asked of the store, all of it at once: either everything is written, or nothing. Times are spans, never
+/// What is to be asked of the store, all of it at once, in this order: what is refused leaves what comes after it as it
+/// was. Times are spans, never
 /// points: they run by the store's clock alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
@@ -37,6 +40,8 @@ pub struct Question {
     pub proof_lifetime: u64,
     /// A bearer token whose owner is to be settled before.
     pub first_use: Option<FirstUseClaim>,
+    /// The quotas to draw on, by the store's clock: on all of them or on none.
+    pub charges: Vec<Charge>,
 }
 
 /// A bearer token belongs to the first instance that used it.
@@ -60,6 +65,13 @@ pub enum StoreAnswer {
     Replayed,
     /// The token belongs to another instance.
     UsedElsewhere,
+    /// A quota is used up.
+    Limited {
+        /// Which of [`Question::charges`].
+        charge: usize,
+        /// For how long.
+        wait: Wait,
+    },
 }
 
 /// The store gave no answer that could be used, in time.
@@ -78,6 +90,7 @@ pub struct Pending {
 }
 
 /// What an answer to the request needs to know of it.
+#[derive(Clone)]
 pub(super) struct AnswerTo {
     pub(super) protected: Arc<Protected>,
     /// The place of the route among the resource's.
@@ -92,11 +105,17 @@ impl std::fmt::Debug for AnswerTo {
     }
 }
 
+/// What a check leaves to the store.
+pub(super) struct Asked {
+    pub(super) proof: [u8; 16],
+    /// The token whose owner is in question, and its end.
+    pub(super) first_use: Option<([u8; 32], Timestamp)>,
+    pub(super) charges: Vec<Charge>,
+}
+
 impl Pending {
-    /// `first_use` is the token in question, and its end.
     pub(super) fn new(
-        proof: [u8; 16],
-        first_use: Option<([u8; 32], Timestamp)>,
+        Asked { proof, first_use, charges }: Asked,
         permit: Permit,
         when_store_fails: WhenStoreFails,
         answer_to: AnswerTo,
@@ -113,6 +132,7 @@ impl Pending {
                 proof,
                 proof_lifetime: REPLAY_WINDOW + CLOCK_SKEW,
                 first_use: first_use.map(claim),
+                charges,
             },
             permit,
             when_store_fails,
@@ -126,27 +146,39 @@ impl Pending {
         &self.question
     }
 
+    /// A refusal comes with the seconds after which to come again, where they can be told.
     fn concluded(
         mut self,
         edge: &Edge,
         answer: Result<StoreAnswer, StoreUnavailable>,
         now: Timestamp,
-    ) -> Result<Permit, Reason> {
+    ) -> Result<Permit, (Reason, Option<u64>)> {
+        let Question { first_use, charges, .. } = &self.question;
         match answer {
             Ok(StoreAnswer::Fresh) => {}
-            Ok(StoreAnswer::Replayed) => return Err(Reason::Replayed),
-            Ok(StoreAnswer::UsedElsewhere) => return Err(Reason::TokenUsedElsewhere),
+            Ok(StoreAnswer::Replayed) => return Err((Reason::Replayed, None)),
+            Ok(StoreAnswer::UsedElsewhere) => return Err((Reason::TokenUsedElsewhere, None)),
+            Ok(StoreAnswer::Limited { charge, wait }) => {
+                // A quota that was not asked about is no answer.
+                let charge = charges.get(charge).ok_or((Reason::StoreUnavailable, None))?;
+                return Err((Reason::RateLimit(charge.per), Some(wait.as_seconds())));
+            }
             Err(StoreUnavailable) => match self.when_store_fails {
-                WhenStoreFails::Closed => return Err(Reason::StoreUnavailable),
+                WhenStoreFails::Closed => return Err((Reason::StoreUnavailable, None)),
                 WhenStoreFails::Local => self.permit.settled_alone = true,
             },
         }
-        // What the store said is known here too, for the time when it says nothing. A full table only forgets that.
-        if let Some(claim) = &self.question.first_use {
+        if let Some(claim) = first_use {
+            // What the store said is known here too, for the time when it says nothing. A full table only forgets that.
             let claimed = edge.first_uses.claim(claim.token, claim.instance, self.token_expires_at, now);
             if self.permit.settled_alone {
-                claimed?;
+                claimed.map_err(|reason| (reason, None))?;
             }
+        }
+        if self.permit.settled_alone {
+            edge.quotas
+                .draw(charges.iter().copied(), micros(now))
+                .map_err(|(per, wait)| (Reason::RateLimit(per), Some(wait.as_seconds())))?;
         }
         Ok(self.permit)
     }
@@ -160,13 +192,12 @@ impl Edge {
         answer: Result<StoreAnswer, StoreUnavailable>,
         now: Timestamp,
     ) -> Decision {
-        let AnswerTo { protected, route, spoken, source } = &pending.answer_to;
-        let (protected, route, spoken, source) = (Arc::clone(protected), *route, *spoken, *source);
+        let AnswerTo { protected, route, spoken, source } = pending.answer_to.clone();
         match pending.concluded(self, answer, now) {
             Ok(permit) => Decision::Permit(permit),
-            Err(reason) => {
+            Err(refused) => {
                 let route = route.and_then(|route| protected.resource.routes.get(route));
-                self.refuse(reason, spoken, &protected.resource, route, source, now)
+                self.refuse(refused, &spoken, &protected.resource, route, source, now)
             }
         }
     }

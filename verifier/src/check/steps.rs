@@ -12,7 +12,7 @@ use super::budget;
 use super::decision::{Credential, Lookup, Permit};
 use super::deny_list::SubjectDigest;
 use super::edge::{Edge, Protected};
-use super::pending::{AnswerTo, Pending};
+use super::pending::{AnswerTo, Asked, Pending};
 use super::presented::{Attestation, attestation, credential, has_credential};
 use super::proof::Proof;
 use super::refusal::{ProofKind, Reason, Scheme};
@@ -42,16 +42,22 @@ const EMPTY: [u8; 32] = [
     0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
 ];
 
-/// How the request speaks; its answer speaks the same way.
-#[derive(Clone, Copy, Default)]
+/// How the request speaks, since its answer speaks the same way, and as whom.
+#[derive(Clone, Default)]
 pub(super) struct Spoken {
     pub(super) scheme: Scheme,
     pub(super) proof: ProofKind,
+    /// From step 5 on: whose result came. Others may have caught it.
+    pub(super) result: Option<Arc<VerifiedResult>>,
+    /// From step 10 on: the instance has signed this very request.
+    pub(super) is_proven: bool,
 }
 
 /// How a check ended early.
 pub(super) enum Stop {
     Refuse(Reason),
+    /// As `Refuse`, for so many seconds.
+    Wait(Reason, u64),
     Needs(Lookup),
     /// Nothing is left but the store that edges share.
     Ask(Box<Pending>),
@@ -129,6 +135,7 @@ impl Context<'_> {
         }
         // 5. Result: its signature once, its life every time.
         let result = self.result(presented)?;
+        spoken.result = Some(Arc::clone(&result));
         let claims = &result.claims;
         if now >= claims.expires_at {
             return Err(Reason::ResultExpired.into());
@@ -148,6 +155,7 @@ impl Context<'_> {
         // 10. Request binding.
         let ath = credential.map(|presented| sha256(presented.characters().as_bytes()));
         self.request_binding(&proof, ath)?;
+        spoken.is_proven = proof.covered().is_some();
         // 11. The app must be one of the resource's, also where no token says whose client it is.
         let Some(clients) = self.resource.clients.get(&claims.client_id) else {
             return Err(Reason::AppNotAccepted.into());
@@ -190,6 +198,14 @@ impl Context<'_> {
             Replay::Replayed => return Err(Reason::Replayed.into()),
             Replay::Full => return Err(Reason::ReplaySetFull.into()),
         }
+        // 15. Rate limits, which a shared store counts where there is one.
+        let charges = match self.route.shared_store {
+            Some(_) => self.charges(claims, credential.as_ref()).collect(),
+            None => {
+                self.rate_limits(claims, credential.as_ref())?;
+                Vec::new()
+            }
+        };
         let offers = match (self.route.nonce, nonce_issued) {
             (NoncePolicy::Off, _) => false,
             (_, None) => true,
@@ -209,10 +225,11 @@ impl Context<'_> {
         let answer_to = AnswerTo {
             protected: Arc::clone(self.protected),
             route: self.resource.routes.iter().position(|route| std::ptr::eq(route, self.route)),
-            spoken: *spoken,
+            spoken: spoken.clone(),
             source: self.request.source,
         };
-        Err(Stop::Ask(Box::new(Pending::new(identity, first_use, permit, when_store_fails, answer_to, now))))
+        let asked = Asked { proof: identity, first_use, charges };
+        Err(Stop::Ask(Box::new(Pending::new(asked, permit, when_store_fails, answer_to, now))))
     }
 
     /// A fetch of keys that are missing, if it is time for one.

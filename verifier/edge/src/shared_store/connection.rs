@@ -30,7 +30,7 @@ impl Connection {
         let client = &settings.address.client;
         let redis = within(CONNECT, client.get_multiplexed_async_connection_with_config(&config)).await?;
         let mut load = Cmd::new();
-        load.arg("SCRIPT").arg("LOAD").arg(question::SCRIPT);
+        load.arg("SCRIPT").arg("LOAD").arg(question::script());
         match within(CONNECT, send(&redis, &load)).await? {
             Value::BulkString(hash) if hash.len() == 40 && hash.is_ascii() => {
                 let script = String::from_utf8(hash).map_err(|_| StoreError::Answer)?;
@@ -80,7 +80,7 @@ impl Connection {
         let value = match self.send(&by_hash).await {
             Err(error) if error.kind() == ServerErrorKind::NoScript.into() => {
                 let mut whole = Cmd::new();
-                whole.arg("EVAL").arg(question::SCRIPT);
+                whole.arg("EVAL").arg(question::script());
                 question::arguments(&mut whole, prefix, asked);
                 self.send(&whole).await
             }

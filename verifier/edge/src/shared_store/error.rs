@@ -82,10 +82,11 @@ impl StoreError {
 }
 
 /// The names of everything that can come of a question, for metrics.
-pub const STORE_OUTCOMES: [&str; 13] = [
+pub const STORE_OUTCOMES: [&str; 14] = [
     "fresh",
     "replayed",
     "used_elsewhere",
+    "limited",
     StoreError::Disconnected.reason(),
     StoreError::Busy.reason(),
     StoreError::TimedOut.reason(),
@@ -108,6 +109,7 @@ impl Outcomes {
             Ok(StoreAnswer::Fresh) => "fresh",
             Ok(StoreAnswer::Replayed) => "replayed",
             Ok(StoreAnswer::UsedElsewhere) => "used_elsewhere",
+            Ok(StoreAnswer::Limited { .. }) => "limited",
             Ok(_) => return,
             Err(error) => error.reason(),
         };

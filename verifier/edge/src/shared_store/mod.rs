@@ -23,6 +23,7 @@ use tokio::time::Instant;
 pub use address::{StoreAddress, StoreAddressError};
 pub use error::{STORE_OUTCOMES, StoreError};
 pub use nonce_keys::NonceRotation;
+pub use question::GCRA;
 
 use connection::Connection;
 use error::Outcomes;

@@ -7,7 +7,7 @@ use countersign_edge::{SharedStoreSettings as EdgeStore, StoreAddress, StoreAddr
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Settings, existing_file};
+use super::{ReplayDemand, Settings, existing_file};
 use crate::document::Problems;
 
 /// The Redis or Valkey that the edges of one replay domain share: a proof then passes once at all of them.
@@ -108,6 +108,18 @@ pub(super) fn check(settings: &Settings, problems: &mut Problems) {
     if !store.key_prefix.bytes().all(|byte| byte.is_ascii_graphic()) {
         problems
             .at("/shared_store/key_prefix", "write visible ASCII without spaces, such as \"countersign:\"");
+    }
+    for (index, resource) in settings.resources.iter().enumerate() {
+        for (number, route) in resource.routes.iter().enumerate() {
+            if route.when_store_fails == Some(WhenStoreFails::Local) && route.replay == ReplayDemand::Strict {
+                problems.at(
+                    &format!("/resource/{index}/route/{number}/when_store_fails"),
+                    "while the store fails, each edge would let a proof pass once, and `replay = \"strict\"` says that \
+                     it passes once at all of them; write `replay = \"windowed\"` if that does no harm here, or remove \
+                     this line",
+                );
+            }
+        }
     }
     if settings.listen.edge.is_none() {
         problems.at("/shared_store", "only an edge asks it; add `edge` to [listen], or remove this section");
