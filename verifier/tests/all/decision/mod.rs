@@ -9,6 +9,7 @@ mod credential;
 mod deny_list;
 mod limits;
 mod oauth;
+mod pending;
 mod percentage;
 mod proof;
 mod request;
