@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod failing;
-mod hostile;
+mod impostor;
 mod limits;
 mod nonces;
 mod redis;
