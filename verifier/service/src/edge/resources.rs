@@ -127,3 +127,46 @@ fn route_of(settings: &RouteSettings) -> Route {
         shared_store: None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Settings;
+
+    const RESOURCE: &str = "
+[[resource]]
+name = 'api'
+identifier = 'https://api.example'
+apps = ['app']
+[[resource.route]]
+path = '/'
+credentials = []
+[[resource.route]]
+path = '/local'
+credentials = []
+replay = 'windowed'
+";
+
+    fn resource(store: &str, local: &str) -> Resource {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("policy.toml"), "").unwrap();
+        let head =
+            "issuer = 'https://attest.example'\n[listen]\nedge = '127.0.0.1:8081'\ngateway = 'nginx'\n";
+        let text = format!("{head}{store}{RESOURCE}{local}");
+        let settings = Settings::parse(&directory.path().join("settings.toml"), &text).unwrap();
+        resource_of(&settings.resources[0], settings.shared_store.as_ref())
+    }
+
+    #[test]
+    fn with_a_shared_store_every_route_asks_it_and_nonces_are_of_its_domain() {
+        let asked = |resource: &Resource| -> Vec<_> {
+            resource.routes.iter().map(|route| route.shared_store).collect()
+        };
+        let alone = resource("", "");
+        assert_eq!((asked(&alone), alone.replay_domain.as_str()), (vec![None, None], ""));
+        let store = "[shared_store]\nurl = 'redis://127.0.0.1:6379'\nkey_prefix = 'ours:'\n";
+        let shared = resource(store, "when_store_fails = 'local'");
+        let expected = vec![Some(WhenStoreFails::Closed), Some(WhenStoreFails::Local)];
+        assert_eq!((asked(&shared), shared.replay_domain.as_str()), (expected, "ours:"));
+    }
+}
