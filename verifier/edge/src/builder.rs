@@ -12,6 +12,7 @@ use countersign_core::time::Timestamp;
 use countersign_verifier::check::route::OAuthClient;
 use countersign_verifier::check::trust::KeyOwner;
 use countersign_verifier::check::{CredentialKind, Edge, Limits, Mode, Resource, Route};
+use countersign_verifier::credential::client_certificate::ClientCertificates;
 use http::request::Parts;
 
 use crate::deny_list::DenyListSource;
@@ -37,6 +38,7 @@ pub struct CountersignBuilder {
     routes: Vec<Route>,
     deny_list: Option<(DenyListSource, bool)>,
     api_keys: Option<PathBuf>,
+    client_certificates: Option<ClientCertificates>,
     shared: Option<(String, MacKeyRing)>,
     limits: Limits,
     max_content: usize,
@@ -64,6 +66,8 @@ pub enum BuildError {
     NoClient,
     /// A route asks for API keys, and no file of them is named.
     NoApiKeys,
+    /// A route asks for client certificates, and no list of them is given.
+    NoClientCertificates,
     /// A client is of an authorization server that is not named.
     ClientOfUnknownIssuer(String),
     /// A route's path cannot match any request.
@@ -93,6 +97,9 @@ impl fmt::Display for BuildError {
                 "a route asks for an access token: name who issues them with `.authorization_server(…)`, or set \
                  `credentials: Vec::new()`",
             ),
+            Self::NoClientCertificates => {
+                f.write_str("a route asks for client certificates: list them with `.client_certificates(…)`")
+            }
             Self::NoApiKeys => {
                 f.write_str("a route asks for API keys: name the file that they stand in with `.api_keys(…)`")
             }
@@ -132,6 +139,7 @@ impl CountersignBuilder {
             routes: Vec::new(),
             deny_list: None,
             api_keys: None,
+            client_certificates: None,
             shared: None,
             limits: Limits::default(),
             max_content: DEFAULT_MAX_CONTENT,
@@ -225,6 +233,13 @@ impl CountersignBuilder {
         self
     }
 
+    /// Takes these client certificates where a route asks for some; [`CountersignLayer::with_client_certificate`] says
+    /// which one a request came with.
+    pub fn client_certificates(mut self, list: ClientCertificates) -> Self {
+        self.client_certificates = Some(list);
+        self
+    }
+
     /// As [`CountersignLayer::with_max_content`].
     pub const fn max_content(mut self, bytes: usize) -> Self {
         self.max_content = bytes;
@@ -280,6 +295,9 @@ impl CountersignBuilder {
             self.deny_list.as_ref().is_some_and(|(_, required)| *required),
             self.limits,
         );
+        if let Some(list) = self.client_certificates {
+            edge.replace_client_certificates(RESOURCE, list);
+        }
         let services =
             self.services.into_iter().map(|(issuer, keys)| (KeyOwner::AttestationService(issuer), keys));
         let servers =
@@ -325,12 +343,16 @@ impl CountersignBuilder {
         if wants_token && self.servers.is_empty() {
             return Err(BuildError::NoAuthorizationServer);
         }
+        let wants_certificate = asks_for(CredentialKind::ClientCertificate);
         let has_apps = !self.clients.is_empty() || !self.apps.is_empty();
-        if (wants_token && self.clients.is_empty()) || (wants_key && !has_apps) {
+        if (wants_token && self.clients.is_empty()) || ((wants_key || wants_certificate) && !has_apps) {
             return Err(BuildError::NoClient);
         }
         if wants_key && self.api_keys.is_none() {
             return Err(BuildError::NoApiKeys);
+        }
+        if wants_certificate && self.client_certificates.is_none() {
+            return Err(BuildError::NoClientCertificates);
         }
         let mut clients: HashMap<String, Vec<OAuthClient>> =
             self.apps.iter().map(|app| (app.clone(), Vec::new())).collect();

@@ -44,6 +44,7 @@ mod api_keys;
 mod attested;
 mod body;
 mod builder;
+mod client_cert;
 mod deny_list;
 mod extract;
 mod layer;
@@ -56,6 +57,7 @@ mod system;
 pub use api_keys::ApiKeyFileError;
 pub use attested::{Attested, Verdict};
 pub use builder::{BuildError, CountersignBuilder};
+pub use client_cert::{CLIENT_CERT, client_cert};
 pub use deny_list::DenyListSource;
 pub use extract::NotAttested;
 pub use layer::{CountersignLayer, DEFAULT_MAX_CONTENT, UnknownResource, peer_address};
@@ -67,7 +69,11 @@ pub use system::{OsRandomness, system_time};
 
 pub use countersign_core::token::result::{InstanceId, Protection, Tier};
 pub use countersign_verifier::check::{
-    Assurance, Credential, CredentialKind, Limits, Mode, NoncePolicy, Reason, Route, StepUp, TokenBinding,
+    Assurance, ClientCertificate, Credential, CredentialKind, Limits, Mode, NoncePolicy, Reason, Route,
+    StepUp, TokenBinding,
 };
 pub use countersign_verifier::credential::api_key::{ApiKey, ApiKeyId, ApiKeys};
+pub use countersign_verifier::credential::client_certificate::{
+    CertificateAuthorities, CertificateHolder, CertificateName, ClientCertificates,
+};
 pub use countersign_verifier::credential::jwt::AccessToken;

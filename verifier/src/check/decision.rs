@@ -10,6 +10,7 @@ use super::result::VerifiedResult;
 use super::route::Assurance;
 use super::trust::KeyOwner;
 use crate::credential::api_key::ApiKey;
+use crate::credential::client_certificate::CertificateHolder;
 use crate::credential::jwt::AccessToken;
 
 /// Sizes of the edge's tables; each bounds memory.
@@ -93,6 +94,8 @@ pub enum Credential {
     AccessToken(Arc<AccessToken>),
     /// An API key of the attested app.
     ApiKey(Arc<ApiKey>),
+    /// The certificate of the TLS connection.
+    ClientCertificate(Arc<CertificateHolder>),
 }
 
 impl Credential {
@@ -101,6 +104,7 @@ impl Credential {
         match self {
             Self::AccessToken(token) => &token.scopes,
             Self::ApiKey(key) => &key.scopes,
+            Self::ClientCertificate(holder) => &holder.scopes,
         }
     }
 }

@@ -22,6 +22,7 @@ use super::steps::{self, Context, REPLAY_WINDOW, Spoken, Stop};
 use super::trust::{IssuerKeys, KeyOwner, ServiceKeys};
 use crate::cache::Generations;
 use crate::credential::api_key::ApiKeys;
+use crate::credential::client_certificate::ClientCertificates;
 use crate::credential::jwks::Jwks;
 
 /// The edge: what it protects, whom it trusts, and what it remembers.
@@ -48,6 +49,8 @@ pub(super) struct Protected {
     pub(super) takes_api_keys: bool,
     /// `None` before the first have come.
     pub(super) api_keys: ArcSwapOption<ApiKeys>,
+    /// `None` is an empty list: no certificate passes.
+    pub(super) client_certificates: ArcSwapOption<ClientCertificates>,
 }
 
 impl Edge {
@@ -65,7 +68,8 @@ impl Edge {
     ) -> Self {
         let protected = |(number, (name, resource)): (u32, (String, Resource))| {
             let takes_api_keys = resource.takes_api_keys();
-            (name, Protected { number, resource, takes_api_keys, api_keys: ArcSwapOption::empty() })
+            let (api_keys, client_certificates) = (ArcSwapOption::empty(), ArcSwapOption::empty());
+            (name, Protected { number, resource, takes_api_keys, api_keys, client_certificates })
         };
         Self {
             resources: (0..).zip(resources).map(protected).collect(),
@@ -125,6 +129,13 @@ impl Edge {
     pub fn replace_api_keys(&self, resource: &str, keys: ApiKeys) -> bool {
         let protected = self.resources.get(resource);
         protected.inspect(|protected| protected.api_keys.store(Some(Arc::new(keys)))).is_some()
+    }
+
+    /// Puts an allow-list of client certificates in force at the resource called `resource`, in the place of the one that
+    /// it had; false if there is no such resource.
+    pub fn replace_client_certificates(&self, resource: &str, list: ClientCertificates) -> bool {
+        let protected = self.resources.get(resource);
+        protected.inspect(|protected| protected.client_certificates.store(Some(Arc::new(list)))).is_some()
     }
 
     /// Replaces the nonce keys.

@@ -102,6 +102,9 @@ pub enum CredentialKind {
     Jwt,
     /// An API key of the attested app, as `X-API-Key`. It is the same on each of the app's installations.
     ApiKey,
+    /// The certificate of the TLS connection, for systems that call: one of the resource's allow-list. Nothing but that
+    /// connection binds it to the proof.
+    ClientCertificate,
 }
 
 /// How and when the user must have been authenticated (RFC 9470); by default somehow, and at any time. An API key tells
