@@ -346,6 +346,7 @@ impl CountersignBuilder {
             metadata_url: self.metadata_url.clone(),
             clients,
             authorization_servers: self.servers.iter().map(|(issuer, _)| issuer.clone()).collect(),
+            introspection: None,
             replay_domain: self.shared.as_ref().map(|(domain, _)| domain.clone()).unwrap_or_default(),
             routes,
         })

@@ -10,6 +10,7 @@ use super::result::VerifiedResult;
 use super::route::Assurance;
 use super::trust::KeyOwner;
 use crate::credential::api_key::ApiKey;
+use crate::credential::introspection::OpaqueToken;
 use crate::credential::jwt::AccessToken;
 
 /// Sizes of the edge's tables; each bounds memory.
@@ -63,6 +64,9 @@ pub struct RandomnessUnavailable;
 pub enum Lookup {
     /// A key set; whatever comes of it, [`IssuerKeys::fetched`](super::trust::IssuerKeys::fetched) is to be called before checking again.
     Keys(KeyOwner),
+    /// What the resource's authorization server says about an opaque token (RFC 7662); its answer is for
+    /// [`Edge::introspected`](super::Edge::introspected).
+    Introspection(OpaqueToken),
     /// The body of a request that came with [`Content::Deferred`](super::Content::Deferred): everything else about it has passed.
     Content,
 }
@@ -89,7 +93,7 @@ pub enum Decision {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Credential {
-    /// A JWT access token (RFC 9068).
+    /// An access token: a JWT (RFC 9068), or an opaque one that its authorization server was asked about (RFC 7662).
     AccessToken(Arc<AccessToken>),
     /// An API key of the attested app.
     ApiKey(Arc<ApiKey>),

@@ -60,7 +60,7 @@ fn of_permit(permit: &Permit) -> [String; 8] {
             Protection::SecureEnclave => "secure-enclave",
         }
         .to_owned(),
-        token.map(|token| visible(&token.subject)).unwrap_or_default(),
+        token.and_then(|token| token.subject.as_deref()).map(visible).unwrap_or_default(),
         permit.credential().map(|credential| visible(&credential.scopes().join(" "))).unwrap_or_default(),
         permit.content().map(|hash| base64url(hash)).unwrap_or_default(),
     ]

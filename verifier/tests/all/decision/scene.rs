@@ -341,6 +341,7 @@ fn edge(routes: Vec<Route>, deny_list_required: bool, randomness: Box<dyn Random
         metadata_url: Some("https://api.example/m".to_owned()),
         authorization_servers: vec![AUTHORIZATION_SERVER.to_owned()],
         clients: HashMap::from([("app".to_owned(), vec![client])]),
+        introspection: None,
         replay_domain: String::new(),
         routes,
     };
