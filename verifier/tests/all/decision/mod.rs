@@ -8,6 +8,7 @@ mod budget;
 mod credential;
 mod deny_list;
 mod oauth;
+mod opaque;
 mod proof;
 mod request;
 mod result;
