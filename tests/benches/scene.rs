@@ -61,6 +61,7 @@ impl Scene {
             metadata_url: None,
             authorization_servers: vec![SERVER.to_owned()],
             clients: HashMap::from([("app".to_owned(), vec![client])]),
+            introspection: None,
             replay_domain: String::new(),
             routes: vec![Route::new("/")],
         };

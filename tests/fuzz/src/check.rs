@@ -138,6 +138,7 @@ fn edge() -> Edge {
         metadata_url: None,
         authorization_servers: vec![SERVER.to_owned()],
         clients: HashMap::from([(world::CLIENT.to_owned(), vec![client])]),
+        introspection: None,
         replay_domain: String::new(),
         routes: vec![Route::new("/")],
     };

@@ -43,10 +43,14 @@
 mod api_keys;
 mod attested;
 mod body;
+mod breaker;
 mod builder;
 mod client_cert;
+mod client_secret;
 mod deny_list;
+mod discovery;
 mod extract;
+mod introspection;
 mod layer;
 mod respond;
 mod runtime;
@@ -56,10 +60,13 @@ mod system;
 
 pub use api_keys::ApiKeyFileError;
 pub use attested::{Attested, Verdict};
+pub use breaker::Breaker;
 pub use builder::{BuildError, CountersignBuilder};
 pub use client_cert::{CLIENT_CERT, client_cert};
+pub use client_secret::{ClientSecret, ClientSecretError};
 pub use deny_list::DenyListSource;
 pub use extract::NotAttested;
+pub use introspection::{ClientAuthentication, IntrospectionSource};
 pub use layer::{CountersignLayer, DEFAULT_MAX_CONTENT, UnknownResource, peer_address};
 pub use respond::{Answer, STATUS_FIELD, answer, strip_identity};
 pub use runtime::{EdgeRuntime, SetupError};
@@ -76,4 +83,5 @@ pub use countersign_verifier::credential::api_key::{ApiKey, ApiKeyId, ApiKeys};
 pub use countersign_verifier::credential::client_certificate::{
     CertificateAuthorities, CertificateHolder, CertificateName, ClientCertificates,
 };
+pub use countersign_verifier::credential::introspection::Introspection;
 pub use countersign_verifier::credential::jwt::AccessToken;

@@ -17,13 +17,20 @@ use crate::credential::client_certificate::{ClientCertificate, ClientCertificate
 use crate::credential::jwks::Jwks;
 use crate::credential::jwt::{AccessToken, AccessTokenError, UnverifiedAccessToken};
 
-/// An access token whose signature has been verified.
+/// An access token for which its authorization server has vouched.
 pub(super) struct CachedToken {
     pub(super) token: Arc<AccessToken>,
-    /// Its user, as deny lists name him.
-    pub(super) subject: SubjectDigest,
-    /// Edition of the authorization server's keys that verified it.
+    /// Its user, as deny lists name him; `None` where its server names none.
+    pub(super) subject: Option<SubjectDigest>,
+    /// Edition of the authorization server's keys that verified it; 0 for one that was asked about.
     pub(super) edition: u64,
+}
+
+impl CachedToken {
+    pub(super) fn new(token: AccessToken, edition: u64) -> Self {
+        let subject = token.subject.as_deref().map(|subject| SubjectDigest::of(&token.issuer, subject));
+        Self { token: Arc::new(token), subject, edition }
+    }
 }
 
 impl Context<'_> {
@@ -39,12 +46,29 @@ impl Context<'_> {
         match presented {
             Presented::AccessToken { scheme, token } => {
                 let verified = self.access_token(token, ath)?;
-                self.subject_deny_list(&verified.subject, claims)?;
-                self.token_binding(&verified.token, scheme, claims, clients)?;
-                Ok(Credential::AccessToken(Arc::clone(&verified.token)))
+                self.of_instance(&verified, scheme, claims, clients)
+            }
+            Presented::OpaqueToken { scheme, token } => {
+                let verified = self.opaque_token(token, ath)?;
+                self.of_instance(&verified, scheme, claims, clients)
             }
             Presented::ApiKey(characters) => Ok(Credential::ApiKey(self.api_key(characters, claims)?)),
         }
+    }
+
+    /// What holds for every access token, whoever vouched for it.
+    fn of_instance(
+        &self,
+        verified: &CachedToken,
+        scheme: Scheme,
+        result: &ResultClaims,
+        clients: &[OAuthClient],
+    ) -> Result<Credential, Stop> {
+        if let Some(subject) = &verified.subject {
+            self.subject_deny_list(subject, result)?;
+        }
+        self.token_binding(&verified.token, scheme, result, clients)?;
+        Ok(Credential::AccessToken(Arc::clone(&verified.token)))
     }
 
     /// A key is of one app; what binds it to the device is the proof, which covers it.
@@ -112,15 +136,14 @@ impl Context<'_> {
             return Err(needs().unwrap_or(Reason::KeysUnavailable.into()));
         };
         let token = match token.verify(&server.issuer, jwks, &self.resource.identifier) {
-            Ok(token) => Arc::new(token),
+            Ok(token) => token,
             Err(AccessTokenError::UnknownKey) => {
                 let unknown = Reason::AccessToken(AccessTokenError::UnknownKey);
                 return Err(needs().unwrap_or(unknown.into()));
             }
             Err(error) => return Err(Reason::AccessToken(error).into()),
         };
-        let subject = SubjectDigest::of(&token.issuer, &token.subject);
-        let verified = Arc::new(CachedToken { token, subject, edition: current.edition });
+        let verified = Arc::new(CachedToken::new(token, current.edition));
         self.edge.access_tokens.insert((ath, self.protected.number), Arc::clone(&verified));
         Ok(verified)
     }

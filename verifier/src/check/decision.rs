@@ -11,6 +11,7 @@ use super::route::Assurance;
 use super::trust::KeyOwner;
 use crate::credential::api_key::ApiKey;
 use crate::credential::client_certificate::CertificateHolder;
+use crate::credential::introspection::OpaqueToken;
 use crate::credential::jwt::AccessToken;
 
 /// Sizes of the edge's tables; each bounds memory.
@@ -64,6 +65,9 @@ pub struct RandomnessUnavailable;
 pub enum Lookup {
     /// A key set; whatever comes of it, [`IssuerKeys::fetched`](super::trust::IssuerKeys::fetched) is to be called before checking again.
     Keys(KeyOwner),
+    /// What the resource's authorization server says about an opaque token (RFC 7662); its answer is for
+    /// [`Edge::introspected`](super::Edge::introspected).
+    Introspection(OpaqueToken),
     /// The body of a request that came with [`Content::Deferred`](super::Content::Deferred): everything else about it has passed.
     Content,
 }
@@ -90,7 +94,7 @@ pub enum Decision {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Credential {
-    /// A JWT access token (RFC 9068).
+    /// An access token: a JWT (RFC 9068), or an opaque one that its authorization server was asked about (RFC 7662).
     AccessToken(Arc<AccessToken>),
     /// An API key of the attested app.
     ApiKey(Arc<ApiKey>),

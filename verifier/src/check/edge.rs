@@ -13,6 +13,7 @@ use super::credential::CachedToken;
 use super::decision::{Decision, Limits, Randomness, RandomnessUnavailable};
 use super::deny_list::DenyList;
 use super::first_use::FirstUse;
+use super::introspection::OpaqueTokens;
 use super::refusal::{Code, Reason, Refusal};
 use super::replay::ReplaySet;
 use super::request::Request;
@@ -47,6 +48,8 @@ pub(super) struct Protected {
     pub(super) number: u32,
     pub(super) resource: Resource,
     pub(super) takes_api_keys: bool,
+    /// What is known of opaque tokens; `None` where it takes none.
+    pub(super) opaque_tokens: Option<OpaqueTokens>,
     /// `None` before the first have come.
     pub(super) api_keys: ArcSwapOption<ApiKeys>,
     /// `None` is an empty list: no certificate passes.
@@ -68,8 +71,12 @@ impl Edge {
     ) -> Self {
         let protected = |(number, (name, resource)): (u32, (String, Resource))| {
             let takes_api_keys = resource.takes_api_keys();
+            let tokens = || OpaqueTokens::new(limits.access_tokens);
+            let opaque_tokens = resource.introspection.is_some().then(tokens);
             let (api_keys, client_certificates) = (ArcSwapOption::empty(), ArcSwapOption::empty());
-            (name, Protected { number, resource, takes_api_keys, api_keys, client_certificates })
+            let protected =
+                Protected { number, resource, takes_api_keys, opaque_tokens, api_keys, client_certificates };
+            (name, protected)
         };
         Self {
             resources: (0..).zip(resources).map(protected).collect(),
@@ -192,7 +199,12 @@ impl Edge {
     /// The decision about a request whose lookup the runtime could not make: our own trouble, so nothing passes but
     /// what its route only watches.
     pub fn lookup_failed(&self, resource: &str, request: &Request<'_>) -> Decision {
-        let refusal = Refusal { retry_after: Some(5), ..Refusal::new(Reason::KeysUnavailable) };
+        self.unavailable(resource, request, Reason::KeysUnavailable)
+    }
+
+    /// As [`Self::lookup_failed`], for a lookup of another kind: `reason` says what could not be had.
+    pub fn unavailable(&self, resource: &str, request: &Request<'_>, reason: Reason) -> Decision {
+        let refusal = Refusal { retry_after: Some(5), ..Refusal::new(reason) };
         let (path, _) = split_query(request.path_and_query);
         let resource = self.resource(resource).filter(|_| steps::caps(request, path).is_ok());
         by_mode(resource.and_then(|resource| resource.route(request.method, path)), refusal)

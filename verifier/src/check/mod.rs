@@ -11,6 +11,7 @@ pub mod deny_list;
 mod edge;
 mod first_use;
 pub mod identity;
+mod introspection;
 mod presented;
 mod proof;
 mod reason;

@@ -106,6 +106,8 @@ pub enum Reason {
     ApiKey(ApiKeyError),
     /// The client certificate is malformed, or refused as a credential.
     ClientCertificate(ClientCertificateError),
+    /// The authorization server says that the opaque token is not active: ended, revoked or made up.
+    TokenInactive,
     /// The access token has expired or is not yet valid.
     AccessTokenTime,
     /// A token with `cnf.jkt` came as `Bearer`, or one without as `DPoP`.
@@ -144,6 +146,8 @@ pub enum Reason {
     FirstUsesFull,
     /// Keys could not be fetched.
     KeysUnavailable,
+    /// The authorization server could not be asked about an opaque token.
+    IntrospectionUnavailable,
     /// The resource's API keys have not come yet.
     ApiKeysUnavailable,
     /// Randomness for a nonce could not be had.
@@ -181,6 +185,7 @@ impl Reason {
             Self::ProofCredential
             | Self::AccessToken(_)
             | Self::ApiKey(_)
+            | Self::TokenInactive
             | Self::AccessTokenTime
             | Self::SchemeMismatch
             | Self::ClientMismatch
@@ -198,6 +203,7 @@ impl Reason {
             | Self::ReplaySetFull
             | Self::FirstUsesFull
             | Self::KeysUnavailable
+            | Self::IntrospectionUnavailable
             | Self::ApiKeysUnavailable
             | Self::RandomnessUnavailable => Code::Unavailable,
             Self::ProofUnbound
@@ -299,6 +305,7 @@ impl Reason {
             Self::AccessToken(error) => error.reason(),
             Self::ApiKey(error) => error.reason(),
             Self::ClientCertificate(error) => error.reason(),
+            Self::TokenInactive => "token_inactive",
             Self::AccessTokenTime => "access_token_time",
             Self::SchemeMismatch => "scheme_mismatch",
             Self::ClientMismatch => "client_mismatch",
@@ -318,6 +325,7 @@ impl Reason {
             Self::ReplaySetFull => "replay_set_full",
             Self::FirstUsesFull => "first_uses_full",
             Self::KeysUnavailable => "keys_unavailable",
+            Self::IntrospectionUnavailable => "introspection_unavailable",
             Self::ApiKeysUnavailable => "api_keys_unavailable",
             Self::RandomnessUnavailable => "randomness_unavailable",
         }

@@ -115,7 +115,8 @@ impl Refusal {
             let tokens = format!("{dpop}, Bearer{}", metadata(" "));
             let keys = format!("ApiKey header=\"X-API-Key\"{}", metadata(", "));
             let takes = |kind| self.credentials.contains(&kind);
-            return Some(match (takes(CredentialKind::Jwt), takes(CredentialKind::ApiKey)) {
+            let takes_tokens = takes(CredentialKind::Jwt) || takes(CredentialKind::Opaque);
+            return Some(match (takes_tokens, takes(CredentialKind::ApiKey)) {
                 (false, true) => keys,
                 (true, true) => format!("{tokens}, {keys}"),
                 (_, false) => tokens,

@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use countersign_core::request::{Origin, decoded};
 use countersign_core::token::result::{Protection, Tier};
 
+use crate::credential::introspection::Introspection;
+
 /// A protected API.
 #[derive(Clone, Debug)]
 pub struct Resource {
@@ -19,6 +21,8 @@ pub struct Resource {
     pub clients: HashMap<String, Vec<OAuthClient>>,
     /// Issuers whose access tokens it takes.
     pub authorization_servers: Vec<String>,
+    /// Whose opaque access tokens it takes; there is one such issuer, since the token itself names none.
+    pub introspection: Option<Introspection>,
     /// The edges that share one replay store; enters the nonce's scope.
     pub replay_domain: String,
     /// Its routes; the longest matching path prefix decides. A request that matches none is refused.
@@ -105,6 +109,9 @@ pub enum CredentialKind {
     /// The certificate of the TLS connection, for systems that call: one of the resource's allow-list. Nothing but that
     /// connection binds it to the proof.
     ClientCertificate,
+    /// An opaque access token, about which its authorization server is asked (RFC 7662), as `Authorization: DPoP` or
+    /// `Bearer`. Only at a resource with [`Resource::introspection`].
+    Opaque,
 }
 
 /// How and when the user must have been authenticated (RFC 9470); by default somehow, and at any time. An API key tells
@@ -255,6 +262,7 @@ mod tests {
             metadata_url: None,
             clients: HashMap::new(),
             authorization_servers: Vec::new(),
+            introspection: None,
             replay_domain: String::new(),
             routes: Vec::new(),
         }

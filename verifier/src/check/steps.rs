@@ -88,7 +88,8 @@ impl Context<'_> {
         let now = self.now;
         // 2. Parse: one flavour, one credential, nothing twice, no token in the query.
         let fields = &self.request.fields;
-        let credential = credential(fields, self.protected.takes_api_keys)?;
+        let credential = credential(fields, self.protected.takes_api_keys)?
+            .map(|presented| presented.told_apart(self.protected.opaque_tokens.is_some()));
         if let Some(presented) = credential {
             spoken.scheme = presented.scheme();
         }

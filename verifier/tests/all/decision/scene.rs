@@ -84,7 +84,7 @@ impl Device {
         public(&self.pair())
     }
 
-    fn instance_jkt(&self) -> Thumbprint {
+    pub(crate) fn instance_jkt(&self) -> Thumbprint {
         Thumbprint::from_bytes(sha256(&self.seed))
     }
 }
@@ -334,6 +334,7 @@ impl Scene {
 }
 
 fn edge(routes: Vec<Route>, deny_list_required: bool, randomness: Box<dyn Randomness>) -> Edge {
+    let takes_opaque = routes.iter().any(|route| route.credentials.contains(&CredentialKind::Opaque));
     let client = OAuthClient { issuer: AUTHORIZATION_SERVER.to_owned(), client_id: "client".to_owned() };
     let resource = Resource {
         identifier: RESOURCE.to_owned(),
@@ -341,6 +342,7 @@ fn edge(routes: Vec<Route>, deny_list_required: bool, randomness: Box<dyn Random
         metadata_url: Some("https://api.example/m".to_owned()),
         authorization_servers: vec![AUTHORIZATION_SERVER.to_owned()],
         clients: HashMap::from([("app".to_owned(), vec![client])]),
+        introspection: takes_opaque.then(|| Introspection::new(AUTHORIZATION_SERVER)),
         replay_domain: String::new(),
         routes,
     };
