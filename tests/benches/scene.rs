@@ -79,6 +79,7 @@ impl Scene {
                 addresses: 16,
                 proofs,
                 failures: 20,
+                callers: 16,
                 instance_requests: u32::MAX,
             },
         );

@@ -149,6 +149,7 @@ fn edge() -> Edge {
         addresses: 4,
         proofs: 16,
         failures: 20,
+        callers: 16,
         instance_requests: 100,
     };
     let edge = Edge::new(

@@ -303,7 +303,8 @@ impl CountersignBuilder {
     /// [`BuildError`]: what is wrong, as a sentence that says what to do.
     pub async fn start(self) -> Result<CountersignLayer, BuildError> {
         let resource = self.check()?;
-        for route in resource.routes.iter().filter(|route| route.mode != Mode::Require) {
+        let is_lax = |route: &&Route| route.mode != Mode::Require || route.percentage < 100;
+        for route in resource.routes.iter().filter(is_lax) {
             tracing::warn!(path = route.path, mode = ?route.mode, "this route lets unattested requests through");
         }
         let (_, nonce_keys) = match self.shared {

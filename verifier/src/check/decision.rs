@@ -27,8 +27,10 @@ pub struct Limits {
     pub first_uses: usize,
     /// Addresses whose failures are counted.
     pub addresses: usize,
-    /// Refused requests per address and ten seconds before it has to wait.
+    /// Refused requests per address and ten seconds before it has to wait; less for one that keeps failing.
     pub failures: u32,
+    /// Callers whose rate limits are remembered, times two; about 100 bytes each. Where no route has limits, none are.
+    pub callers: usize,
     /// Requests per instance and ten seconds: one instance cannot fill the replay set for everybody.
     pub instance_requests: u32,
 }
@@ -42,6 +44,7 @@ impl Default for Limits {
             first_uses: 65_536,
             addresses: 16_384,
             failures: 20,
+            callers: 65_536,
             instance_requests: 300,
         }
     }

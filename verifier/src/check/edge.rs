@@ -12,8 +12,10 @@ use super::budget::{self, Budget};
 use super::credential::CachedToken;
 use super::decision::{Decision, Limits, Randomness, RandomnessUnavailable};
 use super::deny_list::DenyList;
+use super::enforcement::{self, Caller};
 use super::first_use::FirstUse;
 use super::introspection::OpaqueTokens;
+use super::limits::LimitTable;
 use super::refusal::{Code, Reason, Refusal};
 use super::replay::ReplaySet;
 use super::request::Request;
@@ -40,7 +42,9 @@ pub struct Edge {
     pub(super) first_uses: FirstUse,
     pub(super) replay: ReplaySet,
     pub(super) source_failures: Budget,
+    pub(super) instance_failures: Budget,
     pub(super) instance_requests: Budget,
+    pub(super) quotas: LimitTable,
 }
 
 /// A resource with what belongs to it alone.
@@ -69,8 +73,11 @@ impl Edge {
         deny_list_required: bool,
         limits: Limits,
     ) -> Self {
-        let protected = |(number, (name, resource)): (u32, (String, Resource))| {
+        let has_limits =
+            resources.values().any(|resource| resource.routes.iter().any(|route| !route.limits.is_empty()));
+        let protected = |(number, (name, mut resource)): (u32, (String, Resource))| {
             let takes_api_keys = resource.takes_api_keys();
+            resource.bind_limits();
             let tokens = || OpaqueTokens::new(limits.access_tokens);
             let opaque_tokens = resource.introspection.is_some().then(tokens);
             let (api_keys, client_certificates) = (ArcSwapOption::empty(), ArcSwapOption::empty());
@@ -90,8 +97,10 @@ impl Edge {
             access_tokens: Generations::new(limits.access_tokens),
             first_uses: FirstUse::new(limits.first_uses),
             replay: ReplaySet::new(limits.proofs, REPLAY_WINDOW),
-            source_failures: Budget::new(limits.addresses, limits.failures),
+            source_failures: Budget::tightening(limits.addresses, limits.failures),
+            instance_failures: Budget::tightening(limits.addresses, limits.failures),
             instance_requests: Budget::new(limits.results, limits.instance_requests),
+            quotas: LimitTable::new(if has_limits { limits.callers } else { 0 }),
         }
     }
 
@@ -179,21 +188,45 @@ impl Edge {
                 }
             },
         };
-        let reason = match ended {
+        let (reason, wait) = match ended {
             Ok(permit) => return Decision::Permit(permit),
             Err(Stop::Needs(lookup)) => return Decision::Needs(lookup),
-            Err(Stop::Refuse(reason)) => reason,
+            Err(Stop::Refuse(reason)) => (reason, None),
+            Err(Stop::Wait(reason, seconds)) => (reason, Some(seconds)),
         };
+        let instance = spoken.result.as_ref().map(|result| result.claims.instance);
+        let mode = enforcement::mode(resource, route, Caller { instance, source: request.source });
+        self.note_failure(request, &spoken, reason, mode, now);
+        let refusal = self.refusal(reason, &spoken, resource, route, now);
+        enforcement::decision(mode, Refusal { retry_after: wait.or(refusal.retry_after), ..refusal })
+    }
+
+    /// The one place that every request comes by which is refused or observed for `reason`.
+    fn note_failure(
+        &self,
+        request: &Request<'_>,
+        spoken: &Spoken,
+        reason: Reason,
+        mode: Mode,
+        now: Timestamp,
+    ) {
         // Where nothing is refused, nobody uses up what guards the other routes: apps that do not attest yet are
         // what such a route is for.
-        let refuses = route.is_none_or(|route| route.mode == Mode::Require);
+        if mode != Mode::Require {
+            return;
+        }
         if let Some(source) = request.source
-            && refuses
             && reason.counts_against_source()
         {
             self.source_failures.spend(budget::key_of_source(source), now);
         }
-        by_mode(route, self.refusal(reason, spoken, resource, route, now))
+        // A result is no secret: whoever caught one must not fail in the name of its instance.
+        if let Some(result) = &spoken.result
+            && spoken.is_proven
+            && reason.counts_against_instance()
+        {
+            self.instance_failures.spend(budget::key_of_instance(&result.claims.instance), now);
+        }
     }
 
     /// The decision about a request whose lookup the runtime could not make: our own trouble, so nothing passes but
@@ -206,14 +239,16 @@ impl Edge {
     pub fn unavailable(&self, resource: &str, request: &Request<'_>, reason: Reason) -> Decision {
         let refusal = Refusal { retry_after: Some(5), ..Refusal::new(reason) };
         let (path, _) = split_query(request.path_and_query);
-        let resource = self.resource(resource).filter(|_| steps::caps(request, path).is_ok());
-        by_mode(resource.and_then(|resource| resource.route(request.method, path)), refusal)
+        let Some(resource) = self.resource(resource) else { return Decision::Refusal(refusal) };
+        let route = steps::caps(request, path).ok().and_then(|()| resource.route(request.method, path));
+        let caller = Caller { instance: None, source: request.source };
+        enforcement::decision(enforcement::mode(resource, route, caller), refusal)
     }
 
     fn refusal(
         &self,
         reason: Reason,
-        spoken: Spoken,
+        spoken: &Spoken,
         resource: &Resource,
         route: Option<&Route>,
         now: Timestamp,
@@ -237,7 +272,7 @@ impl Edge {
             proof: spoken.proof,
             nonce,
             retry_after: match code {
-                Code::RateLimited => Some(budget::WINDOW),
+                Code::RateLimited => Some(budget::seconds_left(now)),
                 Code::Unavailable => Some(5),
                 _ => None,
             },
@@ -263,14 +298,5 @@ impl Edge {
         let random =
             self.randomness.fresh().map_err(|RandomnessUnavailable| Reason::RandomnessUnavailable)?;
         Ok(self.nonce_keys.load().issue(steps::nonce_scope(resource), now, &random))
-    }
-}
-
-/// What a refusal does to the request, as its route says.
-fn by_mode(route: Option<&Route>, refusal: Refusal) -> Decision {
-    match route.map(|route| route.mode) {
-        Some(Mode::Observe) => Decision::Observed { refusal, told: false },
-        Some(Mode::Warn) => Decision::Observed { refusal, told: true },
-        Some(Mode::Require) | None => Decision::Refusal(refusal),
     }
 }

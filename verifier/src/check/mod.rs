@@ -9,9 +9,11 @@ mod credential;
 pub mod decision;
 pub mod deny_list;
 mod edge;
+mod enforcement;
 mod first_use;
 pub mod identity;
 mod introspection;
+pub mod limits;
 mod presented;
 mod proof;
 mod reason;
@@ -29,4 +31,6 @@ pub use edge::Edge;
 pub use reason::Reason;
 pub use refusal::{Code, ProofKind, Refusal};
 pub use request::{Content, Field, Fields, Request};
-pub use route::{Assurance, CredentialKind, Mode, NoncePolicy, Resource, Route, StepUp, TokenBinding};
+pub use route::{
+    Assurance, CredentialKind, Mode, NoncePolicy, ReplayPolicy, Resource, Route, StepUp, TokenBinding,
+};

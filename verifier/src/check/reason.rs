@@ -7,6 +7,7 @@ use countersign_core::token::client_attestation::{ClientAttestationError, Client
 use countersign_core::token::dpop::DpopError;
 
 use super::code::Code;
+use super::limits::Per;
 use super::refusal::ProofKind;
 use crate::credential::api_key::ApiKeyError;
 use crate::credential::client_certificate::ClientCertificateError;
@@ -38,6 +39,8 @@ pub enum Reason {
     FailureBudget,
     /// Too many requests of this instance.
     InstanceBudget,
+    /// A rate limit of the route is used up.
+    RateLimit(Per),
     /// No credential.
     NoCredential,
     /// A credential of a kind that the route does not take.
@@ -176,7 +179,7 @@ impl Reason {
             | Self::ClientCertificate(ClientCertificateError::Malformed) => Code::InvalidRequest,
             Self::NoRoute => Code::NotFound,
             Self::ContentTooLarge => Code::ContentTooLarge,
-            Self::FailureBudget | Self::InstanceBudget => Code::RateLimited,
+            Self::FailureBudget | Self::InstanceBudget | Self::RateLimit(_) => Code::RateLimited,
             Self::NoCredential
             | Self::CredentialNotAccepted
             | Self::BasicRefused
@@ -266,6 +269,13 @@ impl Reason {
             Self::NoRoute => "no_route",
             Self::FailureBudget => "failure_budget",
             Self::InstanceBudget => "instance_budget",
+            Self::RateLimit(per) => match per {
+                Per::Instance => "limit_instance",
+                Per::Subject => "limit_subject",
+                Per::Address => "limit_address",
+                Per::Client => "limit_client",
+                Per::Route => "limit_route",
+            },
             Self::NoCredential => "no_credential",
             Self::CredentialNotAccepted => "credential_not_accepted",
             Self::NoAttestation => "no_attestation",
@@ -367,6 +377,18 @@ impl Reason {
                 | Self::CertificateMismatch
                 | Self::TokenUsedElsewhere
                 | Self::Replayed
+        )
+    }
+
+    /// Whether the refusal counts against the instance that proved the request to be its own: what nobody else can
+    /// bring about with a request of it that he caught, and what no honest app sends.
+    pub const fn counts_against_instance(self) -> bool {
+        matches!(
+            self,
+            Self::AccessToken(_)
+                | Self::ApiKey(ApiKeyError::Malformed | ApiKeyError::Unknown)
+                | Self::TokenOfAnotherInstance
+                | Self::TokenUsedElsewhere
         )
     }
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use countersign_core::request::{Origin, decoded};
 use countersign_core::token::result::{Protection, Tier};
 
+use super::limits::RateLimit;
 use crate::credential::introspection::Introspection;
 
 /// A protected API.
@@ -47,12 +48,19 @@ pub struct Route {
     pub methods: Vec<String>,
     /// What a refusal does.
     pub mode: Mode,
+    /// Of how many of a hundred instances [`Mode::Require`] refuses requests; those of the others pass as observed. A
+    /// tool to roll a route out: below 100, an attacker may choose to be one of the others.
+    pub percentage: u8,
     /// The kinds of credential of which a request needs one. Empty: it needs none, and one that comes is checked.
     pub credentials: Vec<CredentialKind>,
     /// How access token and instance belong together; an API key belongs to the app.
     pub token_binding: TokenBinding,
     /// Whether proofs carry a nonce of ours.
     pub nonce: NoncePolicy,
+    /// Where a proof passes once.
+    pub replay: ReplayPolicy,
+    /// How often it may be called; each limit holds for itself.
+    pub limits: Vec<RateLimit>,
     /// The worst tier that passes.
     pub tier: Tier,
     /// Where the instance key must live; empty for anywhere.
@@ -82,9 +90,12 @@ impl Route {
             path: path.into(),
             methods: Vec::new(),
             mode: Mode::Require,
+            percentage: 100,
             credentials: vec![CredentialKind::Jwt],
             token_binding: TokenBinding::Instance,
             nonce: NoncePolicy::Off,
+            replay: ReplayPolicy::Strict,
+            limits: Vec::new(),
             tier: Tier::Affirming,
             protection: Vec::new(),
             max_evidence_age: None,
@@ -174,6 +185,15 @@ pub enum NoncePolicy {
     Required,
 }
 
+/// Where a proof passes once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplayPolicy {
+    /// At all edges together, so that several need a store that they share.
+    Strict,
+    /// At each edge: caught, it passes once more at every other edge within its window.
+    Windowed,
+}
+
 impl Route {
     /// Whether a credential of this kind may come.
     pub fn takes(&self, kind: CredentialKind) -> bool {
@@ -185,6 +205,15 @@ impl Resource {
     /// Whether any of its routes asks for API keys; where none does, `X-API-Key` is not looked at.
     pub fn takes_api_keys(&self) -> bool {
         self.routes.iter().any(|route| route.credentials.contains(&CredentialKind::ApiKey))
+    }
+
+    /// Gives each rate limit quotas of its own.
+    pub(super) fn bind_limits(&mut self) {
+        for route in &mut self.routes {
+            let mut limits = std::mem::take(&mut route.limits);
+            limits.iter_mut().for_each(|limit| limit.bind(&self.identifier, route));
+            route.limits = limits;
+        }
     }
 
     /// The route of a request: the longest matching prefix whose methods include `method`; of two that are equally

@@ -1,6 +1,8 @@
 //! The order of the decision, cheap before dear. Each step stands at its number; the order is part of the contract:
 //! it decides which reason a request with several faults is refused for.
 
+use std::sync::Arc;
+
 use countersign_core::challenge::Scope;
 use countersign_core::request::{RequestError, TargetUri, check_method, check_path};
 use countersign_core::time::Timestamp;
@@ -39,16 +41,22 @@ const EMPTY: [u8; 32] = [
     0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
 ];
 
-/// How the request speaks; its answer speaks the same way.
-#[derive(Clone, Copy, Default)]
+/// How the request speaks, since its answer speaks the same way, and as whom.
+#[derive(Clone, Default)]
 pub(super) struct Spoken {
     pub(super) scheme: Scheme,
     pub(super) proof: ProofKind,
+    /// From step 5 on: whose result came. Others may have caught it.
+    pub(super) result: Option<Arc<VerifiedResult>>,
+    /// From step 10 on: the instance has signed this very request.
+    pub(super) is_proven: bool,
 }
 
 /// How a check ended early.
 pub(super) enum Stop {
     Refuse(Reason),
+    /// As `Refuse`, for so many seconds.
+    Wait(Reason, u64),
     Needs(Lookup),
 }
 
@@ -127,6 +135,7 @@ impl Context<'_> {
         }
         // 5. Result: its signature once, its life every time.
         let result = self.result(presented)?;
+        spoken.result = Some(Arc::clone(&result));
         let claims = &result.claims;
         if now >= claims.expires_at {
             return Err(Reason::ResultExpired.into());
@@ -146,6 +155,7 @@ impl Context<'_> {
         // 10. Request binding.
         let ath = credential.map(|presented| sha256(presented.characters().as_bytes()));
         self.request_binding(&proof, ath)?;
+        spoken.is_proven = proof.covered().is_some();
         // 11. The app must be one of the resource's, also where no token says whose client it is.
         let Some(clients) = self.resource.clients.get(&claims.client_id) else {
             return Err(Reason::AppNotAccepted.into());
@@ -178,6 +188,8 @@ impl Context<'_> {
             Replay::Replayed => return Err(Reason::Replayed.into()),
             Replay::Full => return Err(Reason::ReplaySetFull.into()),
         }
+        // 15. Rate limits.
+        self.rate_limits(claims, credential.as_ref())?;
         let offers = match (self.route.nonce, nonce_issued) {
             (NoncePolicy::Off, _) => false,
             (_, None) => true,

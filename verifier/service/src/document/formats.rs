@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use countersign_verifier::check::limits::Rate;
 use countersign_verifier::evidence::android_key::PatchLevel;
 use reqwest::Url;
 
@@ -37,6 +38,12 @@ pub(super) const FORMATS: &[Format] = &[
         example: "60s",
     },
     Format {
+        name: RATE,
+        accepts: |text| text.parse::<Rate>().is_ok(),
+        wanted: "a rate such as \"10/s\", \"60/min\", \"1000/h\" or \"5000/day\"",
+        example: "1/s",
+    },
+    Format {
         name: SOCKET_ADDRESS,
         accepts: |text| text.parse::<SocketAddr>().is_ok(),
         wanted: "an address with a port such as \"127.0.0.1:8080\" or \"[::1]:8080\"",
@@ -68,6 +75,8 @@ pub const WEB_URL: &str = "web-url";
 pub const ORIGIN: &str = "origin";
 /// Format name: a whole number and its unit, `s`, `m`, `h` or `d`.
 pub const TIME_SPAN: &str = "time-span";
+/// Format name: a number of requests, `/`, and its unit, `s`, `min`, `h` or `day`.
+pub const RATE: &str = "rate";
 /// Format name: an IP address with a port.
 pub const SOCKET_ADDRESS: &str = "socket-address";
 /// Format name: 32 bytes as 64 hexadecimal digits.

@@ -51,6 +51,7 @@ pub(crate) async fn start(
         Limits {
             proofs: settings.limits.replay_entries,
             failures: settings.limits.failures_per_10s,
+            callers: settings.limits.rate_entries,
             ..Limits::default()
         },
     );

@@ -6,12 +6,14 @@ use countersign_core::request::Origin;
 use countersign_core::token::result::{Protection, Tier};
 use countersign_verifier::check::route::OAuthClient;
 use countersign_verifier::check::{
-    Assurance, CredentialKind, Mode, NoncePolicy, Resource, Route, StepUp, TokenBinding,
+    Assurance, CredentialKind, Mode, NoncePolicy, ReplayPolicy, Resource, Route, StepUp, TokenBinding,
 };
 use reqwest::Url;
 
 use crate::routes::metadata_url;
-use crate::settings::{self, BodyBinding, KeyProtection, NonceDemand, ResourceSettings, RouteSettings};
+use crate::settings::{
+    self, BodyBinding, KeyProtection, NonceDemand, ReplayDemand, ResourceSettings, RouteSettings,
+};
 
 /// The resource of these settings; they were checked before.
 pub(super) fn resource_of(settings: &ResourceSettings) -> Resource {
@@ -56,6 +58,7 @@ fn route_of(settings: &RouteSettings) -> Route {
             settings::Mode::Warn => Mode::Warn,
             settings::Mode::Require => Mode::Require,
         },
+        percentage: settings.percent,
         credentials: settings
             .credentials
             .iter()
@@ -74,6 +77,15 @@ fn route_of(settings: &RouteSettings) -> Route {
             NonceDemand::Offered => NoncePolicy::Offered,
             NonceDemand::Required => NoncePolicy::Required,
         },
+        replay: match settings.replay {
+            ReplayDemand::Strict => ReplayPolicy::Strict,
+            ReplayDemand::Windowed => ReplayPolicy::Windowed,
+        },
+        limits: settings
+            .limits
+            .iter()
+            .map(|limit| limit.limit().expect("the settings were checked: each limit can be kept"))
+            .collect(),
         tier: match settings.tier {
             settings::Tier::Affirming => Tier::Affirming,
             settings::Tier::Warning => Tier::Warning,

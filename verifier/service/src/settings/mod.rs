@@ -19,8 +19,9 @@ pub use lifetime::LifetimeSettings;
 pub use listen::{Gateway, ListenSettings, TlsSettings};
 pub use play_integrity::{PlayAppSettings, PlayIntegritySettings};
 pub use resource::{
-    Assurance, AuthorizationServerSettings, BodyBinding, CredentialKind, KeyProtection, Mode, NonceDemand,
-    ResourceSettings, RouteSettings, Tier, TokenBinding,
+    Assurance, AuthorizationServerSettings, BodyBinding, CredentialKind, KeyProtection, LimitPer, Mode,
+    NonceDemand, RateLimitSettings, RateText, ReplayDemand, ResourceSettings, RouteSettings, Tier,
+    TokenBinding,
 };
 pub use values::{InvalidText, Origin, TimeSpan, WebUrl};
 
@@ -137,9 +138,14 @@ pub struct LimitSettings {
     /// Proofs that are remembered against replay; each takes about 40 bytes.
     #[schemars(range(min = 1024, max = 50_000_000))]
     pub replay_entries: usize,
-    /// Failed requests that a source address may send within ten seconds.
+    /// Forged or broken requests that a source address may send within ten seconds before it has to wait. One that
+    /// spends this has half of it from then on, down to an eighth; an hour without any gives all back.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub failures_per_10s: u32,
+    /// Callers that the limits of routes are counted for; each takes about 100 bytes. Twice as many are known at most,
+    /// and whoever has not called for longest is forgotten first.
+    #[schemars(range(min = 1024, max = 50_000_000))]
+    pub rate_entries: usize,
 }
 
 impl Settings {
@@ -257,7 +263,13 @@ impl Default for WithdrawalAlarm {
 
 impl Default for LimitSettings {
     fn default() -> Self {
-        Self { concurrency: 1024, connections: 8192, replay_entries: 1 << 20, failures_per_10s: 20 }
+        Self {
+            concurrency: 1024,
+            connections: 8192,
+            replay_entries: 1 << 20,
+            failures_per_10s: 20,
+            rate_entries: 1 << 16,
+        }
     }
 }
 

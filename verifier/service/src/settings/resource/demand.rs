@@ -63,6 +63,18 @@ pub enum NonceDemand {
     Required,
 }
 
+/// Where a proof passes once (protocol section 6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReplayDemand {
+    /// At all edges together; several edges need a store that they share.
+    #[default]
+    Strict,
+    /// At each edge: one that is caught passes once more at every other edge within 150 seconds. For routes where the
+    /// same request twice does no harm.
+    Windowed,
+}
+
 /// The lowest tier (AR4SI) that is let through.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

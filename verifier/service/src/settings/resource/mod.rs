@@ -2,6 +2,7 @@
 
 mod authorization_server;
 mod demand;
+mod limit;
 mod route;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,8 +13,10 @@ use serde::{Deserialize, Serialize};
 
 pub use authorization_server::AuthorizationServerSettings;
 pub use demand::{
-    Assurance, BodyBinding, CredentialKind, KeyProtection, Mode, NonceDemand, Tier, TokenBinding,
+    Assurance, BodyBinding, CredentialKind, KeyProtection, Mode, NonceDemand, ReplayDemand, Tier,
+    TokenBinding,
 };
+pub use limit::{LimitPer, RateLimitSettings, RateText};
 pub use route::RouteSettings;
 
 use super::values::{Origin, WebUrl};

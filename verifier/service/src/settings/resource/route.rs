@@ -4,8 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::demand::{
-    Assurance, BodyBinding, CredentialKind, KeyProtection, Mode, NonceDemand, Tier, TokenBinding,
+    Assurance, BodyBinding, CredentialKind, KeyProtection, Mode, NonceDemand, ReplayDemand, Tier,
+    TokenBinding,
 };
+use super::limit::{self, RateLimitSettings};
 use crate::document::Problems;
 use crate::settings::Gateway;
 use crate::settings::values::TimeSpan;
@@ -23,6 +25,11 @@ pub struct RouteSettings {
     /// What happens to a request that fails the check.
     #[serde(default)]
     pub mode: Mode,
+    /// Of how many of a hundred instances the mode `require` refuses requests, always the same ones; those of the others
+    /// pass as with `observe`. For rolling a route out: below 100, an attacker may choose to be one of the others.
+    #[serde(default = "default_percent")]
+    #[schemars(range(min = 1, max = 100))]
+    pub percent: u8,
     /// How the access token must be tied to the device.
     #[serde(default)]
     pub token_binding: TokenBinding,
@@ -33,6 +40,13 @@ pub struct RouteSettings {
     /// Whether a proof must carry a nonce of this edge.
     #[serde(default)]
     pub nonce: NonceDemand,
+    /// Where a proof passes once.
+    #[serde(default)]
+    pub replay: ReplayDemand,
+    /// How often it may be called, such as `[{ per = "instance", rate = "60/min", burst = 20 }]`; each limit holds for
+    /// itself. Default: as often as 300 requests of an instance within ten seconds.
+    #[serde(default)]
+    pub limits: Vec<RateLimitSettings>,
     /// The lowest tier of a result that is let through.
     #[serde(default)]
     pub tier: Tier,
@@ -69,6 +83,10 @@ fn default_credentials() -> Vec<CredentialKind> {
     vec![CredentialKind::Jwt]
 }
 
+const fn default_percent() -> u8 {
+    100
+}
+
 impl RouteSettings {
     pub(super) fn check(&self, at: &str, gateway: Option<Gateway>, problems: &mut Problems) {
         let path = format!("{at}/path");
@@ -103,6 +121,14 @@ impl RouteSettings {
                  and check the header X-Attested-Content in the API",
             );
         }
+        if self.percent < 100 && self.mode != Mode::Require {
+            problems.at(
+                &format!("{at}/percent"),
+                "only the mode \"require\" refuses anybody; remove this line, or write `mode = \"require\"`",
+            );
+        }
+        let has_users = !self.credentials.is_empty() && !self.credentials.contains(&CredentialKind::ApiKey);
+        limit::check(&self.limits, has_users, at, problems);
         let steps_up = !self.acr_values.is_empty() || self.max_age.is_some();
         if steps_up && self.credentials != [CredentialKind::Jwt] {
             problems.at(
