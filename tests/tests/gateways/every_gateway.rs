@@ -449,7 +449,7 @@ async fn an_edge_that_answers_nonsense_lets_nothing_pass() {
 #[test]
 fn the_settings_of_each_example_are_valid() {
     for gateway in Gateway::ALL {
-        let file = gateway.example().join("countersign.toml");
+        let file = gateway.settings();
         let settings =
             countersign_service::settings::Settings::load(&file).map_err(|problems| problems.to_string());
         let read = settings.map(|settings| settings.resources.len());

@@ -37,8 +37,7 @@ pub(super) async fn check(
         Ok(original) => original,
         Err(misconfigured) => return misconfiguration(misconfigured),
     };
-    if listener.edge.edge().resource(&resource).is_none() {
-        tracing::error!(resource, "the gateway names a resource that is not in the settings");
+    if !listener.knows(&resource) {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     }
     let request = Request {
@@ -50,9 +49,26 @@ pub(super) async fn check(
         fields: Fields::collect(|name| headers.get_all(name).iter().map(HeaderValue::as_bytes)),
         content: content(listener.gateway, &headers, &body),
     };
-    let decision = listener.edge.decide(&resource, &request).await;
-    record(&listener, &resource, &decision);
+    let decision = listener.decide(&resource, &request).await;
     respond(&listener, &decision)
+}
+
+impl EdgeListener {
+    /// Whether the settings have this resource; if not, tells the operator.
+    pub(super) fn knows(&self, resource: &str) -> bool {
+        let known = self.edge.edge().resource(resource).is_some();
+        if !known {
+            tracing::error!(resource, "the gateway names a resource that is not in the settings");
+        }
+        known
+    }
+
+    /// Decides about a request, and counts the decision.
+    pub(super) async fn decide(&self, resource: &str, request: &Request<'_>) -> Decision {
+        let decision = self.edge.decide(resource, request).await;
+        record(self, resource, &decision);
+        decision
+    }
 }
 
 /// The path of a check: the resource, and for Envoy the original path behind it, which is read from the raw URI.
