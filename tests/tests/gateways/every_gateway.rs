@@ -30,7 +30,7 @@ const IDENTITY: [&str; 9] = [
 ];
 
 /// Runs `attack` in a new world behind each gateway that is installed.
-async fn behind_every_gateway(attack: impl AsyncFn(&World, &Running)) {
+pub(crate) async fn behind_every_gateway(attack: impl AsyncFn(&World, &Running)) {
     for gateway in installed() {
         let world = World::new(gateway.setting()).await;
         let running = Running::start(gateway, &world).await;
