@@ -6,6 +6,7 @@
 
 mod envoy;
 mod every_gateway;
+mod flood;
 mod gateway;
 mod haproxy;
 mod http;

@@ -1,13 +1,16 @@
-//! An attestation service with its edge, an API, and a phone that has enrolled; time stands still.
+//! An attestation service with its edge, an API, and a phone that has enrolled; time stands still until a test moves it.
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use countersign_core::challenge::Challenge;
 use countersign_core::encoding::base64url;
+use countersign_core::request::sha256;
 use countersign_core::time::Timestamp;
+use countersign_core::token::dpop::DpopProof;
 use countersign_core::token::keys::PublicKey;
 use countersign_service::clock::Clock;
 use countersign_service::settings::Settings;
@@ -60,8 +63,11 @@ pub(crate) struct World {
     pub(crate) edge: SocketAddr,
     pub(crate) public: SocketAddr,
     service: RunningService,
+    clock: Arc<AtomicU64>,
+    phone: VirtualPhone,
     token: String,
     session: Session,
+    client_attestation: String,
     proofs: AtomicU8,
     _directory: TempDir,
 }
@@ -70,18 +76,22 @@ impl World {
     /// A world whose edge speaks to `gateway`.
     pub(crate) async fn new(gateway: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let service = start_service(directory.path(), gateway).await;
+        let clock = Arc::new(AtomicU64::new(NOW.as_unix_seconds()));
+        let service = start_service(directory.path(), gateway, &clock).await;
         let mut phone: VirtualPhone = VirtualIphone::new(&AppleAuthority::from_seed(&seed()), &seed())
             .app("ABCDE12345", "com.example")
             .into();
-        let session = enrol(service.address("public").unwrap(), &mut phone).await;
+        let (session, client_attestation) = enrol(service.address("public").unwrap(), &mut phone).await;
         Self {
             upstream: Upstream::start().await,
             edge: service.address("edge").unwrap(),
             public: service.address("public").unwrap(),
             service,
+            clock,
             token: access_token(&phone.instance_key()),
+            phone,
             session,
+            client_attestation,
             proofs: AtomicU8::new(0),
             _directory: directory,
         }
@@ -108,7 +118,7 @@ impl World {
             credential: Some(&self.token),
             nonce: None,
             token_id: [self.proofs.fetch_add(1, Ordering::Relaxed); 16],
-            now: NOW,
+            now: self.now(),
         };
         change(&mut request);
         let fields = self.session.prove(&request);
@@ -118,6 +128,41 @@ impl World {
             .with("Attestation-Proof", &fields.proof)
     }
 
+    /// The same request, which the instance key has proven in the words of OAuth.
+    pub(crate) fn proven_by_instance_key(
+        &self,
+        method: &'static str,
+        target: &str,
+        nonce: Option<&str>,
+    ) -> Sent {
+        let number = self.proofs.fetch_add(1, Ordering::Relaxed);
+        let proof = DpopProof {
+            token_id: &format!("a-proof-of-its-own-{number}"),
+            method,
+            target: &format!("{RESOURCE}{target}"),
+            issued_at: self.now(),
+            nonce,
+            ath: Some(sha256(self.token.as_bytes())),
+            query: None,
+            content: None,
+        };
+        let unsigned = proof.to_unsigned(&self.phone.instance_key());
+        let proof = unsigned.with_signature(&self.phone.sign(unsigned.to_be_signed()));
+        Sent::new(method, target)
+            .with("Authorization", &format!("DPoP {}", self.token))
+            .with("OAuth-Client-Attestation", &self.client_attestation)
+            .with("DPoP", &proof)
+    }
+
+    /// Lets time pass, for device and edge alike.
+    pub(crate) fn wait(&self, seconds: u64) {
+        self.clock.fetch_add(seconds, Ordering::Relaxed);
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::from_unix_seconds(self.clock.load(Ordering::Relaxed))
+    }
+
     /// Ends service and edge.
     pub(crate) async fn stop_edge(self) -> Upstream {
         self.service.shut_down().await;
@@ -125,12 +170,12 @@ impl World {
     }
 }
 
-async fn start_service(directory: &Path, gateway: &str) -> RunningService {
+async fn start_service(directory: &Path, gateway: &str, clock: &Arc<AtomicU64>) -> RunningService {
     std::fs::write(directory.join("policy.toml"), "").unwrap();
     let public = PublicKey::from_ed25519(login_key().public_key().as_ref().try_into().unwrap()).unwrap();
     let keys = countersign_verifier::issue::jwks([("login", &public)]).to_string();
     std::fs::write(directory.join("login.jwks"), keys).unwrap();
-    let body_route = if gateway == "envoy-http" { BODY_ROUTE } else { "" };
+    let body_route = if gateway.starts_with("envoy") { BODY_ROUTE } else { "" };
     let text = format!(
         "issuer = '{ISSUER}'\n[listen]\npublic = '127.0.0.1:0'\nadmin = '127.0.0.1:0'\nedge = '127.0.0.1:0'\n\
          gateway = '{gateway}'\n[[resource]]\nname = 'api'\nidentifier = '{RESOURCE}'\n\
@@ -143,11 +188,13 @@ async fn start_service(directory: &Path, gateway: &str) -> RunningService {
     app.apple.push(AppleApp::new("ABCDE12345", "com.example"));
     let danger = Danger { app_attest_roots: roots, ..Danger::default() };
     let trust = Trust::new(AppraisalPolicy::new("test/1").with_app(app).with_danger(danger)).unwrap();
-    Service::start_with(settings, trust, Clock::from_fn(|| NOW)).await.unwrap()
+    let clock = Arc::clone(clock);
+    let clock = Clock::from_fn(move || Timestamp::from_unix_seconds(clock.load(Ordering::Relaxed)));
+    Service::start_with(settings, trust, clock).await.unwrap()
 }
 
-/// Enrols over HTTP, as a device does.
-async fn enrol(service: SocketAddr, phone: &mut VirtualPhone) -> Session {
+/// Enrols over HTTP, as a device does: the session, and the client attestation for APIs.
+async fn enrol(service: SocketAddr, phone: &mut VirtualPhone) -> (Session, String) {
     let answer = Sent::new("POST", "/v1/challenge").send(service).await.json();
     let call = ServiceCall {
         issuer: ISSUER,
@@ -161,7 +208,8 @@ async fn enrol(service: SocketAddr, phone: &mut VirtualPhone) -> Session {
     let mut envelope = Sent::new("POST", "/v1/instances").with("Content-Type", "application/cbor");
     envelope.body = phone.enrol(&call, &key);
     let answer = envelope.send(service).await.json();
-    Session { key, result: answer["result"].as_str().unwrap().to_owned() }
+    let text = |name: &str| answer[name].as_str().unwrap().to_owned();
+    (Session { key, result: text("result") }, text("client_attestation_rs"))
 }
 
 /// The user's access token, bound to the phone's instance key.

@@ -68,7 +68,7 @@ pub use deny_list::DenyListSource;
 pub use extract::NotAttested;
 pub use introspection::{ClientAuthentication, IntrospectionSource};
 pub use layer::{CountersignLayer, DEFAULT_MAX_CONTENT, UnknownResource, peer_address};
-pub use respond::{Answer, STATUS_FIELD, answer, strip_identity};
+pub use respond::{Answer, STATUS_FIELD, answer, is_identity, strip_identity};
 pub use runtime::{EdgeRuntime, SetupError};
 pub use service::CountersignService;
 pub use source::{FetchError, JwksSource, SourceError};

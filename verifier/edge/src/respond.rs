@@ -59,6 +59,15 @@ impl Answer {
     }
 }
 
+/// Whether a field of this name (in lower case) is identity, or may be taken for it.
+pub fn is_identity(name: &str) -> bool {
+    let as_dash = |byte: u8| if matches!(byte, b'_' | b'.') { b'-' } else { byte };
+    let begins = |prefix: &str| {
+        name.len() >= prefix.len() && name.bytes().map(as_dash).zip(prefix.bytes()).all(|(a, b)| a == b)
+    };
+    begins("x-attested-") || begins(VERDICT_FIELD)
+}
+
 /// A refusal as the layer sends it.
 pub(crate) fn refusal_response(refusal: &Refusal, now: Timestamp) -> Response {
     let (status, headers) = refused(refusal, now);
@@ -109,14 +118,6 @@ pub fn strip_identity(headers: &mut HeaderMap) {
     for name in posing {
         headers.remove(name);
     }
-}
-
-fn is_identity(name: &str) -> bool {
-    let as_dash = |byte: u8| if matches!(byte, b'_' | b'.') { b'-' } else { byte };
-    let begins = |prefix: &str| {
-        name.len() >= prefix.len() && name.bytes().map(as_dash).zip(prefix.bytes()).all(|(a, b)| a == b)
-    };
-    begins("x-attested-") || begins(VERDICT_FIELD)
 }
 
 fn challenge(refusal: &Refusal) -> Vec<(HeaderName, HeaderValue)> {

@@ -106,6 +106,14 @@ pub enum Credential {
 }
 
 impl Credential {
+    /// The access token, if it is one.
+    pub fn access_token(&self) -> Option<&AccessToken> {
+        match self {
+            Self::AccessToken(token) => Some(token),
+            _ => None,
+        }
+    }
+
     /// What it was given for.
     pub fn scopes(&self) -> &[String] {
         match self {
@@ -148,10 +156,7 @@ impl Permit {
 
     /// The access token, where that is the credential.
     pub fn access_token(&self) -> Option<&AccessToken> {
-        match &self.credential {
-            Some(Credential::AccessToken(token)) => Some(token),
-            _ => None,
-        }
+        self.credential.as_ref()?.access_token()
     }
 
     /// SHA-256 of the body as the proof says, for whoever sees the body if it was not seen here.

@@ -5,6 +5,7 @@
 
 mod client_certificate;
 mod escaped_pem;
+pub(crate) mod ext_authz;
 mod original;
 mod xfcc;
 

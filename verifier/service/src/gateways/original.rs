@@ -69,6 +69,8 @@ impl<'a> Original<'a> {
                 let original = target.strip_prefix(prefix).ok_or(Misconfigured::Malformed("path_prefix"))?;
                 (method.as_str(), original, address(headers, "x-forwarded-for")?)
             }
+            // It asks by another route, which HTTP does not reach.
+            Gateway::EnvoyGrpc => return Err(Misconfigured::Missing("CheckRequest")),
         };
         if !path_and_query.starts_with('/') {
             return Err(Misconfigured::Malformed("the original target"));

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use countersign_core::request::sha256;
@@ -13,6 +14,9 @@ use countersign_verifier::check::{Content, Decision, Fields, Request};
 use crate::gateways::{Misconfigured, Original};
 use crate::service::Service;
 use crate::settings::Gateway;
+
+/// What stands before the resource's name.
+const PREFIX: &str = "/edge/check/";
 
 /// What the edge listener knows.
 #[derive(Clone)]
@@ -25,20 +29,22 @@ pub(crate) struct EdgeListener {
 /// Decides about the original request that the gateway tells of.
 pub(super) async fn check(
     State(listener): State<EdgeListener>,
-    Path(path): Path<ResourcePath>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    let resource = path.resource;
-    let prefix = format!("/edge/check/{resource}");
+    let body = match body {
+        Ok(body) => body,
+        Err(rejection) => return rejection.status().into_response(),
+    };
+    let resource = resource(&uri);
+    let prefix = format!("{PREFIX}{resource}");
     let original = match Original::read(listener.gateway, &method, &uri, &prefix, &headers) {
         Ok(original) => original,
         Err(misconfigured) => return misconfiguration(misconfigured),
     };
-    if listener.edge.edge().resource(&resource).is_none() {
-        tracing::error!(resource, "the gateway names a resource that is not in the settings");
+    if !listener.knows(resource) {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     }
     let request = Request {
@@ -50,15 +56,33 @@ pub(super) async fn check(
         fields: Fields::collect(|name| headers.get_all(name).iter().map(HeaderValue::as_bytes)),
         content: content(listener.gateway, &headers, &body),
     };
-    let decision = listener.edge.decide(&resource, &request).await;
-    record(&listener, &resource, &decision);
+    let decision = listener.decide(resource, &request).await;
     respond(&listener, &decision)
 }
 
-/// The path of a check: the resource, and for Envoy the original path behind it, which is read from the raw URI.
-#[derive(Debug, serde::Deserialize)]
-pub(super) struct ResourcePath {
-    resource: String,
+impl EdgeListener {
+    /// Whether the settings have this resource; if not, tells the operator.
+    pub(super) fn knows(&self, resource: &str) -> bool {
+        let known = self.edge.edge().resource(resource).is_some();
+        if !known {
+            tracing::error!(resource, "the gateway names a resource that is not in the settings");
+        }
+        known
+    }
+
+    /// Decides about a request, and counts the decision.
+    pub(super) async fn decide(&self, resource: &str, request: &Request<'_>) -> Decision {
+        let decision = self.edge.decide(resource, request).await;
+        record(self, resource, &decision);
+        decision
+    }
+}
+
+/// The resource's name, as it stands in the path. It is not decoded: behind it Envoy has the client's own path, in which
+/// an escape may stand for anything.
+fn resource(uri: &Uri) -> &str {
+    let rest = uri.path().strip_prefix(PREFIX).unwrap_or_default();
+    rest.split_once('/').map_or(rest, |(resource, _)| resource)
 }
 
 /// The body, if this gateway sends it and it is all there. Envoy's field alone proves nothing, since an Envoy that is

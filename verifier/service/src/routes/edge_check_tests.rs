@@ -156,6 +156,23 @@ async fn envoy_asks_with_the_original_method_and_target() {
 }
 
 #[tokio::test]
+async fn bytes_that_are_no_text_are_answered_in_the_same_shape_as_everything_else() {
+    let (world, _, _) = world_and_call("envoy-http", "").await;
+    // In the resource's name the gateway is wrong; behind it stands what a client may send.
+    for (path, status) in
+        [("/edge/check/%ff", 500), ("/edge/check/api/%ff", 401), ("/edge/check/api/v1%", 400)]
+    {
+        let response = Client::new().get(url(&world, path)).send().await.unwrap();
+        assert_eq!(response.status(), status, "{path}");
+        assert_eq!(response.headers().get("content-type"), None, "{path}");
+        assert_eq!(response.text().await.unwrap(), "", "{path}");
+    }
+    let large = Client::new().post(url(&world, "/edge/check/api/v1")).body(vec![0; 70_000]);
+    let response = large.send().await.unwrap();
+    assert_eq!((response.status().as_u16(), response.text().await.unwrap().as_str()), (413, ""));
+}
+
+#[tokio::test]
 async fn envoy_with_the_whole_body_has_it_checked() {
     let (world, session, call) = world_and_call("envoy-http", "body = 'required'").await;
     let ask = async |number: u8, sent: &'static str| {

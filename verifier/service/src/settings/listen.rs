@@ -55,12 +55,14 @@ pub enum Gateway {
     Traefik,
     /// Envoy with `ext_authz` over HTTP.
     EnvoyHttp,
+    /// Envoy with `ext_authz` over gRPC.
+    EnvoyGrpc,
 }
 
 impl Gateway {
     /// Whether it can hand the request's whole body to the edge.
     pub const fn sends_body(self) -> bool {
-        matches!(self, Self::EnvoyHttp)
+        matches!(self, Self::EnvoyHttp | Self::EnvoyGrpc)
     }
 }
 
@@ -93,8 +95,8 @@ impl ListenSettings {
         match (self.edge, self.gateway) {
             (Some(_), None) => problems.at(
                 "/listen/edge",
-                "name the gateway that will ask: add `gateway` = \"nginx\", \"caddy\", \"haproxy\", \"traefik\" or \
-                 \"envoy-http\"",
+                "name the gateway that will ask: add `gateway` = \"nginx\", \"caddy\", \"haproxy\", \"traefik\", \
+                 \"envoy-http\" or \"envoy-grpc\"",
             ),
             (None, Some(_)) => problems.at("/listen/gateway", "without `edge` nothing listens for a gateway; add its address"),
             _ => {}

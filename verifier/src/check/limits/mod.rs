@@ -52,12 +52,13 @@ impl Context<'_> {
     fn quota(&self, limit: &RateLimit, result: &ResultClaims, credential: Option<&Credential>) -> LimitKey {
         let instance = result.instance.as_bytes().as_slice();
         let app = [result.issuer.as_bytes(), result.client_id.as_bytes()];
-        match (limit.per(), credential, self.request.source) {
+        // None without a token, or with one that no user stands behind.
+        let user = credential.and_then(Credential::access_token);
+        let user = user.and_then(|token| Some([token.issuer.as_bytes(), token.subject.as_ref()?.as_bytes()]));
+        match (limit.per(), user, self.request.source) {
             (Per::Instance, ..) => LimitKey::new(limit, [b"", instance]),
-            (Per::Subject, Some(Credential::AccessToken(token)), _) => {
-                LimitKey::new(limit, [token.issuer.as_bytes(), token.subject.as_bytes()])
-            }
-            (Per::Subject, ..) => LimitKey::new(limit, [b"", instance]),
+            (Per::Subject, Some(user), _) => LimitKey::new(limit, user),
+            (Per::Subject, None, _) => LimitKey::new(limit, [b"", instance]),
             (Per::Address, _, Some(source)) => {
                 LimitKey::new(limit, [b"", &key::prefix_of(source, limit.prefix())])
             }
