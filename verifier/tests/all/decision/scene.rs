@@ -19,8 +19,9 @@ use countersign_verifier::check::deny_list::DenyList;
 use countersign_verifier::check::route::OAuthClient;
 use countersign_verifier::check::trust::{ServiceKeys, service_keys};
 use countersign_verifier::check::{
-    Content, Decision, Edge, Field, Fields, Limits, Reason, Request, Resource, Route,
+    Content, CredentialKind, Decision, Edge, Field, Fields, Limits, Reason, Request, Resource, Route,
 };
+use countersign_verifier::credential::introspection::Introspection;
 use countersign_verifier::credential::jwks::Jwks;
 use serde_json::{Map, Value, json};
 
