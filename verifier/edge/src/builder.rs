@@ -12,6 +12,7 @@ use countersign_core::time::Timestamp;
 use countersign_verifier::check::route::OAuthClient;
 use countersign_verifier::check::trust::KeyOwner;
 use countersign_verifier::check::{CredentialKind, Edge, Limits, Mode, Resource, Route};
+use countersign_verifier::credential::client_certificate::ClientCertificates;
 use countersign_verifier::credential::introspection::Introspection;
 use http::request::Parts;
 
@@ -40,6 +41,7 @@ pub struct CountersignBuilder {
     deny_list: Option<(DenyListSource, bool)>,
     api_keys: Option<PathBuf>,
     introspection: Option<(Introspection, IntrospectionSource)>,
+    client_certificates: Option<ClientCertificates>,
     shared: Option<(String, MacKeyRing)>,
     limits: Limits,
     max_content: usize,
@@ -70,6 +72,8 @@ pub enum BuildError {
     NoApiKeys,
     /// A route asks for opaque tokens, and nobody says whom to ask about them.
     NoIntrospection,
+    /// A route asks for client certificates, and no list of them is given.
+    NoClientCertificates,
     /// A client is of an authorization server that is not named.
     ClientOfUnknownIssuer(String),
     /// A route's path cannot match any request.
@@ -99,6 +103,9 @@ impl fmt::Display for BuildError {
                 "a route asks for an access token: name who issues them with `.authorization_server(…)`, or set \
                  `credentials: Vec::new()`",
             ),
+            Self::NoClientCertificates => {
+                f.write_str("a route asks for client certificates: list them with `.client_certificates(…)`")
+            }
             Self::NoApiKeys => {
                 f.write_str("a route asks for API keys: name the file that they stand in with `.api_keys(…)`")
             }
@@ -142,6 +149,7 @@ impl CountersignBuilder {
             deny_list: None,
             api_keys: None,
             introspection: None,
+            client_certificates: None,
             shared: None,
             limits: Limits::default(),
             max_content: DEFAULT_MAX_CONTENT,
@@ -243,6 +251,13 @@ impl CountersignBuilder {
         self
     }
 
+    /// Takes these client certificates where a route asks for some; [`CountersignLayer::with_client_certificate`] says
+    /// which one a request came with.
+    pub fn client_certificates(mut self, list: ClientCertificates) -> Self {
+        self.client_certificates = Some(list);
+        self
+    }
+
     /// As [`CountersignLayer::with_max_content`].
     pub const fn max_content(mut self, bytes: usize) -> Self {
         self.max_content = bytes;
@@ -304,6 +319,9 @@ impl CountersignBuilder {
             self.deny_list.as_ref().is_some_and(|(_, required)| *required),
             self.limits,
         );
+        if let Some(list) = self.client_certificates {
+            edge.replace_client_certificates(RESOURCE, list);
+        }
         let services =
             self.services.into_iter().map(|(issuer, keys)| (KeyOwner::AttestationService(issuer), keys));
         let servers =
@@ -362,12 +380,17 @@ impl CountersignBuilder {
         if wants_opaque && self.introspection.is_none() {
             return Err(BuildError::NoIntrospection);
         }
+        let wants_certificate = asks_for(CredentialKind::ClientCertificate);
         let has_apps = !self.clients.is_empty() || !self.apps.is_empty();
-        if ((wants_token || wants_opaque) && self.clients.is_empty()) || (wants_key && !has_apps) {
+        let wants_client = wants_token || wants_opaque;
+        if (wants_client && self.clients.is_empty()) || ((wants_key || wants_certificate) && !has_apps) {
             return Err(BuildError::NoClient);
         }
         if wants_key && self.api_keys.is_none() {
             return Err(BuildError::NoApiKeys);
+        }
+        if wants_certificate && self.client_certificates.is_none() {
+            return Err(BuildError::NoClientCertificates);
         }
         let mut clients: HashMap<String, Vec<OAuthClient>> =
             self.apps.iter().map(|app| (app.clone(), Vec::new())).collect();

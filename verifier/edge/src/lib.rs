@@ -45,6 +45,7 @@ mod attested;
 mod body;
 mod breaker;
 mod builder;
+mod client_cert;
 mod client_secret;
 mod deny_list;
 mod discovery;
@@ -61,6 +62,7 @@ pub use api_keys::ApiKeyFileError;
 pub use attested::{Attested, Verdict};
 pub use breaker::Breaker;
 pub use builder::{BuildError, CountersignBuilder};
+pub use client_cert::{CLIENT_CERT, client_cert};
 pub use client_secret::{ClientSecret, ClientSecretError};
 pub use deny_list::DenyListSource;
 pub use extract::NotAttested;
@@ -74,8 +76,12 @@ pub use system::{OsRandomness, system_time};
 
 pub use countersign_core::token::result::{InstanceId, Protection, Tier};
 pub use countersign_verifier::check::{
-    Assurance, Credential, CredentialKind, Limits, Mode, NoncePolicy, Reason, Route, StepUp, TokenBinding,
+    Assurance, ClientCertificate, Credential, CredentialKind, Limits, Mode, NoncePolicy, Reason, Route,
+    StepUp, TokenBinding,
 };
 pub use countersign_verifier::credential::api_key::{ApiKey, ApiKeyId, ApiKeys};
+pub use countersign_verifier::credential::client_certificate::{
+    CertificateAuthorities, CertificateHolder, CertificateName, ClientCertificates,
+};
 pub use countersign_verifier::credential::introspection::Introspection;
 pub use countersign_verifier::credential::jwt::AccessToken;

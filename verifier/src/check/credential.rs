@@ -9,10 +9,11 @@ use super::deny_list::SubjectDigest;
 use super::presented::Presented;
 use super::refusal::{Reason, Scheme};
 use super::result::VerifiedResult;
-use super::route::{OAuthClient, TokenBinding};
+use super::route::{CredentialKind, OAuthClient, TokenBinding};
 use super::steps::{Context, Stop};
 use super::trust::{IssuerKeys, KeyOwner};
 use crate::credential::api_key::ApiKey;
+use crate::credential::client_certificate::{ClientCertificate, ClientCertificateError};
 use crate::credential::jwks::Jwks;
 use crate::credential::jwt::{AccessToken, AccessTokenError, UnverifiedAccessToken};
 
@@ -81,6 +82,32 @@ impl Context<'_> {
         Ok(Arc::clone(key))
     }
 
+    /// The certificate of the connection, where this route takes it for a credential. Malformed, it is refused whatever
+    /// the route takes: it comes from a gateway that lets something of the client's through.
+    pub(super) fn well_formed_certificate(&self) -> Result<Option<&ClientCertificate>, Reason> {
+        let Some(certificate) = self.request.client_certificate else { return Ok(None) };
+        if certificate.thumbprint().is_none() {
+            return Err(Reason::ClientCertificate(ClientCertificateError::Malformed));
+        }
+        // Elsewhere it is of the connection alone, and no credential.
+        Ok(Some(certificate).filter(|_| self.route.credentials.contains(&CredentialKind::ClientCertificate)))
+    }
+
+    /// A certificate is of one app, as an API key is; what binds it to this request is its connection alone.
+    pub(super) fn certificate_holder(
+        &self,
+        certificate: &ClientCertificate,
+        result: &ResultClaims,
+    ) -> Result<Credential, Reason> {
+        let list = self.protected.client_certificates.load();
+        let unknown = ClientCertificateError::Unknown;
+        let holder = list
+            .as_deref()
+            .ok_or(unknown)
+            .and_then(|list| list.find(certificate, &result.client_id, self.now));
+        holder.map(Credential::ClientCertificate).map_err(Reason::ClientCertificate)
+    }
+
     fn access_token(&self, token: &str, ath: [u8; 32]) -> Result<Arc<CachedToken>, Stop> {
         let cached = self.edge.access_tokens.find(&(ath, self.protected.number)).filter(|cached| {
             let server = self.edge.authorization_server(&cached.token.issuer);
@@ -143,7 +170,8 @@ impl Context<'_> {
             return Err(Reason::TokenOfAnotherInstance);
         }
         // RFC 8705 section 3: the token works on connections of its certificate alone.
-        match (token.confirmation.certificate, self.request.client_certificate) {
+        let presented = self.request.client_certificate.and_then(ClientCertificate::thumbprint);
+        match (token.confirmation.certificate, presented) {
             (None, _) => {}
             (Some(_), None) => return Err(Reason::CertificateMissing),
             (Some(bound), Some(presented)) if bound != presented => return Err(Reason::CertificateMismatch),

@@ -10,6 +10,7 @@ use super::result::VerifiedResult;
 use super::route::Assurance;
 use super::trust::KeyOwner;
 use crate::credential::api_key::ApiKey;
+use crate::credential::client_certificate::CertificateHolder;
 use crate::credential::introspection::OpaqueToken;
 use crate::credential::jwt::AccessToken;
 
@@ -97,6 +98,8 @@ pub enum Credential {
     AccessToken(Arc<AccessToken>),
     /// An API key of the attested app.
     ApiKey(Arc<ApiKey>),
+    /// The certificate of the TLS connection.
+    ClientCertificate(Arc<CertificateHolder>),
 }
 
 impl Credential {
@@ -105,6 +108,7 @@ impl Credential {
         match self {
             Self::AccessToken(token) => &token.scopes,
             Self::ApiKey(key) => &key.scopes,
+            Self::ClientCertificate(holder) => &holder.scopes,
         }
     }
 }

@@ -23,6 +23,7 @@ use super::steps::{self, Context, REPLAY_WINDOW, Spoken, Stop};
 use super::trust::{IssuerKeys, KeyOwner, ServiceKeys};
 use crate::cache::Generations;
 use crate::credential::api_key::ApiKeys;
+use crate::credential::client_certificate::ClientCertificates;
 use crate::credential::jwks::Jwks;
 
 /// The edge: what it protects, whom it trusts, and what it remembers.
@@ -51,6 +52,8 @@ pub(super) struct Protected {
     pub(super) opaque_tokens: Option<OpaqueTokens>,
     /// `None` before the first have come.
     pub(super) api_keys: ArcSwapOption<ApiKeys>,
+    /// `None` is an empty list: no certificate passes.
+    pub(super) client_certificates: ArcSwapOption<ClientCertificates>,
 }
 
 impl Edge {
@@ -70,8 +73,10 @@ impl Edge {
             let takes_api_keys = resource.takes_api_keys();
             let tokens = || OpaqueTokens::new(limits.access_tokens);
             let opaque_tokens = resource.introspection.is_some().then(tokens);
-            let api_keys = ArcSwapOption::empty();
-            (name, Protected { number, resource, takes_api_keys, opaque_tokens, api_keys })
+            let (api_keys, client_certificates) = (ArcSwapOption::empty(), ArcSwapOption::empty());
+            let protected =
+                Protected { number, resource, takes_api_keys, opaque_tokens, api_keys, client_certificates };
+            (name, protected)
         };
         Self {
             resources: (0..).zip(resources).map(protected).collect(),
@@ -131,6 +136,13 @@ impl Edge {
     pub fn replace_api_keys(&self, resource: &str, keys: ApiKeys) -> bool {
         let protected = self.resources.get(resource);
         protected.inspect(|protected| protected.api_keys.store(Some(Arc::new(keys)))).is_some()
+    }
+
+    /// Puts an allow-list of client certificates in force at the resource called `resource`, in the place of the one that
+    /// it had; false if there is no such resource.
+    pub fn replace_client_certificates(&self, resource: &str, list: ClientCertificates) -> bool {
+        let protected = self.resources.get(resource);
+        protected.inspect(|protected| protected.client_certificates.store(Some(Arc::new(list)))).is_some()
     }
 
     /// Replaces the nonce keys.

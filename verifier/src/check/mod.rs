@@ -23,6 +23,7 @@ pub mod route;
 mod steps;
 pub mod trust;
 
+pub use crate::credential::client_certificate::ClientCertificate;
 pub use decision::{Credential, Decision, Limits, Lookup, Permit};
 pub use edge::Edge;
 pub use reason::Reason;

@@ -9,6 +9,7 @@ use countersign_core::token::dpop::DpopError;
 use super::code::Code;
 use super::refusal::ProofKind;
 use crate::credential::api_key::ApiKeyError;
+use crate::credential::client_certificate::ClientCertificateError;
 use crate::credential::jwt::AccessTokenError;
 
 /// The precise reason; for logs, metrics and the audit record, never for the client.
@@ -105,6 +106,8 @@ pub enum Reason {
     ApiKey(ApiKeyError),
     /// The authorization server says that the opaque token is not active: ended, revoked or made up.
     TokenInactive,
+    /// The client certificate is malformed, or refused as a credential.
+    ClientCertificate(ClientCertificateError),
     /// The access token has expired or is not yet valid.
     AccessTokenTime,
     /// A token with `cnf.jkt` came as `Bearer`, or one without as `DPoP`.
@@ -169,11 +172,15 @@ impl Reason {
             | Self::AuthorizationMalformed
             | Self::TokenInQuery
             | Self::TwoCredentials
-            | Self::TwoFlavours => Code::InvalidRequest,
+            | Self::TwoFlavours
+            | Self::ClientCertificate(ClientCertificateError::Malformed) => Code::InvalidRequest,
             Self::NoRoute => Code::NotFound,
             Self::ContentTooLarge => Code::ContentTooLarge,
             Self::FailureBudget | Self::InstanceBudget => Code::RateLimited,
-            Self::NoCredential | Self::CredentialNotAccepted | Self::BasicRefused => Code::NoCredential,
+            Self::NoCredential
+            | Self::CredentialNotAccepted
+            | Self::BasicRefused
+            | Self::ClientCertificate(_) => Code::NoCredential,
             Self::NonceMissing | Self::Nonce(_) => Code::UseAttestationChallenge,
             Self::ProofCredential
             | Self::AccessToken(_)
@@ -298,6 +305,7 @@ impl Reason {
             Self::AccessToken(error) => error.reason(),
             Self::ApiKey(error) => error.reason(),
             Self::TokenInactive => "token_inactive",
+            Self::ClientCertificate(error) => error.reason(),
             Self::AccessTokenTime => "access_token_time",
             Self::SchemeMismatch => "scheme_mismatch",
             Self::ClientMismatch => "client_mismatch",

@@ -92,8 +92,15 @@ impl Refusal {
     }
 
     /// The public code.
-    pub const fn code(&self) -> Code {
-        self.reason.code(self.proof)
+    pub fn code(&self) -> Code {
+        let only_certificates =
+            || self.credentials.iter().all(|kind| *kind == CredentialKind::ClientCertificate);
+        match self.reason.code(self.proof) {
+            Code::NoCredential if !self.credentials.is_empty() && only_certificates() => {
+                Code::NoClientCertificate
+            }
+            code => code,
+        }
     }
 
     /// The value of `WWW-Authenticate`, one line; `None` where the status takes none.

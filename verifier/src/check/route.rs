@@ -109,6 +109,9 @@ pub enum CredentialKind {
     /// An opaque access token, about which its authorization server is asked (RFC 7662), as `Authorization: DPoP` or
     /// `Bearer`. Only at a resource with [`Resource::introspection`].
     Opaque,
+    /// The certificate of the TLS connection, for systems that call: one of the resource's allow-list. Nothing but that
+    /// connection binds it to the proof.
+    ClientCertificate,
 }
 
 /// How and when the user must have been authenticated (RFC 9470); by default somehow, and at any time. An API key tells

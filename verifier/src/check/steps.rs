@@ -96,6 +96,7 @@ impl Context<'_> {
         if self.query.is_some_and(has_credential) {
             return Err(Reason::TokenInQuery.into());
         }
+        let certificate = self.well_formed_certificate()?;
         let presented = attestation(fields)?;
         spoken.proof = presented.map_or(ProofKind::Compact, |presented| presented.kind());
         // 3. Failure budget of the source address. Whoever shares the address of an attacker and comes with a result
@@ -108,6 +109,7 @@ impl Context<'_> {
         }
         // 4. Presence.
         match credential {
+            None if certificate.is_some() => {}
             None if !self.route.credentials.is_empty() => return Err(Reason::NoCredential.into()),
             // Where none is asked for, one that comes is checked, whatever its kind.
             Some(presented) if !self.route.takes(presented.kind()) => {
@@ -151,7 +153,7 @@ impl Context<'_> {
         // 12. Credential and token binding.
         let credential = match (credential, ath) {
             (Some(presented), Some(ath)) => Some(self.credential(presented, ath, &result, clients)?),
-            _ => None,
+            _ => certificate.map(|certificate| self.certificate_holder(certificate, claims)).transpose()?,
         };
         // 13. Route policy.
         self.route_policy(claims, credential.as_ref())?;

@@ -2,6 +2,7 @@
 
 pub mod api_key;
 mod claims;
+pub mod client_certificate;
 pub mod introspection;
 pub mod jwks;
 pub mod jwt;

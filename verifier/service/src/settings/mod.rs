@@ -19,8 +19,9 @@ pub use lifetime::LifetimeSettings;
 pub use listen::{Gateway, ListenSettings, TlsSettings};
 pub use play_integrity::{PlayAppSettings, PlayIntegritySettings};
 pub use resource::{
-    Assurance, AuthorizationServerSettings, BodyBinding, CredentialKind, KeyProtection, Mode, NonceDemand,
-    ResourceSettings, RouteSettings, Tier, TokenBinding,
+    Assurance, AuthorizationServerSettings, BodyBinding, ClientAuthentication, CredentialKind,
+    IntrospectionSettings, KeyProtection, Mode, NonceDemand, ResourceSettings, RouteSettings, Tier,
+    TokenBinding,
 };
 pub use values::{InvalidText, Origin, TimeSpan, WebUrl};
 
@@ -140,6 +141,9 @@ pub struct LimitSettings {
     /// Failed requests that a source address may send within ten seconds.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub failures_per_10s: u32,
+    /// How long the keys of an authorization server are believed that cannot be fetched again. Afterwards requests that
+    /// need them are answered 503. An hour at least, 30 days at most.
+    pub stale_keys: TimeSpan,
 }
 
 impl Settings {
@@ -179,8 +183,13 @@ impl Settings {
         }
         self.play_integrity.resolve(directory);
         let servers = self.resources.iter_mut().flat_map(|resource| &mut resource.authorization_servers);
-        for server in servers.filter(|server| !server.jwks.contains("://")) {
-            server.jwks = directory.join(&server.jwks).display().to_string();
+        for server in servers {
+            if let Some(jwks) = server.jwks.as_mut().filter(|jwks| !jwks.contains("://")) {
+                *jwks = directory.join(&jwks).display().to_string();
+            }
+            if let Some(introspection) = &mut server.introspection {
+                introspection.resolve(directory);
+            }
         }
         self
     }
@@ -206,6 +215,9 @@ impl Document for Settings {
         self.listen.check(problems);
         self.play_integrity.check(problems);
         self.lifetime.check(problems);
+        if !(3600..=30 * 86_400).contains(&self.limits.stale_keys.as_seconds()) {
+            problems.at("/limits/stale_keys", "keys are believed for an hour at least and 30 days at most");
+        }
         resource::check(&self.resources, self.listen.gateway, problems);
         if self.listen.edge.is_some() && self.resources.is_empty() {
             problems.at(
@@ -257,7 +269,13 @@ impl Default for WithdrawalAlarm {
 
 impl Default for LimitSettings {
     fn default() -> Self {
-        Self { concurrency: 1024, connections: 8192, replay_entries: 1 << 20, failures_per_10s: 20 }
+        Self {
+            concurrency: 1024,
+            connections: 8192,
+            replay_entries: 1 << 20,
+            failures_per_10s: 20,
+            stale_keys: TimeSpan::from_seconds(86_400),
+        }
     }
 }
 

@@ -5,6 +5,7 @@ mod answers;
 mod api_key;
 mod bounds;
 mod budget;
+mod client_certificate;
 mod credential;
 mod deny_list;
 mod oauth;

@@ -5,7 +5,9 @@ use countersign_core::encoding::base64url;
 use countersign_core::time::Timestamp;
 use countersign_core::token::result::{InstanceId, ResultClaims};
 use countersign_verifier::check::deny_list::SubjectDigest;
-use countersign_verifier::check::{CredentialKind, Decision, Lookup, Reason, Route, StepUp, TokenBinding};
+use countersign_verifier::check::{
+    ClientCertificate, CredentialKind, Decision, Lookup, Reason, Route, StepUp, TokenBinding,
+};
 use countersign_verifier::credential::introspection::{AnswerError, OpaqueToken};
 use countersign_verifier::credential::jwt::AccessTokenError;
 use serde_json::{Value, json};
@@ -202,8 +204,8 @@ fn a_certificate_bound_token_needs_its_certificate() {
         verdict_at(&scene, &Sent { client_certificate, ..scene.sent_with("DPoP", TOKEN) }, &answer, NOW)
     };
     assert_eq!(by(None), Some(Reason::CertificateMissing));
-    assert_eq!(by(Some([2; 32])), Some(Reason::CertificateMismatch));
-    assert_eq!(by(Some([1; 32])), None);
+    assert_eq!(by(Some(ClientCertificate::from_thumbprint([2; 32]))), Some(Reason::CertificateMismatch));
+    assert_eq!(by(Some(ClientCertificate::from_thumbprint([1; 32]))), None);
 }
 
 #[test]

@@ -19,7 +19,8 @@ use countersign_verifier::check::deny_list::DenyList;
 use countersign_verifier::check::route::OAuthClient;
 use countersign_verifier::check::trust::{ServiceKeys, service_keys};
 use countersign_verifier::check::{
-    Content, CredentialKind, Decision, Edge, Field, Fields, Limits, Reason, Request, Resource, Route,
+    ClientCertificate, Content, CredentialKind, Decision, Edge, Field, Fields, Limits, Reason, Request,
+    Resource, Route,
 };
 use countersign_verifier::credential::introspection::Introspection;
 use countersign_verifier::credential::jwks::Jwks;
@@ -57,7 +58,7 @@ pub(crate) struct Sent {
     pub(crate) proof: Option<String>,
     pub(crate) content: Content,
     pub(crate) source: Option<IpAddr>,
-    pub(crate) client_certificate: Option<[u8; 32]>,
+    pub(crate) client_certificate: Option<ClientCertificate>,
 }
 
 struct Constant;
@@ -96,7 +97,7 @@ impl Sent {
             method: self.method,
             path_and_query: &self.path_and_query,
             source: self.source,
-            client_certificate: self.client_certificate,
+            client_certificate: self.client_certificate.as_ref(),
             fields: Fields {
                 authorization: Field::from_lines(self.authorization.as_deref().map(str::as_bytes)),
                 api_key: Field::from_lines(self.api_key.as_deref().map(str::as_bytes)),
