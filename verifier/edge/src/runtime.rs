@@ -15,6 +15,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::AbortHandle;
 
 use crate::api_keys::{self, ApiKeyFile, ApiKeyFileError};
+use crate::client_secret::ClientSecretError;
 use crate::deny_list::{DenyListPull, DenyListSource};
 use crate::introspection::{IntrospectionSource, Introspector};
 use crate::source::{FetchError, JwksSource, Reader, SourceError};
@@ -47,6 +48,8 @@ pub enum SetupError {
     NoOpaqueTokensWanted(String),
     /// The introspection endpoint of a resource cannot be used.
     Introspection(String, SourceError),
+    /// The client secret in a file cannot be used.
+    ClientSecret(PathBuf, ClientSecretError),
     /// A file of API keys is given for a resource that is not there, or takes none.
     NoApiKeysWanted(String),
     /// The file of a resource's API keys cannot be used.
@@ -72,6 +75,9 @@ impl std::fmt::Display for SetupError {
             }
             Self::Introspection(resource, error) => {
                 write!(f, "the introspection endpoint of {resource} cannot be used: {error}")
+            }
+            Self::ClientSecret(path, error) => {
+                write!(f, "the client secret in {} cannot be used: {error}", path.display())
             }
             Self::NoApiKeysWanted(resource) => {
                 write!(

@@ -60,12 +60,10 @@ fn of_permit(permit: &Permit) -> [String; 8] {
         }
         .to_owned(),
         match permit.credential() {
+            Some(Credential::AccessToken(token)) => token.subject.as_deref().map(visible).unwrap_or_default(),
             // It begins with the kind of name, such as `dns:`.
             Some(Credential::ClientCertificate(holder)) => visible(&holder.name.to_string()),
-            _ => {
-                let token = permit.access_token();
-                token.and_then(|token| token.subject.as_deref()).map(visible).unwrap_or_default()
-            }
+            _ => String::new(),
         },
         permit.credential().map(|credential| visible(&credential.scopes().join(" "))).unwrap_or_default(),
         permit.content().map(|hash| base64url(hash)).unwrap_or_default(),

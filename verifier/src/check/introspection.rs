@@ -11,6 +11,7 @@ use super::refusal::Reason;
 use super::steps::{Context, Stop};
 use crate::cache::Generations;
 use crate::credential::introspection::{Answer, AnswerError, OpaqueToken};
+use crate::credential::jwt::AccessToken;
 
 /// Seconds that a refusal is believed.
 const REFUSED_MAX_AGE: u64 = 10;
@@ -41,6 +42,16 @@ impl OpaqueTokens {
     /// Room for `capacity` good tokens, times two, and for a quarter of that many bad ones.
     pub(super) fn new(capacity: usize) -> Self {
         Self { active: Generations::new(capacity), refused: Generations::new(capacity / 4) }
+    }
+
+    fn accept(&self, digest: [u8; 32], token: AccessToken, now: Timestamp, longest: u64) {
+        let until = now.plus(longest).min(token.expires_at);
+        let what = Arc::new(CachedToken::new(token, 0));
+        self.active.insert(digest, Believed { what, from: now, until });
+    }
+
+    fn refuse(&self, digest: [u8; 32], reason: Reason, now: Timestamp, longest: u64) {
+        self.refused.insert(digest, Believed { what: reason, from: now, until: now.plus(longest) });
     }
 
     fn find(&self, digest: &[u8; 32], now: Timestamp) -> Option<Result<Arc<CachedToken>, Reason>> {
@@ -82,21 +93,70 @@ impl Edge {
             return Ok(());
         };
         let digest = *token.digest();
-        let refuse = |reason| {
-            let until = now.plus(REFUSED_MAX_AGE.min(rules.max_age.max(1)));
-            tokens.refused.insert(digest, Believed { what: reason, from: now, until });
-        };
+        let longest = rules.max_age.max(1);
+        let refuse = |reason| tokens.refuse(digest, reason, now, longest.min(REFUSED_MAX_AGE));
         match Answer::decode(answer, rules, &protected.resource.identifier, now)? {
             Answer::Inactive => refuse(Reason::TokenInactive),
             Answer::Refused(error) => refuse(Reason::AccessToken(error)),
             // Active, says its server, and beyond the end that it gives: no reason to ask with every request.
             Answer::Active(token) if token.expires_at <= now => refuse(Reason::AccessTokenTime),
             Answer::Active(token) => {
-                let until = now.plus(rules.max_age.max(1)).min(token.expires_at);
-                let what = Arc::new(CachedToken::new(*token, 0));
-                tokens.active.insert(digest, Believed { what, from: now, until });
+                tokens.accept(digest, *token, now, longest);
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::credential::jwt::Confirmation;
+
+    const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
+
+    fn token() -> AccessToken {
+        AccessToken {
+            issuer: "https://as.example".into(),
+            subject: None,
+            client_id: "client".into(),
+            scopes: Vec::new(),
+            expires_at: NOW.plus(600),
+            not_before: NOW,
+            confirmation: Confirmation::default(),
+            acr: None,
+            auth_time: None,
+        }
+    }
+
+    fn digest(number: u32) -> [u8; 32] {
+        let mut digest = [0; 32];
+        digest[..4].copy_from_slice(&number.to_be_bytes());
+        digest
+    }
+
+    #[test]
+    fn a_flood_of_made_up_tokens_pushes_out_no_good_one_and_takes_no_room_without_end() {
+        let tokens = OpaqueTokens::new(8);
+        for number in 0..8 {
+            tokens.accept(digest(number), token(), NOW, 60);
+        }
+        for number in 100..10_000 {
+            tokens.refuse(digest(number), Reason::TokenInactive, NOW, 10);
+        }
+        for number in 0..8 {
+            assert!(matches!(tokens.find(&digest(number), NOW), Some(Ok(_))), "{number}");
+        }
+        assert!(tokens.refused.len() <= 4, "{}", tokens.refused.len());
+    }
+
+    #[test]
+    fn a_token_that_was_refused_a_moment_ago_may_have_become_good() {
+        let tokens = OpaqueTokens::new(8);
+        tokens.refuse(digest(1), Reason::TokenInactive, NOW, 10);
+        tokens.accept(digest(1), token(), NOW.plus(1), 60);
+        assert!(matches!(tokens.find(&digest(1), NOW.plus(2)), Some(Ok(_))));
+        tokens.refuse(digest(1), Reason::TokenInactive, NOW.plus(61), 10);
+        assert!(matches!(tokens.find(&digest(1), NOW.plus(62)), Some(Err(Reason::TokenInactive))));
     }
 }

@@ -4,15 +4,18 @@ use std::collections::HashMap;
 
 use countersign_core::request::Origin;
 use countersign_core::token::result::{Protection, Tier};
+use countersign_edge::{ClientAuthentication, ClientSecret, ClientSecretError, IntrospectionSource};
 use countersign_verifier::check::route::OAuthClient;
 use countersign_verifier::check::{
     Assurance, CredentialKind, Mode, NoncePolicy, ReplayPolicy, Resource, Route, StepUp, TokenBinding,
 };
+use countersign_verifier::credential::introspection::Introspection;
 use reqwest::Url;
 
 use crate::routes::metadata_url;
 use crate::settings::{
-    self, BodyBinding, KeyProtection, NonceDemand, ReplayDemand, ResourceSettings, RouteSettings,
+    self, AuthorizationServerSettings, BodyBinding, IntrospectionSettings, KeyProtection, NonceDemand,
+    ReplayDemand, ResourceSettings, RouteSettings,
 };
 
 /// The resource of these settings; they were checked before.
@@ -39,14 +42,39 @@ pub(super) fn resource_of(settings: &ResourceSettings) -> Resource {
         metadata_url: metadata_url(identifier),
         clients,
         authorization_servers: settings
-            .authorization_servers
-            .iter()
+            .jwt_servers()
             .map(|server| server.issuer.as_str().to_owned())
             .collect(),
-        introspection: None,
+        introspection: settings.opaque_token_server().map(|(server, asked)| introspection_of(server, asked)),
         replay_domain: String::new(),
         routes: settings.routes.iter().map(route_of).collect(),
     }
+}
+
+/// What answers about the opaque tokens of this server must hold.
+fn introspection_of(server: &AuthorizationServerSettings, asked: &IntrospectionSettings) -> Introspection {
+    Introspection {
+        max_age: asked.max_age.as_seconds(),
+        max_lifetime: asked.max_token_lifetime.map(settings::TimeSpan::as_seconds),
+        danger_missing_audience: asked.danger_missing_audience,
+        ..Introspection::new(server.issuer.as_str())
+    }
+}
+
+/// Whom to ask about opaque tokens, and as whom.
+pub(super) fn introspection_source(
+    asked: &IntrospectionSettings,
+) -> Result<IntrospectionSource, ClientSecretError> {
+    let secret = ClientSecret::file(&asked.client_secret_file)?;
+    let source =
+        IntrospectionSource::new(&asked.client_id, secret).with_authentication(match asked.authentication {
+            settings::ClientAuthentication::ClientSecretBasic => ClientAuthentication::SecretBasic,
+            settings::ClientAuthentication::ClientSecretPost => ClientAuthentication::SecretPost,
+        });
+    Ok(match &asked.endpoint {
+        Some(endpoint) => source.at(endpoint.as_str()),
+        None => source,
+    })
 }
 
 fn route_of(settings: &RouteSettings) -> Route {
@@ -64,6 +92,7 @@ fn route_of(settings: &RouteSettings) -> Route {
             .iter()
             .map(|kind| match kind {
                 settings::CredentialKind::Jwt => CredentialKind::Jwt,
+                settings::CredentialKind::Opaque => CredentialKind::Opaque,
                 settings::CredentialKind::ApiKey => CredentialKind::ApiKey,
             })
             .collect(),

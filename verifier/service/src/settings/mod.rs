@@ -19,9 +19,9 @@ pub use lifetime::LifetimeSettings;
 pub use listen::{Gateway, ListenSettings, TlsSettings};
 pub use play_integrity::{PlayAppSettings, PlayIntegritySettings};
 pub use resource::{
-    Assurance, AuthorizationServerSettings, BodyBinding, CredentialKind, KeyProtection, LimitPer, Mode,
-    NonceDemand, RateLimitSettings, RateText, ReplayDemand, ResourceSettings, RouteSettings, Tier,
-    TokenBinding,
+    Assurance, AuthorizationServerSettings, BodyBinding, ClientAuthentication, CredentialKind,
+    IntrospectionSettings, KeyProtection, LimitPer, Mode, NonceDemand, RateLimitSettings, RateText,
+    ReplayDemand, ResourceSettings, RouteSettings, Tier, TokenBinding,
 };
 pub use values::{InvalidText, Origin, TimeSpan, WebUrl};
 
@@ -146,6 +146,9 @@ pub struct LimitSettings {
     /// and whoever has not called for longest is forgotten first.
     #[schemars(range(min = 1024, max = 50_000_000))]
     pub rate_entries: usize,
+    /// How long the keys of an authorization server are believed that cannot be fetched again. Afterwards requests that
+    /// need them are answered 503. An hour at least, 30 days at most.
+    pub stale_keys: TimeSpan,
 }
 
 impl Settings {
@@ -185,8 +188,13 @@ impl Settings {
         }
         self.play_integrity.resolve(directory);
         let servers = self.resources.iter_mut().flat_map(|resource| &mut resource.authorization_servers);
-        for server in servers.filter(|server| !server.jwks.contains("://")) {
-            server.jwks = directory.join(&server.jwks).display().to_string();
+        for server in servers {
+            if let Some(jwks) = server.jwks.as_mut().filter(|jwks| !jwks.contains("://")) {
+                *jwks = directory.join(&jwks).display().to_string();
+            }
+            if let Some(introspection) = &mut server.introspection {
+                introspection.resolve(directory);
+            }
         }
         self
     }
@@ -212,6 +220,9 @@ impl Document for Settings {
         self.listen.check(problems);
         self.play_integrity.check(problems);
         self.lifetime.check(problems);
+        if !(3600..=30 * 86_400).contains(&self.limits.stale_keys.as_seconds()) {
+            problems.at("/limits/stale_keys", "keys are believed for an hour at least and 30 days at most");
+        }
         resource::check(&self.resources, self.listen.gateway, problems);
         if self.listen.edge.is_some() && self.resources.is_empty() {
             problems.at(
@@ -269,6 +280,7 @@ impl Default for LimitSettings {
             replay_entries: 1 << 20,
             failures_per_10s: 20,
             rate_entries: 1 << 16,
+            stale_keys: TimeSpan::from_seconds(86_400),
         }
     }
 }

@@ -46,6 +46,8 @@ pub enum Assurance {
 pub enum CredentialKind {
     /// A JWT access token (RFC 9068).
     Jwt,
+    /// An opaque access token, about which its authorization server is asked (RFC 7662).
+    Opaque,
     /// An API key of the attested app, in `X-API-Key`: the same on each of its installations.
     ApiKey,
 }

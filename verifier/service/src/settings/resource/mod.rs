@@ -2,6 +2,7 @@
 
 mod authorization_server;
 mod demand;
+mod introspection;
 mod limit;
 mod route;
 
@@ -16,6 +17,7 @@ pub use demand::{
     Assurance, BodyBinding, CredentialKind, KeyProtection, Mode, NonceDemand, ReplayDemand, Tier,
     TokenBinding,
 };
+pub use introspection::{ClientAuthentication, IntrospectionSettings};
 pub use limit::{LimitPer, RateLimitSettings, RateText};
 pub use route::RouteSettings;
 
@@ -85,6 +87,7 @@ pub(super) fn check(resources: &[ResourceSettings], gateway: Option<Gateway>, pr
             server.check(&at, problems);
         }
         resource.check_api_keys(&at, &mut key_files, problems);
+        resource.check_introspection(&at, problems);
         let wants_token = resource.asks_for(CredentialKind::Jwt);
         if resource.authorization_servers.is_empty() && wants_token {
             problems.at(
@@ -122,6 +125,22 @@ impl ResourceSettings {
         self.asks_for(CredentialKind::ApiKey)
     }
 
+    /// The authorization server that is asked about opaque tokens.
+    pub fn opaque_token_server(&self) -> Option<(&AuthorizationServerSettings, &IntrospectionSettings)> {
+        self.authorization_servers
+            .iter()
+            .find_map(|server| server.introspection.as_ref().map(|introspection| (server, introspection)))
+    }
+
+    /// The authorization servers whose JWTs it takes, and whose keys it needs for that: where no route asks for a JWT, the
+    /// server of opaque tokens may have none.
+    pub fn jwt_servers(&self) -> impl Iterator<Item = &AuthorizationServerSettings> {
+        let takes_jwts = self.asks_for(CredentialKind::Jwt);
+        self.authorization_servers
+            .iter()
+            .filter(move |server| takes_jwts || server.jwks.is_some() || server.introspection.is_none())
+    }
+
     /// Whether `app` (the `sub` of a result) may call it at all.
     pub fn has_app(&self, app: &str) -> bool {
         self.apps.iter().any(|known| known == app)
@@ -130,6 +149,32 @@ impl ResourceSettings {
 
     fn asks_for(&self, kind: CredentialKind) -> bool {
         self.routes.iter().any(|route| route.credentials.contains(&kind))
+    }
+
+    fn check_introspection(&self, at: &str, problems: &mut Problems) {
+        let mut asked =
+            (0..).zip(&self.authorization_servers).filter(|(_, server)| server.introspection.is_some());
+        let wanted = self.asks_for(CredentialKind::Opaque);
+        let at_server = |index: i32| format!("{at}/authorization_server/{index}/introspection");
+        match asked.next() {
+            None if wanted => problems.at(
+                at,
+                "a route asks for opaque tokens; write in their authorization server how it is asked about them, for \
+                 example `introspection = { client_id = \"edge\", client_secret_file = \"edge.secret\" }`",
+            ),
+            Some((index, _)) if !wanted && self.routes.iter().all(|route| !route.credentials.is_empty()) => problems
+                .at(
+                    &at_server(index),
+                    "no route asks for opaque tokens; add \"opaque\" to the `credentials` of one, or remove this line",
+                ),
+            _ => {}
+        }
+        if let Some((index, _)) = asked.next() {
+            problems.at(
+                &at_server(index),
+                "an opaque token does not say whose it is, so a resource takes those of one server; remove one of the two",
+            );
+        }
     }
 
     fn check_api_keys<'s>(&'s self, at: &str, files: &mut BTreeSet<&'s Path>, problems: &mut Problems) {

@@ -130,11 +130,12 @@ impl RouteSettings {
         let has_users = !self.credentials.is_empty() && !self.credentials.contains(&CredentialKind::ApiKey);
         limit::check(&self.limits, has_users, at, problems);
         let steps_up = !self.acr_values.is_empty() || self.max_age.is_some();
-        if steps_up && self.credentials != [CredentialKind::Jwt] {
+        let is_token = |kind: &CredentialKind| matches!(kind, CredentialKind::Jwt | CredentialKind::Opaque);
+        if steps_up && (self.credentials.is_empty() || !self.credentials.iter().all(is_token)) {
             problems.at(
                 &format!("{at}/credentials"),
                 "only an access token tells how a user was authenticated; with `acr_values` or `max_age`, write \
-                 `credentials = [\"jwt\"]`",
+                 `credentials = [\"jwt\"]` or [\"opaque\"]",
             );
         }
         for (index, value) in self.acr_values.iter().enumerate() {
