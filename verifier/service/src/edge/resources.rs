@@ -61,6 +61,7 @@ fn route_of(settings: &RouteSettings) -> Route {
             .map(|kind| match kind {
                 settings::CredentialKind::Jwt => CredentialKind::Jwt,
                 settings::CredentialKind::ApiKey => CredentialKind::ApiKey,
+                settings::CredentialKind::ClientCertificate => CredentialKind::ClientCertificate,
             })
             .collect(),
         token_binding: match settings.token_binding {
