@@ -3,6 +3,8 @@
 //! Every default is safe for production, and every value that weakens security is named `danger…`.
 
 mod address_range;
+#[cfg(test)]
+mod client_certificate_tests;
 mod lifetime;
 mod listen;
 mod play_integrity;
