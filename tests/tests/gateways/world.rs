@@ -18,7 +18,8 @@ use countersign_service::trust::Trust;
 use countersign_service::{RunningService, Service};
 use countersign_verifier::policy::{AppPolicy, AppleApp, AppraisalPolicy, Danger};
 use countersign_virtual_device::{
-    AppleAuthority, ProofRequest, Seed, ServiceCall, Session, SessionKey, VirtualIphone, VirtualPhone,
+    AppleAuthority, ClientAuthority, ProofRequest, Seed, ServiceCall, Session, SessionKey, VirtualIphone,
+    VirtualPhone,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -75,9 +76,17 @@ pub(crate) struct World {
 impl World {
     /// A world whose edge speaks to `gateway`.
     pub(crate) async fn new(gateway: &str) -> Self {
+        Self::with(gateway, "", "").await
+    }
+
+    /// As [`World::new`], with more lines of `[listen]`, and more tables of the resource. `authority.pem` is the
+    /// authority of [`client_authority`].
+    pub(crate) async fn with(gateway: &str, listen: &str, tables: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
+        let authority = client_authority().certificate_pem();
+        std::fs::write(directory.path().join("authority.pem"), authority).unwrap();
         let clock = Arc::new(AtomicU64::new(NOW.as_unix_seconds()));
-        let service = start_service(directory.path(), gateway, &clock).await;
+        let service = start_service(directory.path(), gateway, &clock, listen, tables).await;
         let mut phone: VirtualPhone = VirtualIphone::new(&AppleAuthority::from_seed(&seed()), &seed())
             .app("ABCDE12345", "com.example")
             .into();
@@ -88,7 +97,7 @@ impl World {
             public: service.address("public").unwrap(),
             service,
             clock,
-            token: access_token(&phone.instance_key()),
+            token: access_token(&phone.instance_key(), None),
             phone,
             session,
             client_attestation,
@@ -110,16 +119,7 @@ impl World {
         change: impl FnOnce(&mut ProofRequest<'_>),
     ) -> Sent {
         let uri = format!("{RESOURCE}{target}");
-        let mut request = ProofRequest {
-            resource: RESOURCE,
-            method,
-            uri: &uri,
-            body: None,
-            credential: Some(&self.token),
-            nonce: None,
-            token_id: [self.proofs.fetch_add(1, Ordering::Relaxed); 16],
-            now: self.now(),
-        };
+        let mut request = self.proof_of(method, &uri);
         change(&mut request);
         let fields = self.session.prove(&request);
         Sent::new(method, target)
@@ -163,6 +163,38 @@ impl World {
         Timestamp::from_unix_seconds(self.clock.load(Ordering::Relaxed))
     }
 
+    /// A proof with the user's token and a new identifier.
+    fn proof_of<'a>(&'a self, method: &'a str, uri: &'a str) -> ProofRequest<'a> {
+        ProofRequest {
+            resource: RESOURCE,
+            method,
+            uri,
+            body: None,
+            credential: Some(&self.token),
+            nonce: None,
+            token_id: [self.proofs.fetch_add(1, Ordering::Relaxed); 16],
+            now: self.now(),
+        }
+    }
+
+    /// A request that the phone has proven with another access token, or with none.
+    pub(crate) fn proven_as(&self, token: Option<&str>, method: &'static str, target: &str) -> Sent {
+        let uri = format!("{RESOURCE}{target}");
+        let fields = self.session.prove(&ProofRequest { credential: token, ..self.proof_of(method, &uri) });
+        let sent = Sent::new(method, target)
+            .with("Attestation-Result", &fields.result)
+            .with("Attestation-Proof", &fields.proof);
+        match token {
+            Some(token) => sent.with("Authorization", &format!("DPoP {token}")),
+            None => sent,
+        }
+    }
+
+    /// The user's access token, bound to a client certificate too.
+    pub(crate) fn token_bound_to(&self, certificate: &[u8]) -> String {
+        access_token(&self.phone.instance_key(), Some(certificate))
+    }
+
     /// Ends service and edge.
     pub(crate) async fn stop_edge(self) -> Upstream {
         self.service.shut_down().await;
@@ -170,7 +202,13 @@ impl World {
     }
 }
 
-async fn start_service(directory: &Path, gateway: &str, clock: &Arc<AtomicU64>) -> RunningService {
+async fn start_service(
+    directory: &Path,
+    gateway: &str,
+    clock: &Arc<AtomicU64>,
+    listen: &str,
+    tables: &str,
+) -> RunningService {
     std::fs::write(directory.join("policy.toml"), "").unwrap();
     let public = PublicKey::from_ed25519(login_key().public_key().as_ref().try_into().unwrap()).unwrap();
     let keys = countersign_verifier::issue::jwks([("login", &public)]).to_string();
@@ -178,9 +216,9 @@ async fn start_service(directory: &Path, gateway: &str, clock: &Arc<AtomicU64>) 
     let body_route = if gateway.starts_with("envoy") { BODY_ROUTE } else { "" };
     let text = format!(
         "issuer = '{ISSUER}'\n[listen]\npublic = '127.0.0.1:0'\nadmin = '127.0.0.1:0'\nedge = '127.0.0.1:0'\n\
-         gateway = '{gateway}'\n[[resource]]\nname = 'api'\nidentifier = '{RESOURCE}'\n\
+         gateway = '{gateway}'\n{listen}\n[[resource]]\nname = 'api'\nidentifier = '{RESOURCE}'\n\
          [[resource.authorization_server]]\nissuer = '{LOGIN}'\njwks = 'login.jwks'\n\
-         clients = {{ app = ['mobile'] }}\n{ROUTES}{body_route}"
+         clients = {{ app = ['mobile'] }}\n{ROUTES}{body_route}{tables}"
     );
     let settings = Settings::parse(&directory.join("countersign.toml"), &text).unwrap();
     let roots = vec![AppleAuthority::from_seed(&seed()).root_certificate_der()];
@@ -212,14 +250,22 @@ async fn enrol(service: SocketAddr, phone: &mut VirtualPhone) -> (Session, Strin
     (Session { key, result: text("result") }, text("client_attestation_rs"))
 }
 
-/// The user's access token, bound to the phone's instance key.
-fn access_token(instance_key: &PublicKey) -> String {
+/// Who issues certificates to clients, and to the gateways of tests.
+pub(crate) fn client_authority() -> ClientAuthority {
+    ClientAuthority::from_seed(&seed(), NOW)
+}
+
+/// The user's access token, bound to the phone's instance key, and to a client certificate.
+fn access_token(instance_key: &PublicKey, certificate: Option<&[u8]>) -> String {
     let header = json!({"typ": "at+jwt", "alg": "EdDSA", "kid": "login"});
-    let claims = json!({
+    let mut claims = json!({
         "iss": LOGIN, "aud": RESOURCE, "sub": "alice", "client_id": "mobile", "jti": "1", "scope": "read",
         "iat": NOW.as_unix_seconds(), "exp": NOW.plus(600).as_unix_seconds(),
         "cnf": {"jkt": instance_key.thumbprint().to_base64url()},
     });
+    if let Some(certificate) = certificate {
+        claims["cnf"]["x5t#S256"] = base64url(&sha256(certificate)).into();
+    }
     let segment = |value: &Value| base64url(value.to_string().as_bytes());
     let input = format!("{}.{}", segment(&header), segment(&claims));
     let signature = login_key().sign(input.as_bytes());

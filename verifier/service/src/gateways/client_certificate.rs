@@ -1,6 +1,5 @@
 //! The client's certificate, as the gateway that ended its TLS connection tells of it.
 
-use axum::http::{HeaderMap, HeaderValue};
 use countersign_edge::{CLIENT_CERT, ClientCertificate, client_cert};
 
 use super::{escaped_pem, xfcc};
@@ -11,14 +10,16 @@ const ESCAPED_PEM: &str = "x-ssl-client-cert";
 
 /// The certificate in the field that the settings name, and in no other one; `None` where the client showed none. What is
 /// not exactly one certificate is malformed: the gateway alone may write the field, so then it does not overwrite what
-/// clients send.
-pub(crate) fn client_certificate(
+/// clients send. `lines` gives all lines of a field, asked for in lower case.
+pub(crate) fn client_certificate<'h, I>(
     field: Option<ClientCertificateField>,
-    headers: &HeaderMap,
-) -> Option<ClientCertificate> {
-    let lines = |name| headers.get_all(name).iter().map(HeaderValue::as_bytes);
+    lines: impl Fn(&'static str) -> I,
+) -> Option<ClientCertificate>
+where
+    I: IntoIterator<Item = &'h [u8]>,
+{
     let decoded_by = |name, decode: fn(&[u8]) -> Option<ClientCertificate>| {
-        let mut lines = lines(name);
+        let mut lines = lines(name).into_iter();
         let first = lines.next()?;
         let only = if lines.next().is_none() { decode(first) } else { None };
         Some(only.unwrap_or(ClientCertificate::malformed()))
@@ -34,10 +35,15 @@ pub(crate) fn client_certificate(
 
 #[cfg(test)]
 mod tests {
+    use axum::http::{HeaderMap, HeaderValue};
     use countersign_core::request::sha256;
 
     use super::super::escaped_pem::tests::escaped;
     use super::*;
+
+    fn told(field: Option<ClientCertificateField>, headers: &HeaderMap) -> Option<ClientCertificate> {
+        client_certificate(field, |name| headers.get_all(name).iter().map(HeaderValue::as_bytes))
+    }
 
     const DER: &[u8] = &[0x30, 0];
 
@@ -62,12 +68,12 @@ mod tests {
     fn only_the_field_of_the_settings_is_read() {
         let all = each();
         let lines: Vec<_> = all.iter().map(|(_, name, value)| (*name, value.as_str())).collect();
-        assert_eq!(client_certificate(None, &headers(&lines)), None);
+        assert_eq!(told(None, &headers(&lines)), None);
         for (field, name, value) in &all {
-            let read = client_certificate(Some(*field), &headers(&[(*name, value)])).unwrap();
+            let read = told(Some(*field), &headers(&[(*name, value)])).unwrap();
             assert_eq!(read.thumbprint(), Some(sha256(DER)), "{name}");
             let others: Vec<_> = lines.iter().copied().filter(|(other, _)| other != name).collect();
-            assert_eq!(client_certificate(Some(*field), &headers(&others)), None, "{name}");
+            assert_eq!(told(Some(*field), &headers(&others)), None, "{name}");
         }
     }
 
@@ -77,7 +83,7 @@ mod tests {
         for (field, name, value) in each() {
             let joined = format!("{value}, {value}");
             for lines in [&[(name, value.as_str()); 2][..], &[(name, joined.as_str())], &[(name, "")]] {
-                assert_eq!(client_certificate(Some(field), &headers(lines)), malformed, "{lines:?}");
+                assert_eq!(told(Some(field), &headers(lines)), malformed, "{lines:?}");
             }
         }
     }

@@ -1,17 +1,19 @@
 //! `/edge/check/{resource}`: forward authentication for gateways.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
+use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use countersign_core::request::sha256;
 use countersign_edge::{EdgeRuntime, answer};
 use countersign_verifier::check::{Content, Decision, Fields, Request};
 
-use crate::gateways::{Misconfigured, Original};
+use crate::gateways::{Misconfigured, Original, client_certificate};
 use crate::service::Service;
 use crate::settings::Gateway;
 
@@ -47,13 +49,14 @@ pub(super) async fn check(
     if !listener.knows(resource) {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     }
+    let lines = |name| headers.get_all(name).iter().map(HeaderValue::as_bytes);
+    let certificate = client_certificate(listener.service.settings.listen.client_certificate, lines);
     let request = Request {
         method: original.method,
         path_and_query: original.path_and_query,
         source: original.source,
-        // The client's TLS ends at the gateway, and what a field says of it could be the client's own words.
-        client_certificate: None,
-        fields: Fields::collect(|name| headers.get_all(name).iter().map(HeaderValue::as_bytes)),
+        client_certificate: certificate.as_ref(),
+        fields: Fields::collect(lines),
         content: content(listener.gateway, &headers, &body),
     };
     let decision = listener.decide(resource, &request).await;
@@ -83,6 +86,21 @@ impl EdgeListener {
 fn resource(uri: &Uri) -> &str {
     let rest = uri.path().strip_prefix(PREFIX).unwrap_or_default();
     rest.split_once('/').map_or(rest, |(resource, _)| resource)
+}
+
+/// Lets nobody ask but the gateways that the settings name. Who is told no gets no decision, so a gateway that is not
+/// named lets nothing through.
+pub(super) async fn only_trusted_gateways(
+    State(listener): State<EdgeListener>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: axum::extract::Request,
+    next: Next,
+) -> Response {
+    if listener.service.settings.listen.is_trusted_gateway(peer.ip()) {
+        return next.run(request).await;
+    }
+    tracing::error!(peer = %peer.ip(), "who asked is not in `trusted_gateways` of [listen], and was refused");
+    StatusCode::INTERNAL_SERVER_ERROR.into_response()
 }
 
 /// The body, if this gateway sends it and it is all there. Envoy's field alone proves nothing, since an Envoy that is

@@ -288,3 +288,42 @@ async fn the_edge_of_this_process_hears_of_a_change_at_once() {
     };
     tokio::time::timeout(std::time::Duration::from_secs(5), heard).await.unwrap();
 }
+
+#[tokio::test]
+async fn who_is_no_gateway_of_the_settings_may_ask_nothing() {
+    for (trusted, expected) in [("192.0.2.0/24", 500), ("::1", 500), ("127.0.0.0/8", 200)] {
+        let settings = format!(
+            "edge = '127.0.0.1:0'\ngateway = 'nginx'\ntrusted_gateways = ['{trusted}']\n[[resource]]\nname = 'api'\n\
+             identifier = '{RESOURCE}'\napps = ['app']\n[[resource.route]]\npath = '/'\ncredentials = []\n\
+             mode = 'observe'\n"
+        );
+        let world = World::with(&settings, |_| {}).await;
+        let asked = Client::new()
+            .get(url(&world, "/edge/check/api"))
+            .header("x-original-method", "GET")
+            .header("x-original-uri", "/");
+        assert_eq!(asked.send().await.unwrap().status(), expected, "{trusted}");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_field_that_the_gateway_does_not_overwrite_is_refused() {
+    let settings = format!(
+        "edge = '127.0.0.1:0'\ngateway = 'nginx'\nclient_certificate = 'client-cert'\n[[resource]]\nname = 'api'\n\
+         identifier = '{RESOURCE}'\napps = ['app']\n[[resource.route]]\npath = '/'\ncredentials = []\n"
+    );
+    let world = World::with(&settings, |_| {}).await;
+    let status = async |lines: &[&str]| {
+        let mut asked = Client::new()
+            .get(url(&world, "/edge/check/api"))
+            .header("x-original-method", "GET")
+            .header("x-original-uri", "/");
+        for line in lines {
+            asked = asked.header("client-cert", *line);
+        }
+        asked.send().await.unwrap().headers()["attestation-status"].to_str().unwrap().to_owned()
+    };
+    assert_eq!(status(&[":MAA=:"]).await, "401", "nothing is attested");
+    assert_eq!(status(&[":MAA=:", ":MAA=:"]).await, "400");
+    assert_eq!(status(&[":MAA=:, :MAA=:"]).await, "400");
+}

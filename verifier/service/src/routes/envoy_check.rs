@@ -12,6 +12,7 @@ use tonic::server::{Grpc, UnaryService};
 use tonic_prost::ProstCodec;
 
 use super::edge_check::EdgeListener;
+use crate::gateways::client_certificate;
 use crate::gateways::ext_authz::{CheckRequest, CheckResponse, MAX_CHECK, Told, check_response};
 
 /// Answers one call. What cannot be decided is an error of the call, which Envoy takes for an edge that does not answer:
@@ -42,12 +43,13 @@ async fn decide(listener: &EdgeListener, request: &CheckRequest) -> Result<Check
     if !listener.knows(told.resource) {
         return Err(Status::failed_precondition(""));
     }
+    let certificate =
+        client_certificate(listener.service.settings.listen.client_certificate, |name| told.lines(name));
     let request = check::Request {
         method: told.original.method,
         path_and_query: told.original.path_and_query,
         source: told.original.source,
-        // The client's TLS ends at Envoy; only what the settings say may be believed of it.
-        client_certificate: None,
+        client_certificate: certificate.as_ref(),
         fields: told.fields(),
         content: told.content(),
     };

@@ -59,8 +59,12 @@ impl<'a> Told<'a> {
 
     /// The header fields that a decision reads. Lines that Envoy has joined contain a comma and are refused as such.
     pub(crate) fn fields(&self) -> Fields<'a> {
-        let http = self.http;
-        Fields::collect(|name| lines(http, name))
+        Fields::collect(|name| self.lines(name))
+    }
+
+    /// The lines of a field, named in lower case.
+    pub(crate) fn lines(&self, name: &'static str) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        lines(self.http, name)
     }
 
     /// The body, if Envoy sent it and it is all there: `x-envoy-auth-partial-body` stands once, which it does not beside a
