@@ -18,7 +18,8 @@ pub const SERVER_AUTHENTICATION: ObjectIdentifier = ObjectIdentifier::new_unwrap
 /// id-kp-clientAuth.
 pub const CLIENT_AUTHENTICATION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.2");
 
-/// A virtual authority; its certificates are good for a day around the time it was made with.
+/// A virtual authority; its certificates are good for twenty years around the time it was made with, since gateways have a
+/// clock of their own.
 pub struct ClientAuthority {
     seed: Seed,
     key: IssuerKey,
@@ -94,8 +95,8 @@ impl ClientAuthority {
             serial: asn1::unsigned(&self.seed.child(subject).bytes::<16>("serial")),
             issuer: authority_name(),
             subject: common_name(subject),
-            not_before: self.now.minus(DAY),
-            not_after: self.now.plus(DAY),
+            not_before: self.now.minus(3650 * DAY),
+            not_after: self.now.plus(3650 * DAY),
             subject_public_key_info: key.subject_public_key_info(),
             extensions: Vec::new(),
             writes_defaults: false,
