@@ -52,6 +52,12 @@ impl Randomness for NoNonces {
 impl Scene {
     /// A scene that remembers `proofs` requests.
     pub(crate) fn new(proofs: usize) -> Self {
+        Self::with_route(proofs, Route::new("/"))
+    }
+
+    /// As [`Self::new`], with another route than the default one.
+    #[allow(dead_code, reason = "not every program that has this scene needs it")]
+    pub(crate) fn with_route(proofs: usize, route: Route) -> Self {
         let signer = |name| SessionKey::from_seed(&Seed::from_text(name));
         let (service, server, device) = (signer("service"), signer("server"), signer("device"));
         let client = OAuthClient { issuer: SERVER.to_owned(), client_id: "client".to_owned() };
@@ -63,7 +69,7 @@ impl Scene {
             clients: HashMap::from([("app".to_owned(), vec![client])]),
             introspection: None,
             replay_domain: String::new(),
-            routes: vec![Route::new("/")],
+            routes: vec![route],
         };
         let edge = Edge::new(
             HashMap::from([("api".to_owned(), resource)]),

@@ -4,13 +4,27 @@
 #[path = "../benches/scene.rs"]
 mod scene;
 
-use countersign_verifier::check::Decision;
+use countersign_verifier::check::limits::{Per, RateLimit};
+use countersign_verifier::check::{Decision, Route};
 
 use scene::Scene;
 
 #[test]
 fn a_warm_check_allocates_nothing() {
     let scene = Scene::new(4096);
+    assert!(matches!(scene.check(&scene.sent()), Decision::Permit(_)), "warms the caches");
+    let sent = scene.sent();
+    let mut decision = None;
+    let measured = allocation_counter::measure(|| decision = Some(scene.check(&sent)));
+    assert!(matches!(decision, Some(Decision::Permit(_))));
+    assert_eq!(measured.count_total, 0, "{} bytes", measured.bytes_total);
+}
+
+#[test]
+fn a_warm_check_against_every_kind_of_limit_allocates_nothing() {
+    let limit = |per| RateLimit::new(per, "100/s".parse().unwrap(), 100).unwrap();
+    let limits = [Per::Instance, Per::Subject, Per::Address, Per::Client, Per::Route].map(limit).into();
+    let scene = Scene::with_route(4096, Route { limits, percentage: 50, ..Route::new("/") });
     assert!(matches!(scene.check(&scene.sent()), Decision::Permit(_)), "warms the caches");
     let sent = scene.sent();
     let mut decision = None;

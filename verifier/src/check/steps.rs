@@ -12,6 +12,7 @@ use super::budget;
 use super::decision::{Credential, Lookup, Permit};
 use super::deny_list::SubjectDigest;
 use super::edge::{Edge, Protected};
+use super::limits::Draw;
 use super::presented::{Attestation, attestation, credential, has_credential};
 use super::proof::Proof;
 use super::refusal::{ProofKind, Reason, Scheme};
@@ -189,7 +190,14 @@ impl Context<'_> {
             Replay::Full => return Err(Reason::ReplaySetFull.into()),
         }
         // 15. Rate limits.
-        self.rate_limits(claims, credential.as_ref())?;
+        let source = self.request.source;
+        self.edge.draw(Draw {
+            route: self.route,
+            result: claims,
+            credential: credential.as_ref(),
+            source,
+            now,
+        })?;
         let offers = match (self.route.nonce, nonce_issued) {
             (NoncePolicy::Off, _) => false,
             (_, None) => true,

@@ -225,6 +225,42 @@ async fn an_observed_route_passes_without_identity() {
 }
 
 #[tokio::test]
+async fn who_calls_too_often_is_told_by_the_gateway_when_to_come_again() {
+    let limits = "limits = [{ per = 'instance', rate = '1/min' }]";
+    let (world, session, first) = world_and_call("caddy", limits).await;
+    let ask = |call: &Call| {
+        let request = Client::new()
+            .get(url(&world, "/edge/check/api"))
+            .header("x-forwarded-method", "POST")
+            .header("x-forwarded-uri", TARGET);
+        with_call(request, call).send()
+    };
+    assert_eq!(ask(&first).await.unwrap().status(), 200);
+    let again = call(&world, &session, first.token.clone(), "DPoP", 2);
+    let refused = ask(&again).await.unwrap();
+    assert_eq!((refused.status().as_u16(), refused.headers()["retry-after"].to_str().unwrap()), (429, "60"));
+    assert!(!refused.headers().contains_key("x-attested-client"));
+    let counted =
+        r#"countersign_edge_decisions_total{resource="api",verdict="refused",reason="limit_instance"} 1"#;
+    let metrics = world.service().metrics.to_prometheus();
+    assert!(metrics.contains(counted), "{metrics}");
+}
+
+#[tokio::test]
+async fn behind_nginx_who_calls_too_often_is_refused_as_it_passes_on() {
+    let (world, session, first) =
+        world_and_call("nginx", "limits = [{ per = 'address', rate = '1/min' }]").await;
+    assert_eq!(ask_as_nginx(&world, &first).await.status(), 200);
+    let again = call(&world, &session, first.token.clone(), "DPoP", 2);
+    let refused = ask_as_nginx(&world, &again).await;
+    let field = |name: &str| refused.headers()[name].to_str().unwrap();
+    assert_eq!(
+        (refused.status().as_u16(), field("attestation-status"), field("retry-after")),
+        (403, "429", "60")
+    );
+}
+
+#[tokio::test]
 async fn devices_do_not_reach_the_check() {
     let (world, _, call) = world_and_call("nginx", "").await;
     let address = world.running.address("public").unwrap();

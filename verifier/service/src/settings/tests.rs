@@ -194,3 +194,104 @@ fn a_users_authentication_can_be_demanded_only_where_access_tokens_tell_of_it() 
         assert!(found.contains("one word of visible ASCII"), "{found}");
     }
 }
+
+fn with_route(more: &str) -> Result<Settings, String> {
+    read(&format!("issuer = 'https://a.example'\n{RESOURCE}{more}\n"))
+}
+
+#[test]
+fn a_route_enforces_for_all_and_a_proof_passes_once_unless_it_is_told_otherwise() {
+    let route = |more: &str| with_route(more).unwrap().resources[0].routes[0].clone();
+    let default = route("");
+    assert_eq!((default.percent, default.replay, default.limits.len()), (100, ReplayDemand::Strict, 0));
+    let other = route("percent = 20\nreplay = 'windowed'");
+    assert_eq!((other.percent, other.replay), (20, ReplayDemand::Windowed));
+}
+
+#[test]
+fn a_percentage_is_of_those_whom_require_refuses() {
+    for (more, complaint) in [
+        ("percent = 0", "settings.toml:12: "),
+        ("percent = 101", "settings.toml:12: "),
+        ("mode = 'observe'\npercent = 20", "settings.toml:13: only the mode \"require\" refuses anybody"),
+        ("mode = 'warn'\npercent = 20", "settings.toml:13: only the mode \"require\" refuses anybody"),
+    ] {
+        let found = with_route(more).unwrap_err();
+        assert!(found.contains(complaint), "{more}: {found}");
+    }
+}
+
+#[test]
+fn limits_are_read_as_they_are_written() {
+    let limits = with_route(
+        r#"limits = [
+            { per = "instance", rate = "60/min", burst = 20, adaptive = true },
+            { per = "subject", rate = "1000/h" },
+            { per = "address", rate = "10/s", ipv4_prefix = 24, ipv6_prefix = 56 },
+            { per = "client", rate = "10000/s" },
+            { per = "route", rate = "5000/day" },
+        ]"#,
+    );
+    let limits = limits.unwrap().resources[0].routes[0].limits.clone();
+    let limits: Vec<_> = limits.iter().map(|limit| limit.limit().unwrap()).collect();
+    let microseconds = |index: usize| limits[index].gcra().emission_interval();
+    assert_eq!(
+        (0..5).map(microseconds).collect::<Vec<_>>(),
+        [1_000_000, 3_600_000, 100_000, 100, 17_280_000]
+    );
+    assert_eq!(
+        limits.iter().map(|limit| limit.is_adaptive()).collect::<Vec<_>>(),
+        [true, false, false, false, false]
+    );
+    assert_eq!(limits[0].gcra().burst_tolerance(), 19_000_000);
+    assert_eq!(
+        limits[1].gcra().burst_tolerance(),
+        999 * 3_600_000,
+        "a burst that is not written is the rate's number"
+    );
+    assert_eq!((limits[2].prefix().ipv4, limits[2].prefix().ipv6), (24, 56));
+    assert_eq!((limits[0].prefix().ipv4, limits[0].prefix().ipv6), (32, 64));
+}
+
+#[test]
+fn a_limit_that_could_not_be_kept_as_it_is_written_is_refused() {
+    for (limit, complaint) in [
+        ("per = 'instance', rate = '60/m'", "a rate such as"),
+        ("per = 'instance', rate = '0/s'", "a rate such as"),
+        ("per = 'device', rate = '1/s'", "device"),
+        ("per = 'instance', rate = '1/s', burst = 0", "0"),
+        ("per = 'instance', rate = '20000/s'", "write at most 10000/s"),
+        ("per = 'instance', rate = '100/s', burst = 20", "write at least 100"),
+        ("per = 'instance', rate = '1/day', burst = 40", "more than 30 days"),
+        ("per = 'instance', rate = '1/s', ipv6_prefix = 48", "write `per = \"address\"`"),
+        ("per = 'address', rate = '1/s', ipv6_prefix = 128", "a host has a /64"),
+        ("per = 'address', rate = '1/s', ipv4_prefix = 0", "8 to 32 bits"),
+        ("per = 'client', rate = '1/s', adaptive = true", "one caller could lock out the others"),
+    ] {
+        let found = with_route(&format!("limits = [{{ {limit} }}]")).unwrap_err();
+        assert!(found.contains("settings.toml:12: ") && found.contains(complaint), "{limit}: {found}");
+    }
+}
+
+#[test]
+fn the_limits_of_a_route_are_few_and_each_says_something_else() {
+    let same = "{ per = 'route', rate = '1/s' }";
+    assert!(with_route(&format!("limits = [{same}, {same}]")).unwrap_err().contains("says the same"));
+    let many: Vec<_> = (1..10).map(|rate| format!("{{ per = 'route', rate = '{rate}/s' }}")).collect();
+    assert!(with_route(&format!("limits = [{}]", many.join(", "))).unwrap_err().contains("8 limits at most"));
+}
+
+#[test]
+fn users_are_counted_only_where_each_caller_is_one() {
+    let text = |credentials: &str| {
+        format!("credentials = [{credentials}]\nlimits = [{{ per = 'subject', rate = '1/s' }}]")
+    };
+    assert!(with_route(&text("'jwt'")).is_ok());
+    for credentials in ["", "'jwt', 'api_key'"] {
+        let found = with_route(&text(credentials)).unwrap_err();
+        assert!(
+            found.contains("settings.toml:13: requests to this route may come without a user"),
+            "{found}"
+        );
+    }
+}
