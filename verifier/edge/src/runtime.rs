@@ -54,6 +54,8 @@ pub enum SetupError {
     NoApiKeysWanted(String),
     /// The file of a resource's API keys cannot be used.
     ApiKeys(PathBuf, ApiKeyFileError),
+    /// A client certificate cannot be listed: why, as a sentence.
+    ClientCertificate(String),
 }
 
 impl std::fmt::Display for SetupError {
@@ -85,6 +87,7 @@ impl std::fmt::Display for SetupError {
                     "API keys are given for the resource {resource}, none of whose routes asks for them"
                 )
             }
+            Self::ClientCertificate(why) => write!(f, "the list of client certificates is wrong: {why}"),
             Self::ApiKeys(path, error) => {
                 write!(f, "the API keys in {} cannot be used: {error}", path.display())
             }

@@ -1,5 +1,6 @@
 //! The edge of this process: the protected resources of the settings, decided by the verifier's check.
 
+mod client_certificates;
 mod resources;
 
 use std::collections::HashMap;
@@ -12,6 +13,7 @@ use countersign_verifier::check::deny_list::DenyList;
 use countersign_verifier::check::trust::KeyOwner;
 use tokio::sync::watch;
 
+use client_certificates::client_certificates_of;
 use resources::{introspection_source, resource_of};
 
 use crate::clock::Clock;
@@ -54,6 +56,9 @@ pub(crate) async fn start(
             ..Limits::default()
         },
     );
+    for resource in &settings.resources {
+        edge.replace_client_certificates(&resource.name, client_certificates_of(resource)?);
+    }
     let own = JwksSource::fixed(keys.public_jwks().to_string());
     let servers = servers.into_iter().map(|(issuer, source)| (KeyOwner::AuthorizationServer(issuer), source));
     let sources = servers.chain([(KeyOwner::AttestationService(service), own)]);

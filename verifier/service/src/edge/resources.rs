@@ -93,6 +93,7 @@ fn route_of(settings: &RouteSettings) -> Route {
                 settings::CredentialKind::Jwt => CredentialKind::Jwt,
                 settings::CredentialKind::Opaque => CredentialKind::Opaque,
                 settings::CredentialKind::ApiKey => CredentialKind::ApiKey,
+                settings::CredentialKind::ClientCertificate => CredentialKind::ClientCertificate,
             })
             .collect(),
         token_binding: match settings.token_binding {

@@ -1,16 +1,18 @@
 //! `/edge/check/{resource}`: forward authentication for gateways.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::{ConnectInfo, Path, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use countersign_core::request::sha256;
 use countersign_edge::{EdgeRuntime, answer};
 use countersign_verifier::check::{Content, Decision, Fields, Request};
 
-use crate::gateways::{Misconfigured, Original};
+use crate::gateways::{Misconfigured, Original, client_certificate};
 use crate::service::Service;
 use crate::settings::Gateway;
 
@@ -41,18 +43,33 @@ pub(super) async fn check(
         tracing::error!(resource, "the gateway names a resource that is not in the settings");
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     }
+    let certificate = client_certificate(listener.service.settings.listen.client_certificate, &headers);
     let request = Request {
         method: original.method,
         path_and_query: original.path_and_query,
         source: original.source,
-        // The client's TLS ends at the gateway, and what a field says of it could be the client's own words.
-        client_certificate: None,
+        client_certificate: certificate.as_ref(),
         fields: Fields::collect(|name| headers.get_all(name).iter().map(HeaderValue::as_bytes)),
         content: content(listener.gateway, &headers, &body),
     };
     let decision = listener.edge.decide(&resource, &request).await;
     record(&listener, &resource, &decision);
     respond(&listener, &decision)
+}
+
+/// Lets nobody ask but the gateways that the settings name. Who is told no gets no decision, so a gateway that is not
+/// named lets nothing through.
+pub(super) async fn only_trusted_gateways(
+    State(listener): State<EdgeListener>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: axum::extract::Request,
+    next: Next,
+) -> Response {
+    if listener.service.settings.listen.is_trusted_gateway(peer.ip()) {
+        return next.run(request).await;
+    }
+    tracing::error!(peer = %peer.ip(), "who asked is not in `trusted_gateways` of [listen], and was refused");
+    StatusCode::INTERNAL_SERVER_ERROR.into_response()
 }
 
 /// The path of a check: the resource, and for Envoy the original path behind it, which is read from the raw URI.

@@ -16,6 +16,7 @@ mod well_known;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::middleware;
 use axum::routing::{any, get, post};
 
 pub(crate) use deny_list::LastDenyList;
@@ -43,6 +44,7 @@ pub(crate) fn edge(listener: EdgeListener) -> Router {
         .route("/edge/check/{resource}", any(edge_check::check))
         .route("/edge/check/{resource}/", any(edge_check::check))
         .route("/edge/check/{resource}/{*original}", any(edge_check::check))
+        .layer(middleware::from_fn_with_state(listener.clone(), edge_check::only_trusted_gateways))
         .with_state(listener)
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Every default is safe for production, and every value that weakens security is named `danger…`.
 
+mod address_range;
 mod lifetime;
 mod listen;
 mod play_integrity;
@@ -15,15 +16,16 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use address_range::AddressRange;
 pub use lifetime::LifetimeSettings;
-pub use listen::{Gateway, ListenSettings, TlsSettings};
+pub use listen::{ClientCertificateField, Gateway, ListenSettings, TlsSettings};
 pub use play_integrity::{PlayAppSettings, PlayIntegritySettings};
 pub use resource::{
-    Assurance, AuthorizationServerSettings, BodyBinding, ClientAuthentication, CredentialKind,
-    IntrospectionSettings, KeyProtection, Mode, NonceDemand, ResourceSettings, RouteSettings, Tier,
-    TokenBinding,
+    Assurance, AuthorizationServerSettings, BodyBinding, ClientAuthentication, ClientCertificateSettings,
+    CredentialKind, IntrospectionSettings, KeyProtection, Mode, NonceDemand, ResourceSettings, RouteSettings,
+    Tier, TokenBinding,
 };
-pub use values::{InvalidText, Origin, TimeSpan, WebUrl};
+pub use values::{InvalidText, LastDay, Origin, TimeSpan, WebUrl};
 
 use crate::document::{self, Document, Problems, directory_of};
 
@@ -181,6 +183,11 @@ impl Settings {
         for file in self.resources.iter_mut().filter_map(|resource| resource.api_keys.as_mut()) {
             *file = directory.join(&file);
         }
+        for resource in &mut self.resources {
+            for file in resource.client_certificates.iter_mut().filter_map(|entry| entry.ca_file.as_mut()) {
+                *file = directory.join(&file);
+            }
+        }
         self.play_integrity.resolve(directory);
         let servers = self.resources.iter_mut().flat_map(|resource| &mut resource.authorization_servers);
         for server in servers {
@@ -219,6 +226,14 @@ impl Document for Settings {
             problems.at("/limits/stale_keys", "keys are believed for an hour at least and 30 days at most");
         }
         resource::check(&self.resources, self.listen.gateway, problems);
+        let wants_certificates = self.resources.iter().any(ResourceSettings::takes_client_certificates);
+        if wants_certificates && self.listen.edge.is_some() && self.listen.client_certificate.is_none() {
+            problems.at(
+                "/listen/gateway",
+                "a route asks for client certificates, and nobody says how the gateway tells of them; add \
+                 `client_certificate` = \"client-cert\", \"xfcc\" or \"nginx-escaped-pem\"",
+            );
+        }
         if self.listen.edge.is_some() && self.resources.is_empty() {
             problems.at(
                 "/listen/edge",

@@ -50,6 +50,9 @@ pub enum CredentialKind {
     Opaque,
     /// An API key of the attested app, in `X-API-Key`: the same on each of its installations.
     ApiKey,
+    /// The client's TLS certificate, for systems that call: one of [[resource.client_certificate]]. What binds it to the
+    /// request is the connection to the gateway alone, not the device's proof.
+    ClientCertificate,
 }
 
 /// Whether a proof must carry a nonce of this edge (protocol section 4).

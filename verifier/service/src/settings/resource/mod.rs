@@ -1,6 +1,7 @@
 //! Protected resources and their routes: which tokens an API accepts, from whom, and how strictly.
 
 mod authorization_server;
+mod client_certificate;
 mod demand;
 mod introspection;
 mod route;
@@ -12,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use authorization_server::AuthorizationServerSettings;
+pub use client_certificate::ClientCertificateSettings;
 pub use demand::{
     Assurance, BodyBinding, CredentialKind, KeyProtection, Mode, NonceDemand, Tier, TokenBinding,
 };
@@ -40,7 +42,11 @@ pub struct ResourceSettings {
     /// The file of its API keys, as `countersign keys api` writes it. Default: it takes none.
     #[serde(default)]
     pub api_keys: Option<PathBuf>,
-    /// Apps (the `sub` of results) that may call with an API key, or where a route asks for no credential, beside the
+    /// The client certificates that are a credential here. Default: none is.
+    #[serde(default, rename = "client_certificate")]
+    #[schemars(length(max = 1024))]
+    pub client_certificates: Vec<ClientCertificateSettings>,
+    /// Apps (the `sub` of results) that may call with an API key or a client certificate, or where a route asks for no credential, beside the
     /// clients of the authorization servers.
     #[serde(default)]
     pub apps: Vec<String>,
@@ -85,6 +91,7 @@ pub(super) fn check(resources: &[ResourceSettings], gateway: Option<Gateway>, pr
         }
         resource.check_api_keys(&at, &mut key_files, problems);
         resource.check_introspection(&at, problems);
+        resource.check_client_certificates(&at, problems);
         let wants_token = resource.asks_for(CredentialKind::Jwt);
         if resource.authorization_servers.is_empty() && wants_token {
             problems.at(
@@ -138,6 +145,11 @@ impl ResourceSettings {
             .filter(move |server| takes_jwts || server.jwks.is_some() || server.introspection.is_none())
     }
 
+    /// Whether any of its routes asks for a client certificate.
+    pub fn takes_client_certificates(&self) -> bool {
+        self.asks_for(CredentialKind::ClientCertificate)
+    }
+
     /// Whether `app` (the `sub` of a result) may call it at all.
     pub fn has_app(&self, app: &str) -> bool {
         self.apps.iter().any(|known| known == app)
@@ -171,6 +183,27 @@ impl ResourceSettings {
                 &at_server(index),
                 "an opaque token does not say whose it is, so a resource takes those of one server; remove one of the two",
             );
+        }
+    }
+
+    fn check_client_certificates(&self, at: &str, problems: &mut Problems) {
+        match (self.client_certificates.is_empty(), self.takes_client_certificates()) {
+            (true, true) => problems.at(
+                at,
+                "a route asks for client certificates; list them as [[resource.client_certificate]], each with `app` and \
+                 `thumbprint`, or `san` and `ca_file`",
+            ),
+            (false, false) => problems.at(
+                &format!("{at}/client_certificate"),
+                "no route asks for client certificates; add \"client_certificate\" to the `credentials` of one, or remove \
+                 these lines",
+            ),
+            _ => {}
+        }
+        let mut seen = BTreeSet::new();
+        for (index, entry) in self.client_certificates.iter().enumerate() {
+            let at = format!("{at}/client_certificate/{index}");
+            entry.check(&at, self.has_app(&entry.app), &mut seen, problems);
         }
     }
 
