@@ -19,7 +19,8 @@ use http::request::Parts;
 use crate::deny_list::DenyListSource;
 use crate::introspection::IntrospectionSource;
 use crate::layer::{CountersignLayer, DEFAULT_MAX_CONTENT, SourceAddress};
-use crate::runtime::{EdgeRuntime, SetupError};
+use crate::runtime::EdgeRuntime;
+use crate::setup_error::SetupError;
 use crate::source::JwksSource;
 use crate::system::{OsRandomness, system_time};
 

@@ -55,6 +55,7 @@ mod layer;
 mod respond;
 mod runtime;
 mod service;
+mod setup_error;
 mod source;
 mod system;
 
@@ -69,8 +70,9 @@ pub use extract::NotAttested;
 pub use introspection::{ClientAuthentication, IntrospectionSource};
 pub use layer::{CountersignLayer, DEFAULT_MAX_CONTENT, UnknownResource, peer_address};
 pub use respond::{Answer, STATUS_FIELD, answer, is_identity, strip_identity};
-pub use runtime::{EdgeRuntime, SetupError};
+pub use runtime::EdgeRuntime;
 pub use service::CountersignService;
+pub use setup_error::SetupError;
 pub use source::{FetchError, JwksSource, SourceError};
 pub use system::{OsRandomness, system_time};
 

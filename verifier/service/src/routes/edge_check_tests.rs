@@ -363,3 +363,49 @@ async fn a_certificate_field_that_the_gateway_does_not_overwrite_is_refused() {
     assert_eq!(status(&[":MAA=:", ":MAA=:"]).await, "400");
     assert_eq!(status(&[":MAA=:, :MAA=:"]).await, "400");
 }
+
+/// A fake authorization server's introspection endpoint on loopback, which tells the secret that it was shown.
+async fn fake_introspection(answer: std::sync::Arc<std::sync::Mutex<serde_json::Value>>) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/introspect", listener.local_addr().unwrap());
+    let handler = move |headers: axum::http::HeaderMap, body: String| async move {
+        // `edge:s3cret`, in Base64.
+        let knows_us = headers.get("authorization").is_some_and(|value| value == "Basic ZWRnZTpzM2NyZXQ=");
+        match knows_us && body.starts_with("token=opaque-1&") {
+            true => axum::Json(answer.lock().unwrap().clone()),
+            false => axum::Json(serde_json::json!({"active": false})),
+        }
+    };
+    let router = axum::Router::new().route("/introspect", axum::routing::post(handler));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    url
+}
+
+#[tokio::test]
+async fn the_server_of_opaque_tokens_is_asked_as_the_settings_say() {
+    let answer = std::sync::Arc::new(std::sync::Mutex::new(serde_json::json!({"active": false})));
+    let world = World::with_opaque_tokens(&fake_introspection(std::sync::Arc::clone(&answer)).await).await;
+    let mut phone = iphone();
+    let session = world.session(&mut phone).await;
+    *answer.lock().unwrap() = serde_json::json!({
+        "active": true, "client_id": "mobile", "sub": "alice", "aud": RESOURCE,
+        "exp": world.now().as_unix_seconds() + 600, "cnf": {"jkt": phone.instance_key().thumbprint().to_base64url()},
+    });
+    let good = call(&world, &session, "opaque-1".to_owned(), "DPoP", 1);
+    let response = ask_as_nginx(&world, &good).await;
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.headers()["x-attested-subject"], "alice");
+    let unknown = call(&world, &session, "opaque-2".to_owned(), "DPoP", 2);
+    assert_eq!(ask_as_nginx(&world, &unknown).await.status(), 401);
+}
+
+#[tokio::test]
+async fn the_age_of_each_issuers_keys_is_a_metric() {
+    let (world, _, _) = world_and_call("nginx", "").await;
+    let url = format!("http://{}/metrics", world.running.address("admin").unwrap());
+    let text = Client::new().get(url).send().await.unwrap().text().await.unwrap();
+    let ages: Vec<_> = text.lines().filter(|line| line.starts_with("countersign_edge_keys_as_of")).collect();
+    assert_eq!(ages.len(), 2, "the service's own, and the authorization server's: {text}");
+    let fetched = format!("}} {}", world.now().as_unix_seconds());
+    assert!(ages.iter().all(|line| line.ends_with(&fetched)), "{ages:?}");
+}
