@@ -4,6 +4,7 @@
 //! Without a program a test says that it was skipped, unless `COUNTERSIGN_REQUIRE` names `gateways`.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod emulated;
 mod envoy;
 mod every_gateway;
 mod flood;
