@@ -36,7 +36,7 @@ async fn good_requests_pass_beside_ten_thousand_that_are_garbage() {
     .await;
 }
 
-/// All requests of one connection, from an address of its own, so that no good one is taken for it. How many refusals
+/// All requests of one connection, from an address of its own (Linux has all of 127.0.0.0/8 on loopback), so that no good one is taken for it. How many refusals
 /// came back.
 async fn garbage_of_one(number: u8, gateway: SocketAddr) -> usize {
     let socket = TcpSocket::new_v4().unwrap();

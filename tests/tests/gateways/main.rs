@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod client_certificates;
+mod emulated;
 mod envoy;
 mod every_gateway;
 mod flood;

@@ -213,7 +213,7 @@ async fn start_service(
     let public = PublicKey::from_ed25519(login_key().public_key().as_ref().try_into().unwrap()).unwrap();
     let keys = countersign_verifier::issue::jwks([("login", &public)]).to_string();
     std::fs::write(directory.join("login.jwks"), keys).unwrap();
-    let body_route = if gateway.starts_with("envoy") { BODY_ROUTE } else { "" };
+    let body_route = if gateway.starts_with("envoy") || gateway == "oathkeeper" { BODY_ROUTE } else { "" };
     let text = format!(
         "issuer = '{ISSUER}'\n[listen]\npublic = '127.0.0.1:0'\nadmin = '127.0.0.1:0'\nedge = '127.0.0.1:0'\n\
          gateway = '{gateway}'\n{listen}\n[[resource]]\nname = 'api'\nidentifier = '{RESOURCE}'\n\

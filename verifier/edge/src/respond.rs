@@ -57,6 +57,19 @@ impl Answer {
         };
         self
     }
+
+    /// The same answer for a gateway that takes 403 alone for a refusal, and everything else but 200 for trouble that may
+    /// be over at the next try (Oathkeeper's authorizers). The true status stands in [`STATUS_FIELD`].
+    #[must_use]
+    pub fn for_authorizer(mut self) -> Self {
+        if let Ok(value) = HeaderValue::from_str(self.status.as_str()) {
+            self.headers.push((STATUS_FIELD, value));
+        }
+        if self.status.is_client_error() {
+            self.status = StatusCode::FORBIDDEN;
+        }
+        self
+    }
 }
 
 /// Whether a field of this name (in lower case) is identity, or may be taken for it.
@@ -193,6 +206,21 @@ mod tests {
             (Reason::KeysUnavailable, 503, "503"),
         ] {
             let answer = answer(&Decision::Refusal(Refusal::new(reason)), NOW).for_auth_request();
+            assert_eq!(answer.status.as_u16(), shown, "{reason:?}");
+            assert_eq!(field(&answer.headers, STATUS_FIELD.as_str()), Some(meant), "{reason:?}");
+        }
+    }
+
+    #[test]
+    fn before_an_authorizer_every_refusal_is_403_and_our_trouble_stays_trouble() {
+        for (reason, shown, meant) in [
+            (Reason::FieldMalformed, 403, "400"),
+            (Reason::NoAttestation, 403, "401"),
+            (Reason::NoRoute, 403, "404"),
+            (Reason::FailureBudget, 403, "429"),
+            (Reason::KeysUnavailable, 503, "503"),
+        ] {
+            let answer = answer(&Decision::Refusal(Refusal::new(reason)), NOW).for_authorizer();
             assert_eq!(answer.status.as_u16(), shown, "{reason:?}");
             assert_eq!(field(&answer.headers, STATUS_FIELD.as_str()), Some(meant), "{reason:?}");
         }

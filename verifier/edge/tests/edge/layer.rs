@@ -147,6 +147,20 @@ async fn repeated_lines_of_a_field_are_refused() {
 }
 
 #[tokio::test]
+async fn lines_that_somebody_has_joined_are_refused() {
+    let (scene, api) = (Scene::new(), api(Route::new("/")).await);
+    for name in ["authorization", "attestation-result", "attestation-proof"] {
+        for (before, after) in [("", ",a"), ("a, ", ""), (",", "")] {
+            let mut request = request(&scene.sent(), Body::empty());
+            let joined = format!("{before}{}{after}", request.headers()[name].to_str().unwrap());
+            request.headers_mut().insert(HeaderName::from_static(name), joined.parse().unwrap());
+            let got = send(&api, request).await;
+            assert_eq!(got.status, StatusCode::BAD_REQUEST, "{name}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn fields_of_both_flavours_are_refused() {
     let (scene, api) = (Scene::new(), api(Route::new("/")).await);
     for name in ["dpop", "oauth-client-attestation", "oauth-client-attestation-pop"] {
@@ -160,7 +174,8 @@ async fn fields_of_both_flavours_are_refused() {
 async fn identity_that_a_client_sends_reaches_no_handler() {
     let (scene, api) = (Scene::new(), api(Route::new("/")).await);
     let mut request = request(&scene.sent(), Body::empty());
-    for name in ["x-attested-subject", "x_attested_subject", "x-attested-tier", "attestation-verdict"] {
+    let aliases = ["x-attested-subject", "x_attested_subject", "x.attested.subject", "attestation.verdict"];
+    for name in aliases.into_iter().chain(["x-attested-tier", "attestation-verdict"]) {
         request.headers_mut().append(HeaderName::from_static(name), HeaderValue::from_static("spoofed"));
         request.headers_mut().append(HeaderName::from_static(name), HeaderValue::from_static("spoofed"));
     }

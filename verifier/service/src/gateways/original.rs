@@ -53,7 +53,7 @@ impl<'a> Original<'a> {
         headers: &'a HeaderMap,
     ) -> Result<Self, Misconfigured> {
         let (method, path_and_query, source) = match gateway {
-            Gateway::Nginx | Gateway::Haproxy => (
+            Gateway::Nginx | Gateway::Haproxy | Gateway::Oathkeeper => (
                 one(headers, "x-original-method")?,
                 one(headers, "x-original-uri")?,
                 address(headers, "x-original-source")?,

@@ -104,7 +104,8 @@ pub(super) async fn only_trusted_gateways(
 }
 
 /// The body, if this gateway sends it and it is all there. Envoy's field alone proves nothing, since an Envoy that is
-/// not told to send bodies lets a client's own field through: an empty body is one that was not seen.
+/// not told to send bodies lets a client's own field through: an empty body is one that was not seen. Oathkeeper sends
+/// every body, and one that breaks off is no request.
 fn content(gateway: Gateway, headers: &HeaderMap, body: &[u8]) -> Content {
     let only = |name: &str| {
         let mut lines = headers.get_all(name).iter();
@@ -112,11 +113,12 @@ fn content(gateway: Gateway, headers: &HeaderMap, body: &[u8]) -> Content {
     };
     let length = only("content-length").and_then(|length| length.parse::<usize>().ok());
     let whole = only("x-envoy-auth-partial-body") == Some("false");
-    if gateway == Gateway::EnvoyHttp && whole && !body.is_empty() && length == Some(body.len()) {
-        Content::Hash(sha256(body))
-    } else {
-        Content::Unseen
-    }
+    let seen = match gateway {
+        Gateway::EnvoyHttp => whole && length == Some(body.len()),
+        Gateway::Oathkeeper => true,
+        _ => false,
+    };
+    if seen && !body.is_empty() { Content::Hash(sha256(body)) } else { Content::Unseen }
 }
 
 fn record(listener: &EdgeListener, resource: &str, decision: &Decision) {
@@ -135,7 +137,11 @@ fn record(listener: &EdgeListener, resource: &str, decision: &Decision) {
 fn respond(listener: &EdgeListener, decision: &Decision) -> Response {
     let answer = answer(decision, listener.edge.now());
     let passes = answer.status.is_success();
-    let answer = if listener.gateway == Gateway::Nginx { answer.for_auth_request() } else { answer };
+    let answer = match listener.gateway {
+        Gateway::Nginx => answer.for_auth_request(),
+        Gateway::Oathkeeper => answer.for_authorizer(),
+        _ => answer,
+    };
     let mut response = answer.status.into_response();
     // What identifies is for the upstream; with a refusal it would go to the client.
     let identity = if passes { answer.identity } else { Vec::new() };

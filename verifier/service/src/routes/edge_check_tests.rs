@@ -409,3 +409,40 @@ async fn the_age_of_each_issuers_keys_is_a_metric() {
     let fetched = format!("}} {}", world.now().as_unix_seconds());
     assert!(ages.iter().all(|line| line.ends_with(&fetched)), "{ages:?}");
 }
+
+#[tokio::test]
+async fn over_grpc_what_is_no_check_request_is_an_error_of_the_call() {
+    let (world, _, call) = world_and_call("envoy-grpc", "mode = 'observe'").await;
+    let ask = async |body: Vec<u8>| {
+        let request = Client::new().post(url(&world, "/envoy.service.auth.v3.Authorization/Check"));
+        with_call(request, &call).header("content-type", "application/grpc").body(body).send().await.unwrap()
+    };
+    let framed = |length: u32, message: &[u8]| [&[0][..], &length.to_be_bytes(), message].concat();
+    for (what, body) in [
+        ("nothing", Vec::new()),
+        ("an empty message", framed(0, b"")),
+        ("no protobuf", framed(4, b"\xff\xff\xff\xff")),
+        ("no text", framed(8, b"\x0a\x06\x52\x04\x0a\x02\xff\xff")),
+        ("less than announced", framed(9, b"\x0a")),
+        ("more than anybody reads", framed(u32::MAX, b"\x0a")),
+        ("compressed", [&[1][..], &0u32.to_be_bytes()].concat()),
+    ] {
+        let response = ask(body).await;
+        let status = response.headers().get("grpc-status").map(|status| status.to_str().unwrap().to_owned());
+        assert!(status.as_deref().is_some_and(|status| status != "0"), "{what}: {response:?}");
+    }
+    let large = ask(vec![0; crate::gateways::ext_authz::MAX_CHECK + 1]).await;
+    assert_eq!(large.status(), 413);
+}
+
+#[tokio::test]
+async fn a_listener_for_grpc_answers_nothing_else() {
+    let (world, _, call) = world_and_call("envoy-grpc", "mode = 'observe'").await;
+    for path in ["/edge/check/api", "/edge/check/api/v1/pay", "/envoy.service.auth.v2.Authorization/Check"] {
+        let request = Client::new().post(url(&world, path)).header("x-original-uri", TARGET);
+        assert_eq!(with_call(request, &call).send().await.unwrap().status(), 404, "{path}");
+    }
+    let http = world_and_call("envoy-http", "").await;
+    let path = "/envoy.service.auth.v3.Authorization/Check";
+    assert_eq!(Client::new().post(url(&http.0, path)).send().await.unwrap().status(), 404);
+}

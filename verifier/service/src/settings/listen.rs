@@ -60,6 +60,8 @@ pub enum Gateway {
     Haproxy,
     /// Traefik with the ForwardAuth middleware.
     Traefik,
+    /// Ory Oathkeeper with the authorizer `remote`.
+    Oathkeeper,
     /// Envoy with `ext_authz` over HTTP.
     EnvoyHttp,
     /// Envoy with `ext_authz` over gRPC.
@@ -81,7 +83,7 @@ pub enum ClientCertificateField {
 impl Gateway {
     /// Whether it can hand the request's whole body to the edge.
     pub const fn sends_body(self) -> bool {
-        matches!(self, Self::EnvoyHttp | Self::EnvoyGrpc)
+        matches!(self, Self::EnvoyHttp | Self::EnvoyGrpc | Self::Oathkeeper)
     }
 }
 
@@ -121,7 +123,7 @@ impl ListenSettings {
             (Some(_), None) => problems.at(
                 "/listen/edge",
                 "name the gateway that will ask: add `gateway` = \"nginx\", \"caddy\", \"haproxy\", \"traefik\", \
-                 \"envoy-http\" or \"envoy-grpc\"",
+                 \"oathkeeper\", \"envoy-http\" or \"envoy-grpc\"",
             ),
             (None, Some(_)) => problems.at("/listen/gateway", "without `edge` nothing listens for a gateway; add its address"),
             _ => {}
