@@ -14,7 +14,9 @@ use countersign_verifier::check::decision::{Randomness, RandomnessUnavailable};
 use countersign_verifier::check::deny_list::{DenyList, SubjectDigest};
 use countersign_verifier::check::route::OAuthClient;
 use countersign_verifier::check::trust::service_keys;
-use countersign_verifier::check::{Content, Decision, Edge, Field, Fields, Limits, Request, Resource, Route};
+use countersign_verifier::check::{
+    Content, Decision, Edge, Field, Fields, Limits, PathCase, Request, Resource, Route,
+};
 use countersign_verifier::credential::jwks::Jwks;
 use countersign_verifier::issue::jwks;
 use countersign_virtual_device::session::{ProofRequest, Session};
@@ -61,6 +63,7 @@ impl Scene {
             metadata_url: None,
             authorization_servers: vec![SERVER.to_owned()],
             clients: HashMap::from([("app".to_owned(), vec![client])]),
+            path_case: PathCase::Unknown,
             replay_domain: String::new(),
             routes: vec![Route::new("/")],
         };

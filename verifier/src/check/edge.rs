@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use countersign_core::challenge::{Challenge, MacKeyRing};
-use countersign_core::request::split_query;
+use countersign_core::request::{RequestError, split_query};
 use countersign_core::time::Timestamp;
 
 use super::budget::{self, Budget};
@@ -18,6 +18,7 @@ use super::replay::ReplaySet;
 use super::request::Request;
 use super::result::VerifiedResult;
 use super::route::{Mode, NoncePolicy, Resource, Route, StepUp};
+use super::route_table::{Found, RouteTable};
 use super::steps::{self, Context, REPLAY_WINDOW, Spoken, Stop};
 use super::trust::{IssuerKeys, KeyOwner, ServiceKeys};
 use crate::cache::Generations;
@@ -46,8 +47,20 @@ pub(super) struct Protected {
     pub(super) number: u32,
     pub(super) resource: Resource,
     pub(super) takes_api_keys: bool,
+    pub(super) table: RouteTable,
     /// `None` before the first have come.
     pub(super) api_keys: ArcSwapOption<ApiKeys>,
+}
+
+impl Protected {
+    /// The route of a request whose path passed step 1.
+    fn route(&self, method: &str, path: &str) -> Result<&Route, Reason> {
+        match self.table.find(method, path) {
+            Found::Route(index) => self.resource.routes.get(index).ok_or(Reason::NoRoute),
+            Found::None => Err(Reason::NoRoute),
+            Found::Ambiguous => Err(Reason::Request(RequestError::AmbiguousPath)),
+        }
+    }
 }
 
 impl Edge {
@@ -65,7 +78,8 @@ impl Edge {
     ) -> Self {
         let protected = |(number, (name, resource)): (u32, (String, Resource))| {
             let takes_api_keys = resource.takes_api_keys();
-            (name, Protected { number, resource, takes_api_keys, api_keys: ArcSwapOption::empty() })
+            let table = RouteTable::new(&resource.routes, resource.path_case);
+            (name, Protected { number, resource, takes_api_keys, table, api_keys: ArcSwapOption::empty() })
         };
         Self {
             resources: (0..).zip(resources).map(protected).collect(),
@@ -152,9 +166,9 @@ impl Edge {
         let (path, query) = split_query(request.path_and_query);
         let (route, ended) = match steps::caps(request, path) {
             Err(reason) => (None, Err(Stop::Refuse(reason))),
-            Ok(()) => match resource.route(request.method, path) {
-                None => (None, Err(Stop::Refuse(Reason::NoRoute))),
-                Some(route) => {
+            Ok(()) => match protected.route(request.method, path) {
+                Err(reason) => (None, Err(Stop::Refuse(reason))),
+                Ok(route) => {
                     let context =
                         Context { edge: self, protected, resource, route, request, path, query, now };
                     (Some(route), context.decide(&mut spoken))
@@ -183,8 +197,8 @@ impl Edge {
     pub fn lookup_failed(&self, resource: &str, request: &Request<'_>) -> Decision {
         let refusal = Refusal { retry_after: Some(5), ..Refusal::new(Reason::KeysUnavailable) };
         let (path, _) = split_query(request.path_and_query);
-        let resource = self.resource(resource).filter(|_| steps::caps(request, path).is_ok());
-        by_mode(resource.and_then(|resource| resource.route(request.method, path)), refusal)
+        let protected = self.resources.get(resource).filter(|_| steps::caps(request, path).is_ok());
+        by_mode(protected.and_then(|protected| protected.route(request.method, path).ok()), refusal)
     }
 
     fn refusal(

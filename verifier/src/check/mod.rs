@@ -19,6 +19,7 @@ pub mod replay;
 pub mod request;
 mod result;
 pub mod route;
+mod route_table;
 mod steps;
 pub mod trust;
 
@@ -27,4 +28,6 @@ pub use edge::Edge;
 pub use reason::Reason;
 pub use refusal::{Code, ProofKind, Refusal};
 pub use request::{Content, Field, Fields, Request};
-pub use route::{Assurance, CredentialKind, Mode, NoncePolicy, Resource, Route, StepUp, TokenBinding};
+pub use route::{
+    Assurance, CredentialKind, Mode, NoncePolicy, PathCase, PathMatch, Resource, Route, StepUp, TokenBinding,
+};

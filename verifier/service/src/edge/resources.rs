@@ -41,6 +41,7 @@ pub(super) fn resource_of(settings: &ResourceSettings) -> Resource {
             .iter()
             .map(|server| server.issuer.as_str().to_owned())
             .collect(),
+        path_case: PathCase::Unknown,
         replay_domain: String::new(),
         routes: settings.routes.iter().map(route_of).collect(),
     }

@@ -19,7 +19,7 @@ use countersign_verifier::check::deny_list::DenyList;
 use countersign_verifier::check::route::OAuthClient;
 use countersign_verifier::check::trust::{ServiceKeys, service_keys};
 use countersign_verifier::check::{
-    Content, Decision, Edge, Field, Fields, Limits, Reason, Request, Resource, Route,
+    Content, Decision, Edge, Field, Fields, Limits, PathCase, Reason, Request, Resource, Route,
 };
 use countersign_verifier::credential::jwks::Jwks;
 use serde_json::{Map, Value, json};
@@ -341,6 +341,7 @@ fn edge(routes: Vec<Route>, deny_list_required: bool, randomness: Box<dyn Random
         metadata_url: Some("https://api.example/m".to_owned()),
         authorization_servers: vec![AUTHORIZATION_SERVER.to_owned()],
         clients: HashMap::from([("app".to_owned(), vec![client])]),
+        path_case: PathCase::Unknown,
         replay_domain: String::new(),
         routes,
     };
