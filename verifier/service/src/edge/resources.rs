@@ -6,9 +6,8 @@ use countersign_core::request::Origin;
 use countersign_core::token::result::{Protection, Tier};
 use countersign_verifier::check::route::OAuthClient;
 use countersign_verifier::check::{
-    Assurance, CredentialKind, Mode, NoncePolicy, Resource, Route, StepUp, TokenBinding,
+    Assurance, CredentialKind, Mode, NoncePolicy, PathCase, PathMatch, Resource, Route, StepUp, TokenBinding,
 };
-use reqwest::Url;
 
 use crate::routes::metadata_url;
 use crate::settings::{self, BodyBinding, KeyProtection, NonceDemand, ResourceSettings, RouteSettings};
@@ -16,10 +15,7 @@ use crate::settings::{self, BodyBinding, KeyProtection, NonceDemand, ResourceSet
 /// The resource of these settings; they were checked before.
 pub(super) fn resource_of(settings: &ResourceSettings) -> Resource {
     let identifier = settings.identifier.as_str();
-    let origin = match &settings.origin {
-        Some(origin) => origin.as_str().to_owned(),
-        None => Url::parse(identifier).map(|url| url.origin().ascii_serialization()).unwrap_or_default(),
-    };
+    let origin = settings.origin_text();
     let mut clients: HashMap<String, Vec<OAuthClient>> = HashMap::new();
     for server in &settings.authorization_servers {
         for (app, ids) in &server.clients {
@@ -41,7 +37,11 @@ pub(super) fn resource_of(settings: &ResourceSettings) -> Resource {
             .iter()
             .map(|server| server.issuer.as_str().to_owned())
             .collect(),
-        path_case: PathCase::Unknown,
+        path_case: match settings.path_case {
+            None => PathCase::Unknown,
+            Some(settings::PathCase::Sensitive) => PathCase::Sensitive,
+            Some(settings::PathCase::Insensitive) => PathCase::Insensitive,
+        },
         replay_domain: String::new(),
         routes: settings.routes.iter().map(route_of).collect(),
     }
@@ -50,6 +50,10 @@ pub(super) fn resource_of(settings: &ResourceSettings) -> Resource {
 fn route_of(settings: &RouteSettings) -> Route {
     Route {
         path: settings.path.clone(),
+        path_match: match settings.path_match {
+            settings::PathMatch::Prefix => PathMatch::Prefix,
+            settings::PathMatch::Template => PathMatch::Template,
+        },
         methods: settings.methods.clone(),
         mode: match settings.mode {
             settings::Mode::Observe => Mode::Observe,

@@ -20,7 +20,7 @@ pub use listen::{Gateway, ListenSettings, TlsSettings};
 pub use play_integrity::{PlayAppSettings, PlayIntegritySettings};
 pub use resource::{
     Assurance, AuthorizationServerSettings, BodyBinding, CredentialKind, KeyProtection, Mode, NonceDemand,
-    ResourceSettings, RouteSettings, Tier, TokenBinding,
+    PathCase, PathMatch, ResourceSettings, RouteSettings, Tier, TokenBinding,
 };
 pub use values::{InvalidText, Origin, TimeSpan, WebUrl};
 
@@ -174,8 +174,10 @@ impl Settings {
         {
             *path = directory.join(&path);
         }
-        for file in self.resources.iter_mut().filter_map(|resource| resource.api_keys.as_mut()) {
-            *file = directory.join(&file);
+        for resource in &mut self.resources {
+            for file in resource.api_keys.iter_mut().chain(&mut resource.openapi) {
+                *file = directory.join(&file);
+            }
         }
         self.play_integrity.resolve(directory);
         let servers = self.resources.iter_mut().flat_map(|resource| &mut resource.authorization_servers);
@@ -187,6 +189,13 @@ impl Settings {
 }
 
 impl Document for Settings {
+    fn complete(&mut self, problems: &mut Problems) {
+        let gateway = self.listen.gateway;
+        for (index, resource) in self.resources.iter_mut().enumerate() {
+            resource.complete(&format!("/resource/{index}"), gateway, problems);
+        }
+    }
+
     fn check(&self, problems: &mut Problems) {
         private_url(&self.issuer, "/issuer", problems);
         existing_file(&self.policy, "/policy", problems);
