@@ -54,6 +54,11 @@ impl Randomness for NoNonces {
 impl Scene {
     /// A scene that remembers `proofs` requests.
     pub(crate) fn new(proofs: usize) -> Self {
+        Self::with_routes(proofs, vec![Route::new("/")])
+    }
+
+    /// The same with these routes.
+    pub(crate) fn with_routes(proofs: usize, routes: Vec<Route>) -> Self {
         let signer = |name| SessionKey::from_seed(&Seed::from_text(name));
         let (service, server, device) = (signer("service"), signer("server"), signer("device"));
         let client = OAuthClient { issuer: SERVER.to_owned(), client_id: "client".to_owned() };
@@ -65,7 +70,7 @@ impl Scene {
             clients: HashMap::from([("app".to_owned(), vec![client])]),
             path_case: PathCase::Unknown,
             replay_domain: String::new(),
-            routes: vec![Route::new("/")],
+            routes,
         };
         let edge = Edge::new(
             HashMap::from([("api".to_owned(), resource)]),

@@ -12,6 +12,8 @@ mod overlap;
 mod routes;
 mod security;
 mod server;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 use std::path::Path;

@@ -25,6 +25,8 @@ pub(crate) enum Security {
 struct Alternative {
     kind: CredentialKind,
     scopes: BTreeSet<String>,
+    /// Whether OpenAPI has scopes of such a scheme.
+    has_scopes: bool,
     line: usize,
 }
 
@@ -72,9 +74,9 @@ fn joined(alternatives: Vec<Alternative>, line: usize, place: &str, finder: &mut
     let mut kinds: Vec<CredentialKind> = needed.iter().map(|one| one.kind).collect();
     kinds.sort_unstable();
     kinds.dedup();
-    // OpenAPI has no scopes of API keys; ours have, and need the same.
+    // OpenAPI has no scopes of API keys and certificates; ours have, and need the same.
     let mut scopes: Vec<&BTreeSet<String>> =
-        needed.iter().filter(|one| one.kind != CredentialKind::ApiKey).map(|one| &one.scopes).collect();
+        needed.iter().filter(|one| one.has_scopes).map(|one| &one.scopes).collect();
     scopes.dedup();
     if scopes.len() > 1 {
         finder.problem(
@@ -125,14 +127,19 @@ impl Alternative {
         if let Some(scope) = listed.iter().find(|scope| !is_scope(scope)) {
             finder.problem(scopes.line, format!("{place}: {scope:?} is no scope (RFC 6749 section 3.3)"));
         }
-        let has_scopes = matches!(text(scheme, "type"), "oauth2" | "openIdConnect");
-        if !has_scopes && !listed.is_empty() {
+        let scheme_type = text(scheme, "type");
+        if !matches!(scheme_type, "oauth2" | "openIdConnect") && !listed.is_empty() {
             finder.problem(
                 scopes.line,
                 format!("{place}: roles of `{name}` are not checked; write `[]`, or describe it as oauth2"),
             );
         }
-        Some(Self { kind, scopes: listed, line: requirement.line })
+        Some(Self {
+            kind,
+            scopes: listed,
+            has_scopes: !matches!(scheme_type, "apiKey" | "mutualTLS"),
+            line: requirement.line,
+        })
     }
 }
 
