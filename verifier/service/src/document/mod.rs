@@ -25,6 +25,7 @@ pub use problems::{Problem, Problems};
 use crate::bounded_file;
 use lines::{Lines, Source};
 
+pub(crate) use explain::Judge;
 pub(crate) use lines::step;
 
 /// Largest document that is read, in bytes; a settings file is a thousandth of it.
@@ -69,8 +70,7 @@ pub fn parse<T: Document>(name: &str, text: &str) -> Result<T, Problems> {
         return Err(problems);
     }
 
-    let schema = schema::<T>();
-    let violations = explain::violations(&schema, &json, &mut problems);
+    let violations = Judge::new(schema::<T>()).violations(&json, &mut problems);
     for (object, key) in &violations.unknown {
         set_aside(&mut json, object, key);
     }
@@ -119,16 +119,16 @@ fn set_aside(json: &mut Value, object: &str, key: &str) -> bool {
     json.pointer_mut(object).and_then(Value::as_object_mut).and_then(|members| members.remove(key)).is_some()
 }
 
-/// Names every violation of the schema by a part of another document, whose values begin on `lines` by their JSON
+/// Names every violation of a schema by a part of another document, whose values begin on `lines` by their JSON
 /// pointer.
 pub(crate) fn violations_of(
     name: &str,
-    schema: &Value,
+    judge: &Judge,
     part: &Value,
     lines: BTreeMap<String, usize>,
 ) -> Problems {
     let mut problems = Problems::new(name, Lines::from(lines));
-    explain::violations(schema, part, &mut problems);
+    judge.violations(part, &mut problems);
     problems
 }
 

@@ -1,6 +1,7 @@
 //! The extension `x-attestation`: the words of `[[resource.route]]`, beside an operation.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,8 +9,10 @@ use serde_json::{Map, Value, json};
 
 use super::audit::Rule;
 use super::tree::Node;
-use crate::document::{Problems, schema_of, violations_of};
+use crate::document::{Judge, Problems, schema_of, violations_of};
 use crate::settings::RouteSettings;
+
+static JUDGE: LazyLock<Judge> = LazyLock::new(|| Judge::new(schema()));
 
 /// The name of the extension.
 pub(super) const NAME: &str = "x-attestation";
@@ -55,7 +58,7 @@ impl Extension {
         let Some(extension) = node.member(NAME) else { return all };
         let mut lines = BTreeMap::new();
         let json = extension.to_json("", &mut lines);
-        let found = violations_of(name, &schema(), &json, lines);
+        let found = violations_of(name, &JUDGE, &json, lines);
         if !found.is_empty() {
             problems.absorb(&found, &format!("{place}: {NAME}"));
             return all;

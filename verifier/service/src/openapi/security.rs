@@ -103,9 +103,7 @@ impl Alternative {
             );
             return None;
         };
-        let Some(scheme) = finder.scheme(name, requirement.line, place) else {
-            return None;
-        };
+        let scheme = finder.scheme(name, requirement.line, place)?;
         let kind = match kind_of(scheme) {
             Ok(kind) => kind,
             Err(advice) => {
