@@ -9,9 +9,9 @@ use std::time::Duration;
 use countersign_core::challenge::{MacKey, MacKeyRing};
 use countersign_core::request::{Origin, RequestError, TargetUri, check_method, check_path};
 use countersign_core::time::Timestamp;
-use countersign_verifier::check::route::OAuthClient;
+use countersign_verifier::check::route::{OAuthClient, is_template};
 use countersign_verifier::check::trust::KeyOwner;
-use countersign_verifier::check::{CredentialKind, Edge, Limits, Mode, Resource, Route};
+use countersign_verifier::check::{CredentialKind, Edge, Limits, Mode, PathCase, PathMatch, Resource, Route};
 use countersign_verifier::credential::client_certificate::ClientCertificates;
 use countersign_verifier::credential::introspection::Introspection;
 use http::request::Parts;
@@ -411,6 +411,7 @@ impl CountersignBuilder {
             clients,
             authorization_servers: self.servers.iter().map(|(issuer, _)| issuer.clone()).collect(),
             introspection: self.introspection.as_ref().map(|(rules, _)| rules.clone()),
+            path_case: PathCase::Unknown,
             replay_domain: self.shared.as_ref().map(|(domain, _)| domain.clone()).unwrap_or_default(),
             routes,
         })
@@ -458,7 +459,8 @@ fn check_issuers(issuers: &[(String, JwksSource)]) -> Result<(), BuildError> {
 
 fn check_routes(routes: &[Route]) -> Result<(), BuildError> {
     for (index, route) in routes.iter().enumerate() {
-        if route.path.is_empty() || check_path(&route.path).is_err() {
+        let is_broken = route.path_match == PathMatch::Template && !is_template(&route.path);
+        if route.path.is_empty() || check_path(&route.path).is_err() || is_broken {
             return Err(BuildError::RoutePath(route.path.clone()));
         }
         if let Some(method) = route.methods.iter().find(|method| check_method(method).is_err()) {
@@ -466,6 +468,7 @@ fn check_routes(routes: &[Route]) -> Result<(), BuildError> {
         }
         let overlap = |other: &Route| {
             other.path == route.path
+                && other.path_match == route.path_match
                 && (other.methods == route.methods || other.methods.iter().any(|m| route.methods.contains(m)))
         };
         if routes.iter().take(index).any(overlap) {

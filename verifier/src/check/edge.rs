@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use countersign_core::challenge::{Challenge, MacKeyRing};
-use countersign_core::request::split_query;
+use countersign_core::request::{RequestError, split_query};
 use countersign_core::time::Timestamp;
 
 use super::budget::{self, Budget};
@@ -21,6 +21,7 @@ use super::replay::ReplaySet;
 use super::request::Request;
 use super::result::VerifiedResult;
 use super::route::{Mode, NoncePolicy, Resource, Route, StepUp};
+use super::route_table::{Found, RouteTable};
 use super::steps::{self, Context, REPLAY_WINDOW, Spoken, Stop};
 use super::trust::{IssuerKeys, KeyOwner, ServiceKeys};
 use crate::cache::Generations;
@@ -54,10 +55,22 @@ pub(super) struct Protected {
     pub(super) takes_api_keys: bool,
     /// What is known of opaque tokens; `None` where it takes none.
     pub(super) opaque_tokens: Option<OpaqueTokens>,
+    pub(super) table: RouteTable,
     /// `None` before the first have come.
     pub(super) api_keys: ArcSwapOption<ApiKeys>,
     /// `None` is an empty list: no certificate passes.
     pub(super) client_certificates: ArcSwapOption<ClientCertificates>,
+}
+
+impl Protected {
+    /// The route of a request whose path passed step 1.
+    fn route(&self, method: &str, path: &str) -> Result<&Route, Reason> {
+        match self.table.find(method, path) {
+            Found::Route(index) => self.resource.routes.get(index).ok_or(Reason::NoRoute),
+            Found::None => Err(Reason::NoRoute),
+            Found::Ambiguous => Err(Reason::Request(RequestError::AmbiguousPath)),
+        }
+    }
 }
 
 impl Edge {
@@ -78,11 +91,18 @@ impl Edge {
         let protected = |(number, (name, mut resource)): (u32, (String, Resource))| {
             let takes_api_keys = resource.takes_api_keys();
             resource.bind_limits();
+            let table = RouteTable::new(&resource.routes, resource.path_case);
             let tokens = || OpaqueTokens::new(limits.access_tokens);
             let opaque_tokens = resource.introspection.is_some().then(tokens);
-            let (api_keys, client_certificates) = (ArcSwapOption::empty(), ArcSwapOption::empty());
-            let protected =
-                Protected { number, resource, takes_api_keys, opaque_tokens, api_keys, client_certificates };
+            let protected = Protected {
+                number,
+                resource,
+                takes_api_keys,
+                opaque_tokens,
+                table,
+                api_keys: ArcSwapOption::empty(),
+                client_certificates: ArcSwapOption::empty(),
+            };
             (name, protected)
         };
         Self {
@@ -179,9 +199,9 @@ impl Edge {
         let (path, query) = split_query(request.path_and_query);
         let (route, ended) = match steps::caps(request, path) {
             Err(reason) => (None, Err(Stop::Refuse(reason))),
-            Ok(()) => match resource.route(request.method, path) {
-                None => (None, Err(Stop::Refuse(Reason::NoRoute))),
-                Some(route) => {
+            Ok(()) => match protected.route(request.method, path) {
+                Err(reason) => (None, Err(Stop::Refuse(reason))),
+                Ok(route) => {
                     let context =
                         Context { edge: self, protected, resource, route, request, path, query, now };
                     (Some(route), context.decide(&mut spoken))
@@ -239,10 +259,11 @@ impl Edge {
     pub fn unavailable(&self, resource: &str, request: &Request<'_>, reason: Reason) -> Decision {
         let refusal = Refusal { retry_after: Some(5), ..Refusal::new(reason) };
         let (path, _) = split_query(request.path_and_query);
-        let Some(resource) = self.resource(resource) else { return Decision::Refusal(refusal) };
-        let route = steps::caps(request, path).ok().and_then(|()| resource.route(request.method, path));
+        let Some(protected) = self.resources.get(resource) else { return Decision::Refusal(refusal) };
+        let fits = steps::caps(request, path).is_ok();
+        let route = fits.then(|| protected.route(request.method, path).ok()).flatten();
         let caller = Caller { instance: None, source: request.source };
-        enforcement::decision(enforcement::mode(resource, route, caller), refusal)
+        enforcement::decision(enforcement::mode(&protected.resource, route, caller), refusal)
     }
 
     fn refusal(

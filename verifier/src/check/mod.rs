@@ -22,6 +22,7 @@ pub mod replay;
 pub mod request;
 mod result;
 pub mod route;
+mod route_table;
 mod steps;
 pub mod trust;
 
@@ -32,5 +33,6 @@ pub use reason::Reason;
 pub use refusal::{Code, ProofKind, Refusal};
 pub use request::{Content, Field, Fields, Request};
 pub use route::{
-    Assurance, CredentialKind, Mode, NoncePolicy, ReplayPolicy, Resource, Route, StepUp, TokenBinding,
+    Assurance, CredentialKind, Mode, NoncePolicy, PathCase, PathMatch, ReplayPolicy, Resource, Route, StepUp,
+    TokenBinding,
 };

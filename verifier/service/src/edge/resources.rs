@@ -7,10 +7,10 @@ use countersign_core::token::result::{Protection, Tier};
 use countersign_edge::{ClientAuthentication, ClientSecret, ClientSecretError, IntrospectionSource};
 use countersign_verifier::check::route::OAuthClient;
 use countersign_verifier::check::{
-    Assurance, CredentialKind, Mode, NoncePolicy, ReplayPolicy, Resource, Route, StepUp, TokenBinding,
+    Assurance, CredentialKind, Mode, NoncePolicy, PathCase, PathMatch, ReplayPolicy, Resource, Route, StepUp,
+    TokenBinding,
 };
 use countersign_verifier::credential::introspection::Introspection;
-use reqwest::Url;
 
 use crate::routes::metadata_url;
 use crate::settings::{
@@ -21,10 +21,7 @@ use crate::settings::{
 /// The resource of these settings; they were checked before.
 pub(super) fn resource_of(settings: &ResourceSettings) -> Resource {
     let identifier = settings.identifier.as_str();
-    let origin = match &settings.origin {
-        Some(origin) => origin.as_str().to_owned(),
-        None => Url::parse(identifier).map(|url| url.origin().ascii_serialization()).unwrap_or_default(),
-    };
+    let origin = settings.origin_text();
     let mut clients: HashMap<String, Vec<OAuthClient>> = HashMap::new();
     for server in &settings.authorization_servers {
         for (app, ids) in &server.clients {
@@ -46,6 +43,11 @@ pub(super) fn resource_of(settings: &ResourceSettings) -> Resource {
             .map(|server| server.issuer.as_str().to_owned())
             .collect(),
         introspection: settings.opaque_token_server().map(|(server, asked)| introspection_of(server, asked)),
+        path_case: match settings.path_case {
+            None => PathCase::Unknown,
+            Some(settings::PathCase::Sensitive) => PathCase::Sensitive,
+            Some(settings::PathCase::Insensitive) => PathCase::Insensitive,
+        },
         replay_domain: String::new(),
         routes: settings.routes.iter().map(route_of).collect(),
     }
@@ -80,6 +82,10 @@ pub(super) fn introspection_source(
 fn route_of(settings: &RouteSettings) -> Route {
     Route {
         path: settings.path.clone(),
+        path_match: match settings.path_match {
+            settings::PathMatch::Prefix => PathMatch::Prefix,
+            settings::PathMatch::Template => PathMatch::Template,
+        },
         methods: settings.methods.clone(),
         mode: match settings.mode {
             settings::Mode::Observe => Mode::Observe,

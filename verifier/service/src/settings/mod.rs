@@ -24,8 +24,8 @@ pub use listen::{ClientCertificateField, Gateway, ListenSettings, TlsSettings};
 pub use play_integrity::{PlayAppSettings, PlayIntegritySettings};
 pub use resource::{
     Assurance, AuthorizationServerSettings, BodyBinding, ClientAuthentication, ClientCertificateSettings,
-    CredentialKind, IntrospectionSettings, KeyProtection, LimitPer, Mode, NonceDemand, RateLimitSettings,
-    RateText, ReplayDemand, ResourceSettings, RouteSettings, Tier, TokenBinding,
+    CredentialKind, IntrospectionSettings, KeyProtection, LimitPer, Mode, NonceDemand, PathCase, PathMatch,
+    RateLimitSettings, RateText, ReplayDemand, ResourceSettings, RouteSettings, Tier, TokenBinding,
 };
 pub use values::{InvalidText, LastDay, Origin, TimeSpan, WebUrl};
 
@@ -187,8 +187,10 @@ impl Settings {
         {
             *path = directory.join(&path);
         }
-        for file in self.resources.iter_mut().filter_map(|resource| resource.api_keys.as_mut()) {
-            *file = directory.join(&file);
+        for resource in &mut self.resources {
+            for file in resource.api_keys.iter_mut().chain(&mut resource.openapi) {
+                *file = directory.join(&file);
+            }
         }
         for resource in &mut self.resources {
             for file in resource.client_certificates.iter_mut().filter_map(|entry| entry.ca_file.as_mut()) {
@@ -210,6 +212,13 @@ impl Settings {
 }
 
 impl Document for Settings {
+    fn complete(&mut self, problems: &mut Problems) {
+        let gateway = self.listen.gateway;
+        for (index, resource) in self.resources.iter_mut().enumerate() {
+            resource.complete(&format!("/resource/{index}"), gateway, problems);
+        }
+    }
+
     fn check(&self, problems: &mut Problems) {
         private_url(&self.issuer, "/issuer", problems);
         existing_file(&self.policy, "/policy", problems);

@@ -378,3 +378,52 @@ fn keys_that_cannot_be_fetched_again_are_believed_for_an_hour_at_least_and_a_mon
         assert!(read(&text(wrong)).unwrap_err().contains("settings.toml:3: keys are believed"), "{wrong}");
     }
 }
+
+#[test]
+fn a_template_is_said_to_be_one() {
+    let text = |route: &str| {
+        let resource = RESOURCE.replace("path = \"/\"", route);
+        read(&format!("issuer = 'https://a.example'\n{resource}"))
+    };
+    let settings = text("path = '/pets/{id}'\nmatch = 'template'").unwrap();
+    assert_eq!(settings.resources[0].routes[0].path_match, PathMatch::Template);
+    assert!(text("path = '/pets/{id}'").unwrap_err().contains("braces stand for themselves"));
+    for path in ["/{a}{b}", "/{", "/{}"] {
+        let found = text(&format!("path = '{path}'\nmatch = 'template'")).unwrap_err();
+        assert!(found.contains("this is no template"), "{found}");
+    }
+    assert!(text("path = '/a'\n[[resource.route]]\npath = '/a'\nmatch = 'template'").is_ok());
+}
+
+#[test]
+fn a_resource_needs_a_route_or_a_document() {
+    let resource = RESOURCE.replace("[[resource.route]]\npath = \"/\"", "");
+    let found = read(&format!("issuer = 'https://a.example'\n{resource}")).unwrap_err();
+    assert!(found.contains("it has no route"), "{found}");
+}
+
+#[test]
+fn the_operations_of_a_document_are_routes_beside_those_of_the_settings() {
+    let directory = directory();
+    let file = directory.path().join("settings.toml");
+    let read = |document: &str, more: &str| {
+        fs::write(directory.path().join("api.yaml"), document).unwrap();
+        let resource = RESOURCE.replace("identifier", "openapi = 'api.yaml'\nidentifier");
+        fs::write(&file, format!("issuer = 'https://a.example'\n{more}\n{resource}")).unwrap();
+        Settings::load(&file).map_err(|problems| problems.to_string())
+    };
+    let document = |members: &str| format!("openapi: 3.1.0\npaths:\n  /pets/{{id}}:\n    put: {members}\n");
+    let settings = read(&document("{}"), "").unwrap();
+    let paths: Vec<&str> = settings.resources[0].routes.iter().map(|route| route.path.as_str()).collect();
+    assert_eq!(paths, ["/", "/pets/{id}"]);
+    assert!(settings.resources[0].openapi.as_ref().unwrap().is_absolute());
+    let found = read(&document("{x-attestation: {tier: gold}}"), "").unwrap_err();
+    assert!(found.contains("settings.toml:6: ") && found.contains("api.yaml:4: PUT /pets/{id}: "), "{found}");
+    let nginx = "[listen]\nedge = '127.0.0.1:8081'\ngateway = 'nginx'";
+    let found = read(&document("{x-attestation: {body: required}}"), nginx).unwrap_err();
+    assert!(found.contains("PUT /pets/{id}: the gateway in [listen] sends no bodies"), "{found}");
+    assert!(read("swagger: '2.0'", "").unwrap_err().contains("Swagger 2.0"));
+    fs::remove_file(directory.path().join("api.yaml")).unwrap();
+    let found = Settings::load(&file).unwrap_err().to_string();
+    assert!(found.contains("the file does not exist"), "{found}");
+}

@@ -19,8 +19,8 @@ use countersign_verifier::check::deny_list::DenyList;
 use countersign_verifier::check::route::OAuthClient;
 use countersign_verifier::check::trust::{ServiceKeys, service_keys};
 use countersign_verifier::check::{
-    ClientCertificate, Content, CredentialKind, Decision, Edge, Field, Fields, Limits, Reason, Request,
-    Resource, Route,
+    ClientCertificate, Content, CredentialKind, Decision, Edge, Field, Fields, Limits, PathCase, Reason,
+    Request, Resource, Route,
 };
 use countersign_verifier::credential::introspection::Introspection;
 use countersign_verifier::credential::jwks::Jwks;
@@ -345,6 +345,7 @@ fn edge(routes: Vec<Route>, deny_list_required: bool, randomness: Box<dyn Random
         authorization_servers: vec![AUTHORIZATION_SERVER.to_owned()],
         clients: HashMap::from([("app".to_owned(), vec![client])]),
         introspection: takes_opaque.then(|| Introspection::new(AUTHORIZATION_SERVER)),
+        path_case: PathCase::Unknown,
         replay_domain: String::new(),
         routes,
     };

@@ -1,7 +1,28 @@
-//! The words of a route's demands.
+//! The words of routes: what their paths stand for, and what they demand.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+/// What the path of a route stands for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PathMatch {
+    /// Itself and everything below it.
+    #[default]
+    Prefix,
+    /// Exactly its segments, of which `{name}` stands for one or more characters, as in OpenAPI.
+    Template,
+}
+
+/// How the API reads the case of paths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PathCase {
+    /// `/Admin` is not `/admin`.
+    Sensitive,
+    /// `/Admin` is `/admin`.
+    Insensitive,
+}
 
 /// What happens to a request that fails the check.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]

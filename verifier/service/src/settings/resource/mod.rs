@@ -10,14 +10,15 @@ mod route;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use reqwest::Url;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use authorization_server::AuthorizationServerSettings;
 pub use client_certificate::ClientCertificateSettings;
 pub use demand::{
-    Assurance, BodyBinding, CredentialKind, KeyProtection, Mode, NonceDemand, ReplayDemand, Tier,
-    TokenBinding,
+    Assurance, BodyBinding, CredentialKind, KeyProtection, Mode, NonceDemand, PathCase, PathMatch,
+    ReplayDemand, Tier, TokenBinding,
 };
 pub use introspection::{ClientAuthentication, IntrospectionSettings};
 pub use limit::{LimitPer, RateLimitSettings, RateText};
@@ -26,6 +27,7 @@ pub use route::RouteSettings;
 use super::values::{Origin, WebUrl};
 use super::{Gateway, private_url};
 use crate::document::Problems;
+use crate::openapi;
 
 /// One protected API (RFC 9728).
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -53,10 +55,21 @@ pub struct ResourceSettings {
     /// clients of the authorization servers.
     #[serde(default)]
     pub apps: Vec<String>,
-    /// The rules; the longest matching path decides. A request that matches none is refused.
-    #[serde(rename = "route")]
-    #[schemars(length(min = 1))]
+    /// An OpenAPI document (3.1 or 3.0; YAML, or JSON by a name that ends in `.json`): each operation becomes a route,
+    /// beside those that stand here (docs/openapi.md).
+    #[serde(default)]
+    pub openapi: Option<PathBuf>,
+    /// How the API reads the case of paths. Default: not known, and a path that meets a route only if case is ignored is
+    /// refused.
+    #[serde(default)]
+    pub path_case: Option<PathCase>,
+    /// The rules; the most particular path that matches decides: segment by segment, what is written out goes before
+    /// `{name}`, and the longer prefix before the shorter. A request that matches none is refused.
+    #[serde(default, rename = "route")]
     pub routes: Vec<RouteSettings>,
+    /// How many of the routes stand in the settings themselves; those of the OpenAPI document follow.
+    #[serde(skip)]
+    pub(crate) written_routes: usize,
 }
 
 /// Checks what the schema cannot say about the resources.
@@ -107,8 +120,14 @@ pub(super) fn check(resources: &[ResourceSettings], gateway: Option<Gateway>, pr
             problems
                 .at(&at, "no app may call this resource; write for example `apps = [\"com.example.app\"]`");
         }
+        if resource.routes.is_empty() && resource.openapi.is_none() {
+            problems.at(
+                &at,
+                "it has no route; add [[resource.route]], or name an OpenAPI document with `openapi`",
+            );
+        }
         let mut seen = BTreeSet::new();
-        for (index, route) in resource.routes.iter().enumerate() {
+        for (index, route) in resource.routes.iter().take(resource.written_routes).enumerate() {
             let at = format!("{at}/route/{index}");
             route.check(&at, gateway, problems);
             let methods = if route.methods.is_empty() {
@@ -117,7 +136,7 @@ pub(super) fn check(resources: &[ResourceSettings], gateway: Option<Gateway>, pr
                 route.methods.iter().map(String::as_str).collect()
             };
             for method in methods {
-                if !seen.insert((route.path.as_str(), method)) {
+                if !seen.insert((route.path.as_str(), route.path_match, method)) {
                     let what = if method == "*" { "all methods" } else { method };
                     problems.at(&at, format!("`{}` has a route for {what} already; remove one", route.path));
                 }
@@ -127,6 +146,31 @@ pub(super) fn check(resources: &[ResourceSettings], gateway: Option<Gateway>, pr
 }
 
 impl ResourceSettings {
+    /// Adds the routes of its OpenAPI document; every problem of that document is one of the line that names it.
+    pub(super) fn complete(&mut self, at: &str, gateway: Option<Gateway>, problems: &mut Problems) {
+        self.written_routes = self.routes.len();
+        let Some(file) = &self.openapi else { return };
+        let file = problems.directory().join(file);
+        match openapi::routes(&file, &self.origin_text(), gateway) {
+            Ok(routes) => self.routes.extend(routes),
+            Err(found) => {
+                for line in found.to_string().lines() {
+                    problems.at(&format!("{at}/openapi"), line);
+                }
+            }
+        }
+    }
+
+    /// The origin that clients call it under.
+    pub(crate) fn origin_text(&self) -> String {
+        match &self.origin {
+            Some(origin) => origin.as_str().to_owned(),
+            None => Url::parse(self.identifier.as_str())
+                .map(|url| url.origin().ascii_serialization())
+                .unwrap_or_default(),
+        }
+    }
+
     /// Whether any of its routes asks for an API key.
     pub fn takes_api_keys(&self) -> bool {
         self.asks_for(CredentialKind::ApiKey)
