@@ -168,7 +168,7 @@ async fn keys_that_nobody_confirms_are_believed_for_a_day_and_no_longer() {
     let fetched = clock.now();
     server.says("/keys", Says::Status(500));
     clock.set(NOW);
-    assert_eq!(layer.runtime().refresh().await, [owner.clone()]);
+    assert_eq!(layer.runtime().refresh().await, std::slice::from_ref(&owner));
     let sent = || sent(&scene, &server.url);
     assert_eq!(send_plain(&api, &sent()).await.status, StatusCode::OK, "stale, and still believed");
     // Somebody who keeps the issuer from being heard would keep a withdrawn key good for as long.
