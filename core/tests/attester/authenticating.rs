@@ -143,7 +143,7 @@ fn another_keys_signature_authenticates_nobody() {
     let (phone, other) = (ready(), ready());
     for proof in [POP, DPOP] {
         let prepared = phone.attester.prepare_client_authentication(&proof, phone.now(), &[5; 16]).unwrap();
-        let mut stolen = other.sign(other.keys.keys().next().map(handle).as_ref().unwrap(), b"else").unwrap();
+        let mut stolen = other.sign(&handle(other.keys.keys().next().unwrap()), b"else").unwrap();
         assert!(prepared.finish(&stolen).is_err());
         let prepared = phone.attester.prepare_client_authentication(&proof, phone.now(), &[5; 16]).unwrap();
         stolen.truncate(7);
@@ -177,6 +177,6 @@ fn proofs(url: &str) -> [ClientProof<'_>; 2] {
     [ClientProof::Pop { issuer: url, challenge: None }, ClientProof::Dpop { endpoint: url, nonce: None }]
 }
 
-fn handle(bytes: &Vec<u8>) -> countersign_core::attester::KeyHandle {
-    countersign_core::attester::KeyHandle::new(bytes.clone()).unwrap()
+fn handle(bytes: &[u8]) -> countersign_core::attester::KeyHandle {
+    countersign_core::attester::KeyHandle::new(bytes.to_owned()).unwrap()
 }
