@@ -253,6 +253,11 @@ pub(crate) fn line(response: &Response, name: &str) -> Option<String> {
     response.headers().get(name).map(|value| value.to_str().unwrap().to_owned())
 }
 
+/// The value of a field that is to be sent.
+pub(crate) fn value<'f>(fields: &'f Fields, name: &str) -> &'f str {
+    &fields.iter().find(|(field, _)| field == name).unwrap().1
+}
+
 fn owned(fields: [(&str, &str); 2]) -> Fields {
     fields.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
 }

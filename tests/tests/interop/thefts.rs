@@ -167,7 +167,6 @@ async fn an_expired_attestation_authenticates_nobody() {
     in_both_modes(async |mut scene| {
         // It lives for an hour.
         scene.world.set_back(3700);
-        scene.thief.device.restart();
         let mut late = App::install(&scene.world, scene.thief.mode, "late").await;
         let expired = late.authentication(&scene.world);
         let current = scene.victim.authentication(&scene.world);
@@ -196,6 +195,14 @@ async fn a_proof_for_one_authorization_server_is_nothing_at_another() {
             Mode::Dpop => (400, "invalid_dpop_proof"),
         };
         assert_eq!(answer.refusal(), expected);
+        let (detail, why) = (
+            scene.world.login.detail(),
+            match scene.victim.mode {
+                Mode::Pop => r#""aud" claim"#,
+                Mode::Dpop => "htu",
+            },
+        );
+        assert!(detail.contains(why), "{detail}");
     })
     .await;
 }
