@@ -28,7 +28,7 @@
 //! // A request with nothing in its hands is told what to bring.
 //! let refused = app.oneshot(Request::get("/account").body(Body::empty())?).await?;
 //! assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
-//! assert_eq!(refused.headers()[WWW_AUTHENTICATE], r#"DPoP algs="ES256 Ed25519", Bearer"#);
+//! assert_eq!(refused.headers()[WWW_AUTHENTICATE], r#"DPoP algs="ES256", Bearer"#);
 //! # Ok(())
 //! # }
 //! ```
