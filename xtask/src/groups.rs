@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{Stop, workspace};
+use crate::{Stop, interop, workspace};
 
 /// A set of tests that needs the same things.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub(crate) enum Group {
     Gateways,
     /// Edges that share a store; need a real Redis or Valkey.
     ManyEdges,
+    /// Other people's OAuth software and token libraries; need node, Python, their packages, and nginx.
+    Interop,
     /// The whole flow and its attacks, as a newcomer runs them; need Rust alone.
     Quickstart,
 }
@@ -33,8 +35,8 @@ pub(crate) enum Presence {
 
 impl Group {
     /// Every group, in the order of the table.
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Rust, Self::Vectors, Self::Gateways, Self::ManyEdges, Self::Quickstart];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Rust, Self::Vectors, Self::Gateways, Self::ManyEdges, Self::Interop, Self::Quickstart];
 
     /// The name on the command line and in `SKIPPED name: …` lines.
     pub(crate) const fn name(self) -> &'static str {
@@ -43,6 +45,7 @@ impl Group {
             Self::Vectors => "vectors",
             Self::Gateways => "gateways",
             Self::ManyEdges => "many-edges",
+            Self::Interop => "interop",
             Self::Quickstart => "quickstart",
         }
     }
@@ -61,7 +64,7 @@ impl Group {
     /// The test program of this group in the crate `tests`; `None` for a group that is no single test program.
     pub(crate) const fn test_target(self) -> Option<&'static str> {
         match self {
-            Self::Vectors | Self::Gateways | Self::ManyEdges => Some(self.name()),
+            Self::Vectors | Self::Gateways | Self::ManyEdges | Self::Interop => Some(self.name()),
             Self::Rust | Self::Quickstart => None,
         }
     }
@@ -93,6 +96,13 @@ impl Group {
                 [] => Presence::Here,
                 missing => Presence::Missing(format!(
                     "without {}, which `cargo xtask setup gateways` installs",
+                    missing.join(", ")
+                )),
+            },
+            Self::Interop => match interop::missing().as_slice() {
+                [] => Presence::Here,
+                missing => Presence::Missing(format!(
+                    "without {}; `cargo xtask setup interop` installs it, or says how",
                     missing.join(", ")
                 )),
             },

@@ -5,7 +5,7 @@ use std::{
     process::Command,
 };
 
-use crate::{Stop, groups, workspace};
+use crate::{Stop, groups, interop, workspace};
 
 /// Groups that are planned; naming one is no mistake, and nothing is installed for tests that do not exist.
 const PLANNED: [&str; 3] = ["jvm", "swift", "mobile"];
@@ -22,6 +22,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Stop> {
         match group {
             SetUp::Gateways => gateways()?,
             SetUp::ManyEdges => many_edges()?,
+            SetUp::Interop => set_up_interop()?,
             SetUp::Planned(name) => {
                 println!("{name}: no tests of this group exist yet; nothing to install");
             }
@@ -34,17 +35,19 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Stop> {
 enum SetUp {
     Gateways,
     ManyEdges,
+    Interop,
     Planned(&'static str),
 }
 
 fn chosen(arguments: &[String]) -> Result<Vec<SetUp>, Stop> {
-    const ALL: [SetUp; 2] = [SetUp::Gateways, SetUp::ManyEdges];
+    const ALL: [SetUp; 3] = [SetUp::Gateways, SetUp::ManyEdges, SetUp::Interop];
     let mut groups = Vec::new();
     for name in arguments {
         match name.as_str() {
             "all" => groups.extend(ALL),
             "gateways" => groups.push(SetUp::Gateways),
             "many-edges" => groups.push(SetUp::ManyEdges),
+            "interop" => groups.push(SetUp::Interop),
             other => match PLANNED.into_iter().find(|planned| *planned == other) {
                 Some(planned) => groups.push(SetUp::Planned(planned)),
                 None => {
@@ -94,6 +97,27 @@ fn many_edges() -> Result<(), Stop> {
          many-edges: where Debian started one too, `systemctl disable --now redis-server` turns it off."
     );
     Ok(())
+}
+
+/// Packages of npm and PyPI, and Debian's nginx and Python where they are missing.
+fn set_up_interop() -> Result<(), Stop> {
+    if interop::missing().is_empty() {
+        println!("interop: everything is already here; nothing to install");
+        return Ok(());
+    }
+    if let Some(node) = interop::node_missing() {
+        return Err(Stop::Failed(format!(
+            "interop: {node} is missing, and Debian's may be older; https://nodejs.org/download has it"
+        )));
+    }
+    let mut packages: Vec<_> = workspace::program("nginx").is_none().then_some("nginx").into_iter().collect();
+    if !python_makes_environments() {
+        packages.push("python3-venv");
+    }
+    if !packages.is_empty() {
+        debian_packages("interop", &packages)?;
+    }
+    if interop::are_current() { Ok(()) } else { interop::install() }
 }
 
 fn python_makes_environments() -> bool {
@@ -168,8 +192,9 @@ mod tests {
 
     #[test]
     fn without_a_name_everything_that_exists_is_set_up() {
-        assert_eq!(set_up("").unwrap(), [SetUp::Gateways, SetUp::ManyEdges]);
-        assert_eq!(set_up("all").unwrap(), [SetUp::Gateways, SetUp::ManyEdges]);
+        for everything in ["", "all"] {
+            assert_eq!(set_up(everything).unwrap(), [SetUp::Gateways, SetUp::ManyEdges, SetUp::Interop]);
+        }
     }
 
     #[test]

@@ -19,8 +19,8 @@ use countersign_verifier::check::limits::{Per, RateLimit};
 use countersign_verifier::check::route::OAuthClient;
 use countersign_verifier::check::trust::KeyOwner;
 use countersign_verifier::check::{
-    Content, Decision, Edge, Field, Fields, Limits, NoncePolicy, Permit, Reason, ReplayPolicy, Request,
-    Resource, Route, TokenBinding, WhenStoreFails,
+    Content, Decision, Edge, Field, Fields, Limits, NoncePolicy, PathCase, Permit, Reason, ReplayPolicy,
+    Request, Resource, Route, TokenBinding, WhenStoreFails,
 };
 use countersign_verifier::issue::jwks;
 use countersign_virtual_device::session::{ProofRequest, Session};
@@ -78,6 +78,8 @@ pub(crate) async fn edge_at(now: Timestamp, store: SharedStoreSettings) -> Arc<E
         metadata_url: None,
         authorization_servers: vec![SERVER.to_owned()],
         clients: HashMap::from([("app".to_owned(), vec![client])]),
+        introspection: None,
+        path_case: PathCase::Unknown,
         replay_domain: store.key_prefix.clone(),
         routes: vec![
             route("/closed", WhenStoreFails::Closed),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use countersign_core::challenge::{Challenge, MacKeyRing};
-use countersign_core::request::split_query;
+use countersign_core::request::{RequestError, split_query};
 use countersign_core::time::Timestamp;
 
 use super::budget::{self, Budget};
@@ -15,16 +15,19 @@ use super::decision::{Decision, Limits, Randomness, RandomnessUnavailable};
 use super::deny_list::DenyList;
 use super::enforcement::{self, Caller};
 use super::first_use::FirstUse;
+use super::introspection::OpaqueTokens;
 use super::limits::LimitTable;
 use super::refusal::{Code, Reason, Refusal};
 use super::replay::ReplaySet;
 use super::request::Request;
 use super::result::VerifiedResult;
 use super::route::{Mode, NoncePolicy, Resource, Route, StepUp};
+use super::route_table::{Found, RouteTable};
 use super::steps::{self, Context, REPLAY_WINDOW, Spoken, Stop};
 use super::trust::{IssuerKeys, KeyOwner, ServiceKeys};
 use crate::cache::Generations;
 use crate::credential::api_key::ApiKeys;
+use crate::credential::client_certificate::ClientCertificates;
 use crate::credential::jwks::Jwks;
 
 /// The edge: what it protects, whom it trusts, and what it remembers.
@@ -51,8 +54,24 @@ pub(super) struct Protected {
     pub(super) number: u32,
     pub(super) resource: Resource,
     pub(super) takes_api_keys: bool,
+    /// What is known of opaque tokens; `None` where it takes none.
+    pub(super) opaque_tokens: Option<OpaqueTokens>,
+    pub(super) table: RouteTable,
     /// `None` before the first have come.
     pub(super) api_keys: ArcSwapOption<ApiKeys>,
+    /// `None` is an empty list: no certificate passes.
+    pub(super) client_certificates: ArcSwapOption<ClientCertificates>,
+}
+
+impl Protected {
+    /// The route of a request whose path passed step 1.
+    fn route(&self, method: &str, path: &str) -> Result<&Route, Reason> {
+        match self.table.find(method, path) {
+            Found::Route(index) => self.resource.routes.get(index).ok_or(Reason::NoRoute),
+            Found::None => Err(Reason::NoRoute),
+            Found::Ambiguous => Err(Reason::Request(RequestError::AmbiguousPath)),
+        }
+    }
 }
 
 impl Edge {
@@ -73,8 +92,19 @@ impl Edge {
         let protected = |(number, (name, mut resource)): (u32, (String, Resource))| {
             let takes_api_keys = resource.takes_api_keys();
             resource.bind_limits();
-            let api_keys = ArcSwapOption::empty();
-            (name, Arc::new(Protected { number, resource, takes_api_keys, api_keys }))
+            let table = RouteTable::new(&resource.routes, resource.path_case);
+            let tokens = || OpaqueTokens::new(limits.access_tokens);
+            let opaque_tokens = resource.introspection.is_some().then(tokens);
+            let protected = Protected {
+                number,
+                resource,
+                takes_api_keys,
+                opaque_tokens,
+                table,
+                api_keys: ArcSwapOption::empty(),
+                client_certificates: ArcSwapOption::empty(),
+            };
+            (name, Arc::new(protected))
         };
         Self {
             resources: (0..).zip(resources).map(protected).collect(),
@@ -138,6 +168,13 @@ impl Edge {
         protected.inspect(|protected| protected.api_keys.store(Some(Arc::new(keys)))).is_some()
     }
 
+    /// Puts an allow-list of client certificates in force at the resource called `resource`, in the place of the one that
+    /// it had; false if there is no such resource.
+    pub fn replace_client_certificates(&self, resource: &str, list: ClientCertificates) -> bool {
+        let protected = self.resources.get(resource);
+        protected.inspect(|protected| protected.client_certificates.store(Some(Arc::new(list)))).is_some()
+    }
+
     /// Replaces the nonce keys.
     pub fn replace_nonce_keys(&self, keys: MacKeyRing) {
         self.nonce_keys.store(Arc::new(keys));
@@ -163,9 +200,9 @@ impl Edge {
         let (path, query) = split_query(request.path_and_query);
         let (route, ended) = match steps::caps(request, path) {
             Err(reason) => (None, Err(Stop::Refuse(reason))),
-            Ok(()) => match resource.route(request.method, path) {
-                None => (None, Err(Stop::Refuse(Reason::NoRoute))),
-                Some(route) => {
+            Ok(()) => match protected.route(request.method, path) {
+                Err(reason) => (None, Err(Stop::Refuse(reason))),
+                Ok(route) => {
                     let context =
                         Context { edge: self, protected, resource, route, request, path, query, now };
                     (Some(route), context.decide(&mut spoken))
@@ -230,12 +267,18 @@ impl Edge {
     /// The decision about a request whose lookup the runtime could not make: our own trouble, so nothing passes but
     /// what its route only watches.
     pub fn lookup_failed(&self, resource: &str, request: &Request<'_>) -> Decision {
-        let refusal = Refusal { retry_after: Some(5), ..Refusal::new(Reason::KeysUnavailable) };
+        self.unavailable(resource, request, Reason::KeysUnavailable)
+    }
+
+    /// As [`Self::lookup_failed`], for a lookup of another kind: `reason` says what could not be had.
+    pub fn unavailable(&self, resource: &str, request: &Request<'_>, reason: Reason) -> Decision {
+        let refusal = Refusal { retry_after: Some(5), ..Refusal::new(reason) };
         let (path, _) = split_query(request.path_and_query);
-        let Some(resource) = self.resource(resource) else { return Decision::Refusal(refusal) };
-        let route = steps::caps(request, path).ok().and_then(|()| resource.route(request.method, path));
+        let Some(protected) = self.resources.get(resource) else { return Decision::Refusal(refusal) };
+        let fits = steps::caps(request, path).is_ok();
+        let route = fits.then(|| protected.route(request.method, path).ok()).flatten();
         let caller = Caller { instance: None, source: request.source };
-        enforcement::decision(enforcement::mode(resource, route, caller), refusal)
+        enforcement::decision(enforcement::mode(&protected.resource, route, caller), refusal)
     }
 
     fn refusal(

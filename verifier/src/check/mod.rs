@@ -12,6 +12,7 @@ mod edge;
 mod enforcement;
 mod first_use;
 pub mod identity;
+mod introspection;
 pub mod limits;
 pub mod pending;
 mod presented;
@@ -22,9 +23,11 @@ pub mod replay;
 pub mod request;
 mod result;
 pub mod route;
+mod route_table;
 mod steps;
 pub mod trust;
 
+pub use crate::credential::client_certificate::ClientCertificate;
 pub use decision::{Credential, Decision, Limits, Lookup, Permit};
 pub use edge::Edge;
 pub use pending::{Pending, WhenStoreFails};
@@ -32,5 +35,6 @@ pub use reason::Reason;
 pub use refusal::{Code, ProofKind, Refusal};
 pub use request::{Content, Field, Fields, Request};
 pub use route::{
-    Assurance, CredentialKind, Mode, NoncePolicy, ReplayPolicy, Resource, Route, StepUp, TokenBinding,
+    Assurance, CredentialKind, Mode, NoncePolicy, PathCase, PathMatch, ReplayPolicy, Resource, Route, StepUp,
+    TokenBinding,
 };

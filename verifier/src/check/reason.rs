@@ -10,6 +10,7 @@ use super::code::Code;
 use super::limits::Per;
 use super::refusal::ProofKind;
 use crate::credential::api_key::ApiKeyError;
+use crate::credential::client_certificate::ClientCertificateError;
 use crate::credential::jwt::AccessTokenError;
 
 /// The precise reason; for logs, metrics and the audit record, never for the client.
@@ -106,6 +107,10 @@ pub enum Reason {
     AccessToken(AccessTokenError),
     /// The API key is refused.
     ApiKey(ApiKeyError),
+    /// The client certificate is malformed, or refused as a credential.
+    ClientCertificate(ClientCertificateError),
+    /// The authorization server says that the opaque token is not active: ended, revoked or made up.
+    TokenInactive,
     /// The access token has expired or is not yet valid.
     AccessTokenTime,
     /// A token with `cnf.jkt` came as `Bearer`, or one without as `DPoP`.
@@ -146,6 +151,8 @@ pub enum Reason {
     StoreUnavailable,
     /// Keys could not be fetched.
     KeysUnavailable,
+    /// The authorization server could not be asked about an opaque token.
+    IntrospectionUnavailable,
     /// The resource's API keys have not come yet.
     ApiKeysUnavailable,
     /// Randomness for a nonce could not be had.
@@ -170,15 +177,20 @@ impl Reason {
             | Self::AuthorizationMalformed
             | Self::TokenInQuery
             | Self::TwoCredentials
-            | Self::TwoFlavours => Code::InvalidRequest,
+            | Self::TwoFlavours
+            | Self::ClientCertificate(ClientCertificateError::Malformed) => Code::InvalidRequest,
             Self::NoRoute => Code::NotFound,
             Self::ContentTooLarge => Code::ContentTooLarge,
             Self::FailureBudget | Self::InstanceBudget | Self::RateLimit(_) => Code::RateLimited,
-            Self::NoCredential | Self::CredentialNotAccepted | Self::BasicRefused => Code::NoCredential,
+            Self::NoCredential
+            | Self::CredentialNotAccepted
+            | Self::BasicRefused
+            | Self::ClientCertificate(_) => Code::NoCredential,
             Self::NonceMissing | Self::Nonce(_) => Code::UseAttestationChallenge,
             Self::ProofCredential
             | Self::AccessToken(_)
             | Self::ApiKey(_)
+            | Self::TokenInactive
             | Self::AccessTokenTime
             | Self::SchemeMismatch
             | Self::ClientMismatch
@@ -197,6 +209,7 @@ impl Reason {
             | Self::FirstUsesFull
             | Self::StoreUnavailable
             | Self::KeysUnavailable
+            | Self::IntrospectionUnavailable
             | Self::ApiKeysUnavailable
             | Self::RandomnessUnavailable => Code::Unavailable,
             Self::ProofUnbound
@@ -304,6 +317,8 @@ impl Reason {
             Self::AppNotAccepted => "app_not_accepted",
             Self::AccessToken(error) => error.reason(),
             Self::ApiKey(error) => error.reason(),
+            Self::ClientCertificate(error) => error.reason(),
+            Self::TokenInactive => "token_inactive",
             Self::AccessTokenTime => "access_token_time",
             Self::SchemeMismatch => "scheme_mismatch",
             Self::ClientMismatch => "client_mismatch",
@@ -324,6 +339,7 @@ impl Reason {
             Self::FirstUsesFull => "first_uses_full",
             Self::StoreUnavailable => "store_unavailable",
             Self::KeysUnavailable => "keys_unavailable",
+            Self::IntrospectionUnavailable => "introspection_unavailable",
             Self::ApiKeysUnavailable => "api_keys_unavailable",
             Self::RandomnessUnavailable => "randomness_unavailable",
         }

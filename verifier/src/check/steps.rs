@@ -12,6 +12,7 @@ use super::budget;
 use super::decision::{Credential, Lookup, Permit};
 use super::deny_list::SubjectDigest;
 use super::edge::{Edge, Protected};
+use super::limits::Draw;
 use super::pending::{AnswerTo, Asked, Pending};
 use super::presented::{Attestation, attestation, credential, has_credential};
 use super::proof::Proof;
@@ -99,13 +100,15 @@ impl Context<'_> {
         let now = self.now;
         // 2. Parse: one flavour, one credential, nothing twice, no token in the query.
         let fields = &self.request.fields;
-        let credential = credential(fields, self.protected.takes_api_keys)?;
+        let credential = credential(fields, self.protected.takes_api_keys)?
+            .map(|presented| presented.told_apart(self.protected.opaque_tokens.is_some()));
         if let Some(presented) = credential {
             spoken.scheme = presented.scheme();
         }
         if self.query.is_some_and(has_credential) {
             return Err(Reason::TokenInQuery.into());
         }
+        let certificate = self.well_formed_certificate()?;
         let presented = attestation(fields)?;
         spoken.proof = presented.map_or(ProofKind::Compact, |presented| presented.kind());
         // 3. Failure budget of the source address. Whoever shares the address of an attacker and comes with a result
@@ -118,6 +121,7 @@ impl Context<'_> {
         }
         // 4. Presence.
         match credential {
+            None if certificate.is_some() => {}
             None if !self.route.credentials.is_empty() => return Err(Reason::NoCredential.into()),
             // Where none is asked for, one that comes is checked, whatever its kind.
             Some(presented) if !self.route.takes(presented.kind()) => {
@@ -163,7 +167,7 @@ impl Context<'_> {
         // 12. Credential and token binding.
         let credential = match (credential, ath) {
             (Some(presented), Some(ath)) => Some(self.credential(presented, ath, &result, clients)?),
-            _ => None,
+            _ => certificate.map(|certificate| self.certificate_holder(certificate, claims)).transpose()?,
         };
         // 13. Route policy.
         self.route_policy(claims, credential.as_ref())?;
@@ -199,10 +203,12 @@ impl Context<'_> {
             Replay::Full => return Err(Reason::ReplaySetFull.into()),
         }
         // 15. Rate limits, which a shared store counts where there is one.
+        let source = self.request.source;
+        let draw = Draw { route: self.route, result: claims, credential: credential.as_ref(), source, now };
         let charges = match self.route.shared_store {
-            Some(_) => self.charges(claims, credential.as_ref()).collect(),
+            Some(_) => self.edge.charges(draw).collect(),
             None => {
-                self.rate_limits(claims, credential.as_ref())?;
+                self.edge.draw(draw)?;
                 Vec::new()
             }
         };

@@ -1,5 +1,6 @@
 //! The edge of this process: the protected resources of the settings, decided by the verifier's check.
 
+mod client_certificates;
 mod resources;
 mod store_metrics;
 
@@ -13,13 +14,14 @@ use countersign_verifier::check::deny_list::DenyList;
 use countersign_verifier::check::trust::KeyOwner;
 use tokio::sync::watch;
 
-use resources::resource_of;
+use client_certificates::client_certificates_of;
+use resources::{introspection_source, resource_of};
 pub(crate) use store_metrics::store_metrics;
 
 use crate::clock::Clock;
 use crate::keys::ServiceKeys;
 use crate::service::Service;
-use crate::settings::Settings;
+use crate::settings::{ResourceSettings, Settings};
 use crate::store::{Bans, StoreError};
 
 /// How often bans are read from the registry (protocol section 9).
@@ -35,11 +37,11 @@ pub(crate) async fn start(
 ) -> Result<Arc<EdgeRuntime>, SetupError> {
     let service = settings.issuer.as_str().to_owned();
     let mut servers: HashMap<String, JwksSource> = HashMap::new();
-    for server in settings.resources.iter().flat_map(|resource| &resource.authorization_servers) {
-        let source = if server.jwks.contains("://") {
-            JwksSource::url(server.jwks.as_str())
-        } else {
-            JwksSource::file(server.jwks.as_str())
+    for server in settings.resources.iter().flat_map(ResourceSettings::jwt_servers) {
+        let source = match &server.jwks {
+            None => JwksSource::discovery(server.issuer.as_str()),
+            Some(url) if url.contains("://") => JwksSource::url(url),
+            Some(file) => JwksSource::file(file),
         };
         servers.insert(server.issuer.as_str().to_owned(), source);
     }
@@ -61,11 +63,23 @@ pub(crate) async fn start(
             ..Limits::default()
         },
     );
+    for resource in &settings.resources {
+        edge.replace_client_certificates(&resource.name, client_certificates_of(resource)?);
+    }
     let own = JwksSource::fixed(keys.public_jwks().to_string());
     let servers = servers.into_iter().map(|(issuer, source)| (KeyOwner::AuthorizationServer(issuer), source));
     let sources = servers.chain([(KeyOwner::AttestationService(service), own)]);
     let clock = clock.clone();
-    let mut runtime = EdgeRuntime::new(edge, sources)?.with_clock(move || clock.now());
+    let mut runtime = EdgeRuntime::new(edge, sources)?
+        .with_clock(move || clock.now())
+        .with_max_stale(Duration::from_secs(settings.limits.stale_keys.as_seconds()));
+    for resource in &settings.resources {
+        if let Some((_, asked)) = resource.opaque_token_server() {
+            let source = introspection_source(asked)
+                .map_err(|error| SetupError::ClientSecret(asked.client_secret_file.clone(), error))?;
+            runtime = runtime.with_introspection(resource.name.as_str(), source)?;
+        }
+    }
     for resource in settings.resources.iter().filter(|resource| resource.takes_api_keys()) {
         if let Some(file) = &resource.api_keys {
             runtime = runtime.with_api_keys(resource.name.as_str(), file)?;

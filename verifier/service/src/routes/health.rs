@@ -5,6 +5,8 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use countersign_core::time::Timestamp;
+use countersign_edge::EdgeRuntime;
 
 use crate::edge::store_metrics;
 use crate::service::Service;
@@ -28,7 +30,7 @@ pub(super) async fn readyz(State(service): State<Arc<Service>>) -> Response {
             let sentence = if no_store {
                 "the shared store has not been reached yet\n"
             } else {
-                "the keys of an authorization server have not come yet\n"
+                "the keys of an authorization server have not come yet, or are too old to be believed\n"
             };
             (StatusCode::SERVICE_UNAVAILABLE, sentence).into_response()
         }
@@ -55,6 +57,23 @@ pub(super) async fn readyz(State(service): State<Arc<Service>>) -> Response {
 /// Prometheus' text format.
 pub(super) async fn metrics(State(service): State<Arc<Service>>) -> Response {
     let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    let store = service.edge.as_deref().map(store_metrics).unwrap_or_default();
-    (content_type, service.metrics.to_prometheus() + &store).into_response()
+    let mut text = service.metrics.to_prometheus();
+    if let Some(edge) = &service.edge {
+        keys_as_of(edge, &mut text);
+        text.push_str(&store_metrics(edge));
+    }
+    (content_type, text).into_response()
+}
+
+/// When each issuer last said which keys are in force; 0 before it did.
+fn keys_as_of(edge: &EdgeRuntime, text: &mut String) {
+    const NAME: &str = "countersign_edge_keys_as_of_seconds";
+    text.push_str(&format!(
+        "# HELP {NAME} When an issuer's keys were last fetched; 0: not yet.\n# TYPE {NAME} gauge\n"
+    ));
+    for (issuer, as_of) in edge.keys_as_of() {
+        let issuer = issuer.replace('\\', "\\\\").replace('"', "\\\"");
+        let seconds = as_of.map(Timestamp::as_unix_seconds).unwrap_or_default();
+        text.push_str(&format!("{NAME}{{issuer=\"{issuer}\"}} {seconds}\n"));
+    }
 }

@@ -2,6 +2,9 @@
 //!
 //! Every default is safe for production, and every value that weakens security is named `danger…`.
 
+mod address_range;
+#[cfg(test)]
+mod client_certificate_tests;
 mod lifetime;
 mod listen;
 mod play_integrity;
@@ -16,16 +19,17 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use address_range::AddressRange;
 pub use lifetime::LifetimeSettings;
-pub use listen::{Gateway, ListenSettings, TlsSettings};
+pub use listen::{ClientCertificateField, Gateway, ListenSettings, TlsSettings};
 pub use play_integrity::{PlayAppSettings, PlayIntegritySettings};
 pub use resource::{
-    Assurance, AuthorizationServerSettings, BodyBinding, CredentialKind, KeyProtection, LimitPer, Mode,
-    NonceDemand, RateLimitSettings, RateText, ReplayDemand, ResourceSettings, RouteSettings, Tier,
-    TokenBinding,
+    Assurance, AuthorizationServerSettings, BodyBinding, ClientAuthentication, ClientCertificateSettings,
+    CredentialKind, IntrospectionSettings, KeyProtection, LimitPer, Mode, NonceDemand, PathCase, PathMatch,
+    RateLimitSettings, RateText, ReplayDemand, ResourceSettings, RouteSettings, Tier, TokenBinding,
 };
 pub use shared_store::{SharedStoreSettings, WhenStoreFails};
-pub use values::{InvalidText, Origin, TimeSpan, WebUrl};
+pub use values::{InvalidText, LastDay, Origin, TimeSpan, WebUrl};
 
 use crate::document::{self, Document, Problems, directory_of};
 
@@ -151,6 +155,9 @@ pub struct LimitSettings {
     /// and whoever has not called for longest is forgotten first.
     #[schemars(range(min = 1024, max = 50_000_000))]
     pub rate_entries: usize,
+    /// How long the keys of an authorization server are believed that cannot be fetched again. Afterwards requests that
+    /// need them are answered 503. An hour at least, 30 days at most.
+    pub stale_keys: TimeSpan,
 }
 
 impl Settings {
@@ -186,19 +193,38 @@ impl Settings {
         {
             *path = directory.join(&path);
         }
-        for file in self.resources.iter_mut().filter_map(|resource| resource.api_keys.as_mut()) {
-            *file = directory.join(&file);
+        for resource in &mut self.resources {
+            for file in resource.api_keys.iter_mut().chain(&mut resource.openapi) {
+                *file = directory.join(&file);
+            }
+        }
+        for resource in &mut self.resources {
+            for file in resource.client_certificates.iter_mut().filter_map(|entry| entry.ca_file.as_mut()) {
+                *file = directory.join(&file);
+            }
         }
         self.play_integrity.resolve(directory);
         let servers = self.resources.iter_mut().flat_map(|resource| &mut resource.authorization_servers);
-        for server in servers.filter(|server| !server.jwks.contains("://")) {
-            server.jwks = directory.join(&server.jwks).display().to_string();
+        for server in servers {
+            if let Some(jwks) = server.jwks.as_mut().filter(|jwks| !jwks.contains("://")) {
+                *jwks = directory.join(&jwks).display().to_string();
+            }
+            if let Some(introspection) = &mut server.introspection {
+                introspection.resolve(directory);
+            }
         }
         self
     }
 }
 
 impl Document for Settings {
+    fn complete(&mut self, problems: &mut Problems) {
+        let gateway = self.listen.gateway;
+        for (index, resource) in self.resources.iter_mut().enumerate() {
+            resource.complete(&format!("/resource/{index}"), gateway, problems);
+        }
+    }
+
     fn check(&self, problems: &mut Problems) {
         private_url(&self.issuer, "/issuer", problems);
         existing_file(&self.policy, "/policy", problems);
@@ -218,8 +244,19 @@ impl Document for Settings {
         self.listen.check(problems);
         self.play_integrity.check(problems);
         self.lifetime.check(problems);
+        if !(3600..=30 * 86_400).contains(&self.limits.stale_keys.as_seconds()) {
+            problems.at("/limits/stale_keys", "keys are believed for an hour at least and 30 days at most");
+        }
         resource::check(&self.resources, self.listen.gateway, problems);
         shared_store::check(self, problems);
+        let wants_certificates = self.resources.iter().any(ResourceSettings::takes_client_certificates);
+        if wants_certificates && self.listen.edge.is_some() && self.listen.client_certificate.is_none() {
+            problems.at(
+                "/listen/gateway",
+                "a route asks for client certificates, and nobody says how the gateway tells of them; add \
+                 `client_certificate` = \"client-cert\", \"xfcc\" or \"nginx-escaped-pem\"",
+            );
+        }
         if self.listen.edge.is_some() && self.resources.is_empty() {
             problems.at(
                 "/listen/edge",
@@ -276,6 +313,7 @@ impl Default for LimitSettings {
             replay_entries: 1 << 20,
             failures_per_10s: 20,
             rate_entries: 1 << 16,
+            stale_keys: TimeSpan::from_seconds(86_400),
         }
     }
 }

@@ -8,6 +8,9 @@ mod key;
 mod rate;
 mod table;
 
+use std::net::IpAddr;
+
+use countersign_core::time::Timestamp;
 use countersign_core::token::result::ResultClaims;
 
 pub use gcra::{Gcra, Wait, micros};
@@ -19,65 +22,86 @@ pub(crate) use table::LimitTable;
 
 use super::budget;
 use super::decision::Credential;
+use super::edge::Edge;
 use super::reason::Reason;
-use super::steps::{Context, Stop};
+use super::route::Route;
+use super::steps::Stop;
 
-impl Context<'_> {
+/// A request that has passed everything else, and now draws on the limits of its route.
+#[derive(Clone, Copy)]
+pub(super) struct Draw<'a> {
+    pub(super) route: &'a Route,
+    pub(super) result: &'a ResultClaims,
+    pub(super) credential: Option<&'a Credential>,
+    pub(super) source: Option<IpAddr>,
+    pub(super) now: Timestamp,
+}
+
+/// A limit is used up.
+pub(super) struct Limited {
+    pub(super) per: Per,
+    pub(super) wait: Wait,
+}
+
+impl From<Limited> for Stop {
+    fn from(Limited { per, wait }: Limited) -> Self {
+        Self::Wait(Reason::RateLimit(per), wait.as_seconds())
+    }
+}
+
+impl Edge {
     /// Step 15: draws on each quota of the route, or on none.
-    pub(super) fn rate_limits(
-        &self,
-        result: &ResultClaims,
-        credential: Option<&Credential>,
-    ) -> Result<(), Stop> {
-        if self.route.limits.is_empty() {
+    pub(super) fn draw(&self, draw: Draw<'_>) -> Result<(), Limited> {
+        if draw.route.limits.is_empty() {
             return Ok(());
         }
-        let drawn = self.edge.quotas.draw(self.charges(result, credential), micros(self.now));
-        drawn.map_err(|(per, wait)| Stop::Wait(Reason::RateLimit(per), wait.as_seconds()))
+        let drawn = self.quotas.draw(self.charges(draw), micros(draw.now));
+        drawn.map_err(|(per, wait)| Limited { per, wait })
     }
 
-    /// The quotas that this request draws on, in the order of the route's limits.
-    pub(super) fn charges<'a>(
-        &'a self,
-        result: &'a ResultClaims,
-        credential: Option<&'a Credential>,
-    ) -> impl Iterator<Item = Charge> + Clone + 'a {
-        self.route.limits.iter().map(move |limit| Charge {
+    /// The quotas that a request draws on, in the order of the route's limits.
+    pub(super) fn charges<'a>(&'a self, draw: Draw<'a>) -> impl Iterator<Item = Charge> + Clone + 'a {
+        draw.route.limits.iter().map(move |limit| Charge {
             per: limit.per(),
-            key: self.quota(limit, result, credential),
-            gcra: limit.gcra().tightened(self.steps_tightened(limit, result)),
+            key: draw.quota(limit),
+            gcra: limit.gcra().tightened(self.steps_tightened(limit, draw)),
         })
     }
 
-    fn quota(&self, limit: &RateLimit, result: &ResultClaims, credential: Option<&Credential>) -> LimitKey {
-        let instance = result.instance.as_bytes().as_slice();
-        let app = [result.issuer.as_bytes(), result.client_id.as_bytes()];
-        match (limit.per(), credential, self.request.source) {
-            (Per::Instance, ..) => LimitKey::new(limit, [b"", instance]),
-            (Per::Subject, Some(Credential::AccessToken(token)), _) => {
-                LimitKey::new(limit, [token.issuer.as_bytes(), token.subject.as_bytes()])
+    /// How often the limit was tightened for this caller.
+    fn steps_tightened(&self, limit: &RateLimit, draw: Draw<'_>) -> u32 {
+        match (limit.per(), draw.source) {
+            _ if !limit.is_adaptive() => 0,
+            (Per::Instance, _) => {
+                let instance = budget::key_of_instance(&draw.result.instance);
+                self.instance_failures.steps_tightened(instance, draw.now)
             }
-            (Per::Subject, ..) => LimitKey::new(limit, [b"", instance]),
+            (Per::Address, Some(source)) => {
+                self.source_failures.steps_tightened(budget::key_of_source(source), draw.now)
+            }
+            _ => 0,
+        }
+    }
+}
+
+impl Draw<'_> {
+    fn quota(&self, limit: &RateLimit) -> LimitKey {
+        let result = self.result;
+        let instance = result.instance.as_bytes().as_slice();
+        // None without a token, or with one that no user stands behind.
+        let user = self.credential.and_then(Credential::access_token);
+        let user = user.and_then(|token| Some([token.issuer.as_bytes(), token.subject.as_ref()?.as_bytes()]));
+        match (limit.per(), user, self.source) {
+            (Per::Instance, ..) => LimitKey::new(limit, [b"", instance]),
+            (Per::Subject, Some(user), _) => LimitKey::new(limit, user),
+            (Per::Subject, None, _) => LimitKey::new(limit, [b"", instance]),
             (Per::Address, _, Some(source)) => {
                 LimitKey::new(limit, [b"", &key::prefix_of(source, limit.prefix())])
             }
-            (Per::Client, ..) => LimitKey::new(limit, app),
+            (Per::Client, ..) => {
+                LimitKey::new(limit, [result.issuer.as_bytes(), result.client_id.as_bytes()])
+            }
             (Per::Address, ..) | (Per::Route, ..) => LimitKey::new(limit, [b"", b""]),
-        }
-    }
-
-    /// How often the limit was tightened for this caller.
-    fn steps_tightened(&self, limit: &RateLimit, result: &ResultClaims) -> u32 {
-        match (limit.per(), self.request.source) {
-            _ if !limit.is_adaptive() => 0,
-            (Per::Instance, _) => {
-                let instance = budget::key_of_instance(&result.instance);
-                self.edge.instance_failures.steps_tightened(instance, self.now)
-            }
-            (Per::Address, Some(source)) => {
-                self.edge.source_failures.steps_tightened(budget::key_of_source(source), self.now)
-            }
-            _ => 0,
         }
     }
 }

@@ -3,7 +3,7 @@
 use countersign_core::token::proof::ProofClaims;
 use countersign_core::token::result::{InstanceId, ResultClaims};
 use countersign_verifier::check::limits::{AddressPrefix, Per, RateLimit};
-use countersign_verifier::check::{Decision, Mode, ProofKind, Reason, Route};
+use countersign_verifier::check::{ClientCertificate, Decision, Mode, ProofKind, Reason, Route};
 use serde_json::json;
 
 use super::scene::{NOW, Scene, Sent};
@@ -249,7 +249,8 @@ fn who_caught_a_result_or_a_whole_request_cannot_tighten_its_owners_limit() {
     let elsewhere = Sent { path_and_query: "/v1/admin".to_owned(), ..caught.clone() };
     let other_token = scene.token(&scene.device([9; 32]), |_| {});
     let with_another_token = Sent { authorization: Some(format!("DPoP {other_token}")), ..caught.clone() };
-    let other_certificate = Sent { client_certificate: Some([1; 32]), ..caught.clone() };
+    let other_certificate =
+        Sent { client_certificate: Some(ClientCertificate::from_thumbprint([1; 32])), ..caught.clone() };
     let forged = Sent { proof: Some("AAAA".to_owned()), ..caught.clone() };
     let thief = scene.device([9; 32]);
     let own_proof = scene.proof(&thief, caught.result.as_deref().unwrap(), |_| {});

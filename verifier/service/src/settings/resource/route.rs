@@ -1,10 +1,11 @@
 //! What a request to some paths of a resource must show.
 
+use countersign_verifier::check::route::is_template;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::demand::{
-    Assurance, BodyBinding, CredentialKind, KeyProtection, Mode, NonceDemand, ReplayDemand, Tier,
+    Assurance, BodyBinding, CredentialKind, KeyProtection, Mode, NonceDemand, PathMatch, ReplayDemand, Tier,
     TokenBinding,
 };
 use super::limit::{self, RateLimitSettings};
@@ -19,6 +20,9 @@ pub struct RouteSettings {
     /// A path prefix that ends on a segment: `/` is everything, `/v1/pay` covers `/v1/pay` and `/v1/pay/now`.
     #[schemars(length(min = 1, max = 1024))]
     pub path: String,
+    /// Whether the path is a prefix or a template such as `/pets/{id}`, which matches exactly its segments.
+    #[serde(default, rename = "match")]
+    pub path_match: PathMatch,
     /// The methods that the route is for. Default: all.
     #[serde(default)]
     pub methods: Vec<String>,
@@ -92,6 +96,11 @@ const fn default_percent() -> u8 {
 
 impl RouteSettings {
     pub(super) fn check(&self, at: &str, gateway: Option<Gateway>, problems: &mut Problems) {
+        self.check_path(at, problems);
+        self.check_demands(at, gateway, problems);
+    }
+
+    fn check_path(&self, at: &str, problems: &mut Problems) {
         let path = format!("{at}/path");
         let segments = || self.path.split('/').skip(1);
         let crooked = segments().any(|segment| matches!(segment, "." | ".."))
@@ -109,6 +118,16 @@ impl RouteSettings {
         } else if self.path.len() > 1 && self.path.ends_with('/') {
             problems.at(&path, "leave the last `/` away: the prefix covers what lies under it as well");
         }
+        let has_braces = self.path.contains(['{', '}']);
+        match self.path_match {
+            PathMatch::Prefix if has_braces => problems.at(
+                &path,
+                "braces stand for themselves in a prefix; with `match = \"template\"` they are parameters",
+            ),
+            PathMatch::Template if self.path.starts_with('/') && !is_template(&self.path) => problems
+                .at(&path, "this is no template: a segment has at most one `{name}`, and no other braces"),
+            _ => {}
+        }
         for (index, method) in self.methods.iter().enumerate() {
             if method.is_empty() || !method.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-') {
                 problems.at(
@@ -117,6 +136,10 @@ impl RouteSettings {
                 );
             }
         }
+    }
+
+    /// What the demands say against each other or against the gateway.
+    pub(crate) fn check_demands(&self, at: &str, gateway: Option<Gateway>, problems: &mut Problems) {
         if self.body == BodyBinding::Required && gateway.is_some_and(|gateway| !gateway.sends_body()) {
             problems.at(
                 &format!("{at}/body"),
@@ -133,11 +156,12 @@ impl RouteSettings {
         let has_users = !self.credentials.is_empty() && !self.credentials.contains(&CredentialKind::ApiKey);
         limit::check(&self.limits, has_users, at, problems);
         let steps_up = !self.acr_values.is_empty() || self.max_age.is_some();
-        if steps_up && self.credentials != [CredentialKind::Jwt] {
+        let is_token = |kind: &CredentialKind| matches!(kind, CredentialKind::Jwt | CredentialKind::Opaque);
+        if steps_up && (self.credentials.is_empty() || !self.credentials.iter().all(is_token)) {
             problems.at(
                 &format!("{at}/credentials"),
                 "only an access token tells how a user was authenticated; with `acr_values` or `max_age`, write \
-                 `credentials = [\"jwt\"]`",
+                 `credentials = [\"jwt\"]` or [\"opaque\"]",
             );
         }
         for (index, value) in self.acr_values.iter().enumerate() {
