@@ -46,6 +46,8 @@ pub struct Edge {
     pub(super) source_failures: Budget,
     pub(super) instance_failures: Budget,
     pub(super) instance_requests: Budget,
+    /// Tokens about which their server was asked for an instance, and which it refused.
+    pub(super) refused_tokens: Budget,
     pub(super) quotas: LimitTable,
 }
 
@@ -121,6 +123,7 @@ impl Edge {
             source_failures: Budget::tightening(limits.addresses, limits.failures),
             instance_failures: Budget::tightening(limits.addresses, limits.failures),
             instance_requests: Budget::new(limits.results, limits.instance_requests),
+            refused_tokens: Budget::new(limits.addresses, limits.failures),
             quotas: LimitTable::new(if has_limits { limits.callers } else { 0 }),
         }
     }
