@@ -8,6 +8,7 @@ use countersign_core::challenge::{Challenge, MacKeyRing};
 use countersign_core::request::{RequestError, split_query};
 use countersign_core::time::Timestamp;
 
+use super::anomaly::Anomalies;
 use super::budget::{self, Budget};
 use super::credential::CachedToken;
 use super::decision::{Decision, Limits, Randomness, RandomnessUnavailable};
@@ -24,6 +25,7 @@ use super::route::{Mode, NoncePolicy, Resource, Route, StepUp};
 use super::route_table::{Found, RouteTable};
 use super::steps::{self, Context, REPLAY_WINDOW, Spoken, Stop};
 use super::trust::{IssuerKeys, KeyOwner, ServiceKeys};
+use super::witness::{Seen, Witness};
 use crate::cache::Generations;
 use crate::credential::api_key::ApiKeys;
 use crate::credential::client_certificate::ClientCertificates;
@@ -46,6 +48,9 @@ pub struct Edge {
     pub(super) instance_failures: Budget,
     pub(super) instance_requests: Budget,
     pub(super) quotas: LimitTable,
+    /// By the resource's name; only resources that have rules.
+    pub(super) anomalies: HashMap<String, Anomalies>,
+    pub(super) witness: Option<Box<dyn Witness>>,
 }
 
 /// A resource with what belongs to it alone.
@@ -121,6 +126,8 @@ impl Edge {
             instance_failures: Budget::tightening(limits.addresses, limits.failures),
             instance_requests: Budget::new(limits.results, limits.instance_requests),
             quotas: LimitTable::new(if has_limits { limits.callers } else { 0 }),
+            anomalies: HashMap::new(),
+            witness: None,
         }
     }
 
@@ -194,6 +201,7 @@ impl Edge {
         let Some(protected) = self.resources.get(resource) else {
             return Decision::Refusal(Refusal::new(Reason::NoRoute));
         };
+        let name = resource;
         let resource = &protected.resource;
         let mut spoken = Spoken::default();
         let (path, query) = split_query(request.path_and_query);
@@ -208,6 +216,9 @@ impl Edge {
                 }
             },
         };
+        let user_agent = request.fields.user_agent.as_str();
+        let seen = Seen { resource: name, route, source: request.source, user_agent };
+        let ended = ended.and_then(|permit| self.passed(seen, &permit, now).map(|()| permit));
         let (reason, wait) = match ended {
             Ok(permit) => return Decision::Permit(permit),
             Err(Stop::Needs(lookup)) => return Decision::Needs(lookup),
@@ -217,6 +228,7 @@ impl Edge {
         let instance = spoken.result.as_ref().map(|result| result.claims.instance);
         let mode = enforcement::mode(resource, route, Caller { instance, source: request.source });
         self.note_failure(request, &spoken, reason, mode, now);
+        self.failed(seen, &spoken, reason, mode, now);
         let refusal = self.refusal(reason, &spoken, resource, route, now);
         enforcement::decision(mode, Refusal { retry_after: wait.or(refusal.retry_after), ..refusal })
     }
@@ -251,19 +263,29 @@ impl Edge {
 
     /// The decision about a request whose lookup the runtime could not make: our own trouble, so nothing passes but
     /// what its route only watches.
-    pub fn lookup_failed(&self, resource: &str, request: &Request<'_>) -> Decision {
-        self.unavailable(resource, request, Reason::KeysUnavailable)
+    pub fn lookup_failed(&self, resource: &str, request: &Request<'_>, now: Timestamp) -> Decision {
+        self.unavailable(resource, request, Reason::KeysUnavailable, now)
     }
 
     /// As [`Self::lookup_failed`], for a lookup of another kind: `reason` says what could not be had.
-    pub fn unavailable(&self, resource: &str, request: &Request<'_>, reason: Reason) -> Decision {
+    pub fn unavailable(
+        &self,
+        resource: &str,
+        request: &Request<'_>,
+        reason: Reason,
+        now: Timestamp,
+    ) -> Decision {
         let refusal = Refusal { retry_after: Some(5), ..Refusal::new(reason) };
         let (path, _) = split_query(request.path_and_query);
         let Some(protected) = self.resources.get(resource) else { return Decision::Refusal(refusal) };
         let fits = steps::caps(request, path).is_ok();
         let route = fits.then(|| protected.route(request.method, path).ok()).flatten();
         let caller = Caller { instance: None, source: request.source };
-        enforcement::decision(enforcement::mode(&protected.resource, route, caller), refusal)
+        let mode = enforcement::mode(&protected.resource, route, caller);
+        let user_agent = request.fields.user_agent.as_str();
+        let seen = Seen { resource, route, source: request.source, user_agent };
+        self.failed(seen, &Spoken::default(), reason, mode, now);
+        enforcement::decision(mode, refusal)
     }
 
     fn refusal(

@@ -47,6 +47,8 @@ const EMPTY: [u8; 32] = [
 pub(super) struct Spoken {
     pub(super) scheme: Scheme,
     pub(super) proof: ProofKind,
+    /// From step 2 on: whether a credential came, good or not.
+    pub(super) has_credential: bool,
     /// From step 5 on: whose result came. Others may have caught it.
     pub(super) result: Option<Arc<VerifiedResult>>,
     /// From step 10 on: the instance has signed this very request.
@@ -106,6 +108,7 @@ impl Context<'_> {
             return Err(Reason::TokenInQuery.into());
         }
         let certificate = self.well_formed_certificate()?;
+        spoken.has_credential = credential.is_some() || certificate.is_some();
         let presented = attestation(fields)?;
         spoken.proof = presented.map_or(ProofKind::Compact, |presented| presented.kind());
         // 3. Failure budget of the source address. Whoever shares the address of an attacker and comes with a result
