@@ -22,6 +22,16 @@ pub trait Witness: Send + Sync {
     fn anomaly(&self, _anomaly: &Anomaly<'_>) {}
 }
 
+impl Witness for Box<dyn Witness> {
+    fn decided(&self, decided: &Decided<'_>) {
+        (**self).decided(decided);
+    }
+
+    fn anomaly(&self, anomaly: &Anomaly<'_>) {
+        (**self).anomaly(anomaly);
+    }
+}
+
 /// How a request was decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {

@@ -51,7 +51,7 @@ pub enum Action {
     /// It is told.
     #[default]
     Observe,
-    /// And the instance's adaptive limits and its budget of failures are halved once, as after a window of failures.
+    /// And the adaptive rate limits of the instance are halved, as after a window of failures.
     Tighten,
     /// And requests of the key or instance are refused until the window ends, as by a rate limit.
     Refuse,
