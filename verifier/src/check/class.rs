@@ -112,6 +112,7 @@ impl Reason {
             | Self::ReplaySetFull
             | Self::FirstUsesFull
             | Self::KeysUnavailable
+            | Self::StoreUnavailable
             | Self::IntrospectionUnavailable
             | Self::ApiKeysUnavailable
             | Self::RandomnessUnavailable => Class::Undecided,

@@ -10,8 +10,9 @@ use super::class::Class;
 use super::decision::Permit;
 use super::edge::Edge;
 use super::reason::Reason;
+use super::request::Request;
 use super::route::{Mode, Route};
-use super::steps::{Spoken, Stop};
+use super::steps::Spoken;
 
 /// Hears of every decision, on the thread of the request: it must neither block nor take long.
 pub trait Witness: Send + Sync {
@@ -107,9 +108,14 @@ impl Edge {
     ///
     /// # Errors
     /// The rule that refuses it, and for how many seconds.
-    pub(super) fn passed(&self, seen: Seen<'_>, permit: &Permit, now: Timestamp) -> Result<(), Stop> {
+    pub(super) fn passed(
+        &self,
+        seen: Seen<'_>,
+        permit: &Permit,
+        now: Timestamp,
+    ) -> Result<(), (Reason, u64)> {
         self.note_permit(seen.resource, permit, seen.source, now)
-            .map_err(|(signal, seconds)| Stop::Wait(Reason::Anomaly(signal), seconds))?;
+            .map_err(|(signal, seconds)| (Reason::Anomaly(signal), seconds))?;
         self.tell(Decided {
             time: now,
             resource: seen.resource,
@@ -148,6 +154,11 @@ impl Edge {
             outcome,
             class,
         });
+    }
+
+    /// What a request calls itself, kept for later where anybody is told of it.
+    pub(super) fn heard_user_agent(&self, request: &Request<'_>) -> Option<Box<str>> {
+        self.witness.as_ref().and(request.fields.user_agent.as_str()).map(Into::into)
     }
 
     fn tell(&self, decided: Decided<'_>) {
