@@ -32,7 +32,7 @@ pub fn answer(decision: &Decision, now: Timestamp) -> Answer {
     let (status, mut headers) = match decision {
         Decision::Permit(_) | Decision::Observed { .. } => (StatusCode::OK, passing_fields(decision)),
         Decision::Refusal(refusal) => refused(refusal, now),
-        Decision::Needs(_) => refused(&Refusal::new(Reason::KeysUnavailable), now),
+        Decision::Needs(_) | Decision::Pending(_) => refused(&Refusal::new(Reason::KeysUnavailable), now),
     };
     // A decision is good for one request; no gateway may keep it for the next.
     if !headers.iter().any(|(name, _)| name == CACHE_CONTROL) {
@@ -191,7 +191,7 @@ mod tests {
         // The example of RFC 9110 section 5.6.7.
         assert_eq!(field(&answer.headers, "date"), Some("Sun, 06 Nov 1994 08:49:37 GMT"));
         assert_eq!(field(&answer.headers, "cache-control"), Some("no-store"));
-        assert_eq!(field(&answer.headers, "www-authenticate"), Some("DPoP algs=\"ES256 Ed25519\", Bearer"));
+        assert_eq!(field(&answer.headers, "www-authenticate"), Some("DPoP algs=\"ES256\", Bearer"));
     }
 
     #[test]

@@ -111,7 +111,7 @@ impl Refusal {
             None => String::new(),
         };
         if code == Code::NoCredential {
-            let dpop = format!("DPoP algs=\"ES256 Ed25519\"{}", metadata(", "));
+            let dpop = format!("DPoP algs=\"ES256\"{}", metadata(", "));
             let tokens = format!("{dpop}, Bearer{}", metadata(" "));
             let keys = format!("ApiKey header=\"X-API-Key\"{}", metadata(", "));
             let takes = |kind| self.credentials.contains(&kind);

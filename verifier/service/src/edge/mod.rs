@@ -2,6 +2,7 @@
 
 mod client_certificates;
 mod resources;
+mod store_metrics;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use tokio::sync::watch;
 
 use client_certificates::client_certificates_of;
 use resources::{introspection_source, resource_of};
+pub(crate) use store_metrics::store_metrics;
 
 use crate::clock::Clock;
 use crate::keys::ServiceKeys;
@@ -44,7 +46,11 @@ pub(crate) async fn start(
         servers.insert(server.issuer.as_str().to_owned(), source);
     }
     let edge = Edge::new(
-        settings.resources.iter().map(|resource| (resource.name.clone(), resource_of(resource))).collect(),
+        settings
+            .resources
+            .iter()
+            .map(|resource| (resource.name.clone(), resource_of(resource, settings.shared_store.as_ref())))
+            .collect(),
         [service.clone()],
         servers.keys().cloned(),
         keys.nonces.clone(),
@@ -78,6 +84,9 @@ pub(crate) async fn start(
         if let Some(file) = &resource.api_keys {
             runtime = runtime.with_api_keys(resource.name.as_str(), file)?;
         }
+    }
+    if let Some(store) = &settings.shared_store {
+        runtime = runtime.with_shared_store(store.opened().map_err(SetupError::SharedStore)?);
     }
     Ok(runtime.start().await)
 }

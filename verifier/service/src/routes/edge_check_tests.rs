@@ -4,6 +4,7 @@ use countersign_verifier::check::identity::IDENTITY_FIELDS;
 use countersign_verifier::policy::AppraisalPolicy;
 use countersign_virtual_device::{HeaderFields, ProofRequest, Session};
 use reqwest::{Client, Method, RequestBuilder, Response};
+use serde_json::json;
 
 use crate::trust::Trust;
 use crate::virtual_world::{RESOURCE, World, access_token, iphone, trust};
@@ -282,6 +283,27 @@ async fn metadata_name_the_resource_and_whose_tokens_it_takes() {
     }
     let unknown = Client::new().get(format!("http://{address}{path}/other")).send().await.unwrap();
     assert_eq!(unknown.status(), 404);
+}
+
+#[tokio::test]
+async fn metadata_name_what_a_client_of_the_oauth_flavour_can_send() {
+    for (demand, methods) in [
+        ("", json!(["dpop_combined", "countersign_proof"])),
+        ("danger_unbound_pop = true", json!(["dpop_combined", "attestation_pop_jwt", "countersign_proof"])),
+    ] {
+        let (world, _, _) = world_and_call("nginx", demand).await;
+        let address = world.running.address("public").unwrap();
+        let url = format!("http://{address}/.well-known/oauth-protected-resource");
+        let metadata: serde_json::Value = Client::new().get(url).send().await.unwrap().json().await.unwrap();
+        assert_eq!(metadata["client_attestation_pop_methods_supported"], methods);
+        for member in [
+            "dpop_signing_alg_values_supported",
+            "client_attestation_signing_alg_values_supported",
+            "client_attestation_pop_signing_alg_values_supported",
+        ] {
+            assert_eq!(metadata[member], json!(["ES256"]), "{member}");
+        }
+    }
 }
 
 #[tokio::test]
