@@ -91,7 +91,7 @@ pub(crate) fn gateway(
     (number, service): (usize, &Service),
     api: SocketAddr,
 ) -> Stack {
-    let folder = folder.join(name.replace(|c: char| !c.is_alphanumeric(), "-"));
+    let folder = folder.join(format!("in-front {name}").replace(|c: char| !c.is_alphanumeric(), "-"));
     fs::create_dir(&folder).unwrap();
     let address = free_address();
     gateway.configure(
