@@ -50,7 +50,9 @@ fn main() {
         let bytes = tables::deny_list_bytes(of_instances, of_subjects);
         println!("| deny list of {what} | {count} | {:.0} | {:.1} |", bytes / f64::from(count), bytes / 1e6);
     }
-    println!("\n| default sizes, five limits on the route | MB in the edge | regulars still known |\n| --- | --- | --- |");
+    println!(
+        "\n| default sizes, five limits on the route | MB in the edge | regulars still known |\n| --- | --- | --- |"
+    );
     let info = allocation_counter::measure(|| crowd(limits, instances));
     assert_eq!(info.count_current, 0, "nothing stays behind");
 }
@@ -61,8 +63,9 @@ fn crowd(limits: Limits, instances: u32) {
     let limits_of_route = [Per::Instance, Per::Subject, Per::Address, Per::Client, Per::Route].map(per);
     let route = Route { limits: limits_of_route.into(), ..Route::new("/") };
     let mut scene = None;
-    let mut held = allocation_counter::measure(|| scene = Some(Scene::with_limits(limits, vec![route], None)))
-        .bytes_current;
+    let mut held =
+        allocation_counter::measure(|| scene = Some(Scene::with_limits(limits, vec![route], None)))
+            .bytes_current;
     let scene = scene.unwrap();
     println!("| just started | {} | |", megabytes(held));
     let mut regulars: Vec<Sent> = (0..REGULARS).map(|number| scene.sent_by(number, true, NOW)).collect();

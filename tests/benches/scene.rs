@@ -142,6 +142,11 @@ impl Scene {
         prove(&self.session, &self.token, "DPoP", NOW)
     }
 
+    /// The same from this address.
+    pub(crate) fn sent_from(&self, source: IpAddr) -> Sent {
+        Sent { source: Some(source), ..self.sent() }
+    }
+
     /// A further request of the device with another access token.
     pub(crate) fn sent_with(&self, token: &str) -> Sent {
         prove(&self.session, token, "DPoP", NOW)

@@ -1,12 +1,12 @@
 //! The edge's tables, one at a time: what an entry weighs, counted by the allocator.
 
 use allocation_counter::measure;
+use countersign_core::token::result::InstanceId;
 use countersign_verifier::check::deny_list::{DenyList, SubjectDigest};
 use countersign_verifier::check::limits::{Per, RateLimit};
 use countersign_verifier::check::replay::ReplaySet;
 use countersign_verifier::check::{CredentialKind, Decision, Limits, Lookup, Route, TokenBinding};
 use countersign_verifier::credential::introspection::Introspection;
-use countersign_core::token::result::InstanceId;
 use serde_json::json;
 
 use crate::scene::{NOW, Scene, address};

@@ -83,7 +83,9 @@ fn main() {
 /// How many requests [`Edge::check`] permitted in about so many seconds of the processor's time, and in how many exactly.
 fn check(crowd: &Crowd, remembers: bool, limit: f64) -> String {
     let edge = crowd.edge(remembers);
-    edge.service(SERVICE).unwrap().replace(service_keys(&Jwks::decode(crowd.service_keys().as_bytes()).unwrap()));
+    edge.service(SERVICE)
+        .unwrap()
+        .replace(service_keys(&Jwks::decode(crowd.service_keys().as_bytes()).unwrap()));
     let keys = Jwks::decode(crowd.login_keys().as_bytes()).unwrap();
     edge.authorization_server(LOGIN).unwrap().replace(keys);
     let permit = |sent: &Sent| {
@@ -96,9 +98,12 @@ fn check(crowd: &Crowd, remembers: bool, limit: f64) -> String {
             Algorithm::Esp256 => {
                 Fields { authorization, client_attestation: own, dpop: proof, ..Fields::default() }
             }
-            Algorithm::Ed25519 => {
-                Fields { authorization, attestation_result: own, attestation_proof: proof, ..Fields::default() }
-            }
+            Algorithm::Ed25519 => Fields {
+                authorization,
+                attestation_result: own,
+                attestation_proof: proof,
+                ..Fields::default()
+            },
         };
         let request = Request {
             method: "GET",
@@ -131,11 +136,11 @@ async fn tower(crowd: &Crowd, remembers: bool, limit: f64) -> String {
         (KeyOwner::AuthorizationServer(LOGIN.to_owned()), JwksSource::fixed(crowd.login_keys())),
     ];
     let at = crowd.now;
-    let runtime = EdgeRuntime::new(crowd.edge(remembers), sources).unwrap().with_clock(move || at).start().await;
+    let runtime =
+        EdgeRuntime::new(crowd.edge(remembers), sources).unwrap().with_clock(move || at).start().await;
     let layer = CountersignLayer::new(runtime, "api").unwrap();
-    let service = layer.layer(service_fn(async |_: HttpRequest<Body>| {
-        Ok::<_, Infallible>(Response::new(Body::empty()))
-    }));
+    let service = layer
+        .layer(service_fn(async |_: HttpRequest<Body>| Ok::<_, Infallible>(Response::new(Body::empty()))));
     let (warming, measured) = crowd.requests.split_at(PHONES);
     for sent in warming {
         let Ok(response) = service.clone().oneshot(crowd.http(sent)).await;

@@ -99,7 +99,14 @@ fn stacks(short: bool) -> Result<(), Stop> {
         setup::run(&["gateways".to_owned()])?;
     }
     workspace::succeed(workspace::cargo([
-        "build", "--release", "--locked", "--quiet", "-p", "countersign-service", "--bin", "countersign",
+        "build",
+        "--release",
+        "--locked",
+        "--quiet",
+        "-p",
+        "countersign-service",
+        "--bin",
+        "countersign",
     ]))?;
     let target =
         env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace::root().join("target"), PathBuf::from);
@@ -114,8 +121,7 @@ fn stacks(short: bool) -> Result<(), Stop> {
 fn libraries(rounds: usize) -> Result<(), Stop> {
     let folder = workspace::root().join(".cache").join("peers").join("tokens");
     fs::create_dir_all(&folder).map_err(|error| Stop::Failed(format!("{}: {error}", folder.display())))?;
-    let folders =
-        LIBRARIES.iter().map(|(peer, _)| peers::install(peer)).collect::<Result<Vec<_>, _>>()?;
+    let folders = LIBRARIES.iter().map(|(peer, _)| peers::install(peer)).collect::<Result<Vec<_>, _>>()?;
     workspace::succeed({
         let mut build = workspace::cargo(["bench", "--locked", "--quiet", "-p", "countersign-tests"]);
         build.args(["--bench", "tokens", "--no-run"]);
@@ -136,7 +142,9 @@ fn libraries(rounds: usize) -> Result<(), Stop> {
         }
         eprintln!("round {} of {rounds}", round + 1);
     }
-    println!("\n| library | case | CPU of each request | ours, the same work | ours takes |\n| --- | --- | --- | --- | --- |");
+    println!(
+        "\n| library | case | CPU of each request | ours, the same work | ours takes |\n| --- | --- | --- | --- | --- |"
+    );
     for ((peer, beside), other) in LIBRARIES.iter().zip(&others) {
         for case in other.cases() {
             let beside = if beside.is_empty() { vec![case] } else { beside.to_vec() };

@@ -58,7 +58,8 @@ impl Crowd {
             let call = ServiceCall {
                 issuer: ISSUER,
                 client_id: "app",
-                challenge: Challenge::from_base64url(answer["attestation_challenge"].as_str().unwrap()).unwrap(),
+                challenge: Challenge::from_base64url(answer["attestation_challenge"].as_str().unwrap())
+                    .unwrap(),
                 app_version: "1.0",
                 environment: 0,
                 now: now(),

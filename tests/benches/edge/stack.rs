@@ -94,10 +94,8 @@ pub(crate) fn gateway(
     let folder = folder.join(format!("in-front {name}").replace(|c: char| !c.is_alphanumeric(), "-"));
     fs::create_dir(&folder).unwrap();
     let address = free_address();
-    gateway.configure(
-        &folder,
-        Addresses { gateway: address, api, service: service.public, edge: service.edge },
-    );
+    gateway
+        .configure(&folder, Addresses { gateway: address, api, service: service.public, edge: service.edge });
     let file = folder.join(gateway.main_file());
     let text = fs::read_to_string(&file).unwrap();
     // One connection of the client is one measurement long, not a thousand requests.
@@ -114,7 +112,13 @@ pub(crate) fn gateway(
 }
 
 /// This program again, as a Rust API of axum, with our layer or without.
-pub(crate) fn axum(folder: &Path, name: &'static str, checked: bool, number: usize, service: &Service) -> Stack {
+pub(crate) fn axum(
+    folder: &Path,
+    name: &'static str,
+    checked: bool,
+    number: usize,
+    service: &Service,
+) -> Stack {
     let address = free_address();
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.arg("--serve").arg(address.to_string()).arg(service.public.to_string());
