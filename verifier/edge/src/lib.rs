@@ -81,9 +81,10 @@ pub use source::{FetchError, JwksSource, SourceError};
 pub use system::{OsRandomness, system_time};
 
 pub use countersign_core::token::result::{InstanceId, Protection, Tier};
+pub use countersign_verifier::check::anomaly::{Action, Anomaly, AnomalyRule, AnomalyRuleError, Signal};
 pub use countersign_verifier::check::{
-    Assurance, ClientCertificate, Credential, CredentialKind, Limits, Mode, NoncePolicy, Reason,
-    ReplayPolicy, Route, StepUp, TokenBinding, WhenStoreFails,
+    Assurance, Class, ClientCertificate, Credential, CredentialKind, Decided, Limits, Mode, NoncePolicy,
+    Outcome, Reason, ReplayPolicy, Route, StepUp, TokenBinding, WhenStoreFails, Witness,
 };
 pub use countersign_verifier::credential::api_key::{ApiKey, ApiKeyId, ApiKeys};
 pub use countersign_verifier::credential::client_certificate::{

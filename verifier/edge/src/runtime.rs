@@ -297,13 +297,18 @@ impl EdgeRuntime {
                 }
                 Decision::Needs(Lookup::Introspection(token)) => {
                     if self.introspect(resource, token).await.is_err() {
-                        return self.edge.unavailable(resource, request, Reason::IntrospectionUnavailable);
+                        return self.edge.unavailable(
+                            resource,
+                            request,
+                            Reason::IntrospectionUnavailable,
+                            self.now(),
+                        );
                     }
                 }
                 decided => return decided,
             }
         }
-        self.edge.lookup_failed(resource, request)
+        self.edge.lookup_failed(resource, request, self.now())
     }
 
     /// The edge itself.

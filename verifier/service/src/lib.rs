@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+mod abuse;
 mod administration;
 mod attestation;
 pub mod boot_keys_file;

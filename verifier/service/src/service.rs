@@ -12,6 +12,7 @@ use countersign_verifier::revocation::RevocationList;
 use tokio::sync::{Mutex, Notify, watch};
 use tokio::task::JoinHandle;
 
+use crate::abuse::{Attempts, EdgeWitness, LogBudget};
 use crate::administration::KeyFailures;
 use crate::attestation::RecordBudget;
 use crate::clock::Clock;
@@ -43,7 +44,10 @@ pub struct Service {
     pub(crate) play_integrity: PlayIntegrity,
     pub(crate) edge: Option<Arc<EdgeRuntime>>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) attempts: Arc<Attempts>,
     pub(crate) refusals: RecordBudget,
+    /// Bounds the lines about refusals that nothing else is recorded of.
+    pub(crate) refusal_lines: LogBudget,
     /// Told of every ban that an administrator makes or lifts over HTTP.
     pub(crate) bans_changed: Notify,
     /// Told when the files that trust comes from are to be read again, changed or not.
@@ -143,12 +147,14 @@ impl Service {
         if !had_keys {
             store.remember_keys().await?;
         }
+        let metrics = Arc::<Metrics>::default();
+        let attempts = Arc::new(Attempts::new(&settings.attempts));
+        let witness = EdgeWitness::new(Arc::clone(&metrics), Arc::clone(&attempts), &settings.resources);
         let edge = match listen.edge {
-            Some(_) => Some(edge::start(&settings, &keys, &clock).await?),
+            Some(_) => Some(edge::start(&settings, &keys, &clock, witness).await?),
             None => None,
         };
         let play_integrity = PlayIntegrity::open(&settings.play_integrity)?;
-        let metrics = Arc::<Metrics>::default();
         trust.measure(&metrics);
         let trust = ArcSwap::from_pointee(trust);
         let service = Arc::new(Self {
@@ -160,7 +166,9 @@ impl Service {
             play_integrity,
             edge,
             metrics,
+            attempts,
             refusals: RecordBudget::default(),
+            refusal_lines: LogBudget::default(),
             bans_changed: Notify::new(),
             reload_asked: Notify::new(),
             key_failures: KeyFailures::default(),

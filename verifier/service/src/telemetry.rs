@@ -48,6 +48,8 @@ pub struct Metrics {
     objections: Family<1>,
     observed_refusals: Family<2>,
     edge_decisions: Family<3>,
+    edge_requests: Family<4>,
+    anomalies: Family<2>,
     store_errors: Family<1>,
     receipt_exchanges: Family<1>,
     reappraisals: Family<1>,
@@ -90,6 +92,16 @@ impl Metrics {
     /// The edge decided: resource (by its name in the settings), verdict, reason.
     pub fn edge_decision(&self, resource: &str, verdict: &'static str, reason: &'static str) {
         self.edge_decisions.add([resource, verdict, reason]);
+    }
+
+    /// The edge decided: resource, route (its path in the settings), app (one of the settings', else empty), class.
+    pub fn edge_request(&self, resource: &str, route: &str, app: &str, class: &'static str) {
+        self.edge_requests.add([resource, route, app, class]);
+    }
+
+    /// An anomaly was seen: signal, and the resource, empty for what the attestation service sees.
+    pub fn anomaly(&self, signal: &'static str, resource: &str) {
+        self.anomalies.add([signal, resource]);
     }
 
     /// A refusal was not recorded, since too many are.
@@ -197,6 +209,18 @@ impl Metrics {
             "countersign_edge_decisions_total",
             "Requests decided at the edge.",
             ["resource", "verdict", "reason"],
+        );
+        self.edge_requests.write(
+            &mut text,
+            "countersign_edge_requests_total",
+            "Requests at the edge, by what their attestation says of them.",
+            ["resource", "route", "app", "class"],
+        );
+        self.anomalies.write(
+            &mut text,
+            "countersign_anomalies_total",
+            "What no single request shows.",
+            ["signal", "resource"],
         );
         self.store_errors.write(
             &mut text,

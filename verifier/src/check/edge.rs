@@ -9,6 +9,7 @@ use countersign_core::challenge::{Challenge, MacKeyRing};
 use countersign_core::request::{RequestError, split_query};
 use countersign_core::time::Timestamp;
 
+use super::anomaly::Anomalies;
 use super::budget::{self, Budget};
 use super::credential::CachedToken;
 use super::decision::{Decision, Limits, Randomness, RandomnessUnavailable};
@@ -25,6 +26,7 @@ use super::route::{Mode, NoncePolicy, Resource, Route, StepUp};
 use super::route_table::{Found, RouteTable};
 use super::steps::{self, Context, REPLAY_WINDOW, Spoken, Stop};
 use super::trust::{IssuerKeys, KeyOwner, ServiceKeys};
+use super::witness::{Seen, Witness};
 use crate::cache::Generations;
 use crate::credential::api_key::ApiKeys;
 use crate::credential::client_certificate::ClientCertificates;
@@ -49,10 +51,14 @@ pub struct Edge {
     /// Tokens about which their server was asked for an instance, and which it refused.
     pub(super) refused_tokens: Budget,
     pub(super) quotas: LimitTable,
+    /// By the resource's name; only resources that have rules.
+    pub(super) anomalies: HashMap<String, Anomalies>,
+    pub(super) witness: Option<Box<dyn Witness>>,
 }
 
 /// A resource with what belongs to it alone.
 pub(super) struct Protected {
+    pub(super) name: String,
     pub(super) number: u32,
     pub(super) resource: Resource,
     pub(super) takes_api_keys: bool,
@@ -98,6 +104,7 @@ impl Edge {
             let tokens = || OpaqueTokens::new(limits.access_tokens);
             let opaque_tokens = resource.introspection.is_some().then(tokens);
             let protected = Protected {
+                name: name.clone(),
                 number,
                 resource,
                 takes_api_keys,
@@ -125,6 +132,8 @@ impl Edge {
             instance_requests: Budget::new(limits.results, limits.instance_requests),
             refused_tokens: Budget::new(limits.addresses, limits.failures),
             quotas: LimitTable::new(if has_limits { limits.callers } else { 0 }),
+            anomalies: HashMap::new(),
+            witness: None,
         }
     }
 
@@ -212,6 +221,12 @@ impl Edge {
                 }
             },
         };
+        let user_agent = request.fields.user_agent.as_str();
+        let seen = Seen { resource: &protected.name, route, source: request.source, user_agent };
+        let ended = ended.and_then(|permit| match self.passed(seen, &permit, now) {
+            Ok(()) => Ok(permit),
+            Err((reason, seconds)) => Err(Stop::Wait(reason, seconds)),
+        });
         let (reason, wait) = match ended {
             Ok(permit) => return Decision::Permit(permit),
             Err(Stop::Needs(lookup)) => return Decision::Needs(lookup),
@@ -219,7 +234,7 @@ impl Edge {
             Err(Stop::Refuse(reason)) => (reason, None),
             Err(Stop::Wait(reason, seconds)) => (reason, Some(seconds)),
         };
-        self.refuse((reason, wait), &spoken, resource, route, request.source, now)
+        self.refuse((reason, wait), &spoken, resource, seen, now)
     }
 
     /// The one place that every request comes by which is refused or observed for a reason, for so many seconds where
@@ -229,14 +244,14 @@ impl Edge {
         (reason, wait): (Reason, Option<u64>),
         spoken: &Spoken,
         resource: &Resource,
-        route: Option<&Route>,
-        source: Option<IpAddr>,
+        seen: Seen<'_>,
         now: Timestamp,
     ) -> Decision {
         let instance = spoken.result.as_ref().map(|result| result.claims.instance);
-        let mode = enforcement::mode(resource, route, Caller { instance, source });
-        self.note_failure(source, spoken, reason, mode, now);
-        let refusal = self.refusal(reason, spoken, resource, route, now);
+        let mode = enforcement::mode(resource, seen.route, Caller { instance, source: seen.source });
+        self.note_failure(seen.source, spoken, reason, mode, now);
+        self.failed(seen, spoken, reason, mode, now);
+        let refusal = self.refusal(reason, spoken, resource, seen.route, now);
         enforcement::decision(mode, Refusal { retry_after: wait.or(refusal.retry_after), ..refusal })
     }
 
@@ -269,19 +284,29 @@ impl Edge {
 
     /// The decision about a request whose lookup the runtime could not make: our own trouble, so nothing passes but
     /// what its route only watches.
-    pub fn lookup_failed(&self, resource: &str, request: &Request<'_>) -> Decision {
-        self.unavailable(resource, request, Reason::KeysUnavailable)
+    pub fn lookup_failed(&self, resource: &str, request: &Request<'_>, now: Timestamp) -> Decision {
+        self.unavailable(resource, request, Reason::KeysUnavailable, now)
     }
 
     /// As [`Self::lookup_failed`], for a lookup of another kind: `reason` says what could not be had.
-    pub fn unavailable(&self, resource: &str, request: &Request<'_>, reason: Reason) -> Decision {
+    pub fn unavailable(
+        &self,
+        resource: &str,
+        request: &Request<'_>,
+        reason: Reason,
+        now: Timestamp,
+    ) -> Decision {
         let refusal = Refusal { retry_after: Some(5), ..Refusal::new(reason) };
         let (path, _) = split_query(request.path_and_query);
         let Some(protected) = self.resources.get(resource) else { return Decision::Refusal(refusal) };
         let fits = steps::caps(request, path).is_ok();
         let route = fits.then(|| protected.route(request.method, path).ok()).flatten();
         let caller = Caller { instance: None, source: request.source };
-        enforcement::decision(enforcement::mode(&protected.resource, route, caller), refusal)
+        let mode = enforcement::mode(&protected.resource, route, caller);
+        let user_agent = request.fields.user_agent.as_str();
+        let seen = Seen { resource, route, source: request.source, user_agent };
+        self.failed(seen, &Spoken::default(), reason, mode, now);
+        enforcement::decision(mode, refusal)
     }
 
     fn refusal(

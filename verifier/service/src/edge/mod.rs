@@ -15,9 +15,10 @@ use countersign_verifier::check::trust::KeyOwner;
 use tokio::sync::watch;
 
 use client_certificates::client_certificates_of;
-use resources::{introspection_source, resource_of};
+use resources::{anomaly_rules_of, introspection_source, resource_of};
 pub(crate) use store_metrics::store_metrics;
 
+use crate::abuse::EdgeWitness;
 use crate::clock::Clock;
 use crate::keys::ServiceKeys;
 use crate::service::Service;
@@ -34,6 +35,7 @@ pub(crate) async fn start(
     settings: &Settings,
     keys: &ServiceKeys,
     clock: &Clock,
+    witness: EdgeWitness,
 ) -> Result<Arc<EdgeRuntime>, SetupError> {
     let service = settings.issuer.as_str().to_owned();
     let mut servers: HashMap<String, JwksSource> = HashMap::new();
@@ -45,7 +47,7 @@ pub(crate) async fn start(
         };
         servers.insert(server.issuer.as_str().to_owned(), source);
     }
-    let edge = Edge::new(
+    let mut edge = Edge::new(
         settings
             .resources
             .iter()
@@ -63,6 +65,10 @@ pub(crate) async fn start(
             ..Limits::default()
         },
     );
+    for resource in &settings.resources {
+        edge = edge.with_anomaly_rules(&resource.name, anomaly_rules_of(resource));
+    }
+    let edge = edge.with_witness(witness);
     for resource in &settings.resources {
         edge.replace_client_certificates(&resource.name, client_certificates_of(resource)?);
     }

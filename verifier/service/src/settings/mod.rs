@@ -3,6 +3,7 @@
 //! Every default is safe for production, and every value that weakens security is named `danger…`.
 
 mod address_range;
+mod attempts;
 #[cfg(test)]
 mod client_certificate_tests;
 mod lifetime;
@@ -20,13 +21,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use address_range::AddressRange;
+pub use attempts::AttemptSettings;
 pub use lifetime::LifetimeSettings;
 pub use listen::{ClientCertificateField, Gateway, ListenSettings, TlsSettings};
 pub use play_integrity::{PlayAppSettings, PlayIntegritySettings};
 pub use resource::{
-    Assurance, AuthorizationServerSettings, BodyBinding, ClientAuthentication, ClientCertificateSettings,
-    CredentialKind, IntrospectionSettings, KeyProtection, LimitPer, Mode, NonceDemand, PathCase, PathMatch,
-    RateLimitSettings, RateText, ReplayDemand, ResourceSettings, RouteSettings, Tier, TokenBinding,
+    AnomalyAction, AnomalySettings, AnomalySignal, Assurance, AuthorizationServerSettings, BodyBinding,
+    ClientAuthentication, ClientCertificateSettings, CredentialKind, IntrospectionSettings, KeyProtection,
+    LimitPer, Mode, NonceDemand, PathCase, PathMatch, RateLimitSettings, RateText, ReplayDemand,
+    ResourceSettings, RouteSettings, Tier, TokenBinding,
 };
 pub use shared_store::{SharedStoreSettings, WhenStoreFails};
 pub use values::{InvalidText, LastDay, Origin, TimeSpan, WebUrl};
@@ -66,6 +69,9 @@ pub struct Settings {
     /// Bounds that protect the service itself.
     #[serde(default)]
     pub limits: LimitSettings,
+    /// What is kept of requests that the edge refused.
+    #[serde(default)]
+    pub attempts: AttemptSettings,
     /// The store that this edge shares with others. Default: it is alone.
     #[serde(default)]
     pub shared_store: Option<SharedStoreSettings>,
@@ -244,6 +250,7 @@ impl Document for Settings {
         self.listen.check(problems);
         self.play_integrity.check(problems);
         self.lifetime.check(problems);
+        self.attempts.check(problems);
         if !(3600..=30 * 86_400).contains(&self.limits.stale_keys.as_seconds()) {
             problems.at("/limits/stale_keys", "keys are believed for an hour at least and 30 days at most");
         }

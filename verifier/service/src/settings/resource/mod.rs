@@ -1,5 +1,6 @@
 //! Protected resources and their routes: which tokens an API accepts, from whom, and how strictly.
 
+mod anomaly;
 mod authorization_server;
 mod client_certificate;
 mod demand;
@@ -14,6 +15,7 @@ use reqwest::Url;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use anomaly::{AnomalyAction, AnomalySettings, AnomalySignal};
 pub use authorization_server::AuthorizationServerSettings;
 pub use client_certificate::ClientCertificateSettings;
 pub use demand::{
@@ -63,6 +65,9 @@ pub struct ResourceSettings {
     /// refused.
     #[serde(default)]
     pub path_case: Option<PathCase>,
+    /// What is watched for across requests: keys, accounts and versions that behave as no honest ones do.
+    #[serde(default, rename = "anomaly")]
+    pub anomalies: Vec<AnomalySettings>,
     /// The rules; the most particular path that matches decides: segment by segment, what is written out goes before
     /// `{name}`, and the longer prefix before the shorter. A request that matches none is refused.
     #[serde(default, rename = "route")]
@@ -108,6 +113,7 @@ pub(super) fn check(resources: &[ResourceSettings], gateway: Option<Gateway>, pr
         resource.check_api_keys(&at, &mut key_files, problems);
         resource.check_introspection(&at, problems);
         resource.check_client_certificates(&at, problems);
+        anomaly::check(&resource.anomalies, &resource.routes, &at, problems);
         let wants_token = resource.asks_for(CredentialKind::Jwt);
         if resource.authorization_servers.is_empty() && wants_token {
             problems.at(
@@ -201,6 +207,12 @@ impl ResourceSettings {
     pub fn has_app(&self, app: &str) -> bool {
         self.apps.iter().any(|known| known == app)
             || self.authorization_servers.iter().any(|server| server.clients.contains_key(app))
+    }
+
+    /// The apps that may call it.
+    pub(crate) fn all_apps(&self) -> impl Iterator<Item = String> + '_ {
+        let clients = self.authorization_servers.iter().flat_map(|server| server.clients.keys());
+        self.apps.iter().chain(clients).cloned()
     }
 
     fn asks_for(&self, kind: CredentialKind) -> bool {
