@@ -55,11 +55,12 @@ mod system;
 
 pub use api_keys::ApiKeyFileError;
 pub use attested::{Attested, Verdict};
+pub use body::{Read as ContentRead, read as read_content};
 pub use builder::{BuildError, CountersignBuilder};
 pub use deny_list::DenyListSource;
 pub use extract::NotAttested;
 pub use layer::{CountersignLayer, DEFAULT_MAX_CONTENT, UnknownResource, peer_address};
-pub use respond::{Answer, STATUS_FIELD, answer, strip_identity};
+pub use respond::{Answer, STATUS_FIELD, answer, passing_fields, strip_identity};
 pub use runtime::{EdgeRuntime, SetupError};
 pub use service::CountersignService;
 pub use source::{FetchError, JwksSource, SourceError};

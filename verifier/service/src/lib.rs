@@ -16,6 +16,7 @@ mod gateways;
 pub mod keys;
 pub mod play_integrity;
 pub mod policy_file;
+mod proxy;
 mod reappraisal;
 pub mod receipts;
 mod routes;
@@ -28,4 +29,6 @@ pub mod trust;
 #[cfg(test)]
 mod virtual_world;
 
+pub use edge::{EdgeStartError, RunningEdge, StandaloneEdge};
+pub use proxy::ProxySetupError;
 pub use service::{RunningService, Service, StartError};

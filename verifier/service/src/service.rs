@@ -192,7 +192,8 @@ impl Service {
                 server::bounded(router, name, concurrency, connections, Arc::clone(&service.metrics));
             // This machine alone hears a listener on loopback; every other one speaks TLS.
             let tls = if address.ip().is_loopback() { None } else { tls.clone() };
-            let running = server::serve(Listener { name, address, tls, connections, router }, socket)?;
+            let listener = Listener { name, address, tls, connections, http1_only: false, router };
+            let running = server::serve(listener, socket)?;
             tracing::info!(listener = name, address = %running.address, "listening");
             listeners.insert(name, running);
         }
@@ -267,7 +268,7 @@ impl Service {
 
     fn edge_listener(self: &Arc<Self>) -> Option<EdgeListener> {
         let (edge, gateway) = (self.edge.clone()?, self.settings.listen.gateway?);
-        Some(EdgeListener { service: Arc::clone(self), edge, gateway })
+        Some(EdgeListener { metrics: Arc::clone(&self.metrics), edge, gateway })
     }
 }
 

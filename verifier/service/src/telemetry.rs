@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use countersign_verifier::check::Decision;
 use tracing_subscriber::EnvFilter;
 
 /// How log lines are written.
@@ -61,6 +62,7 @@ pub struct Metrics {
     refusals_not_recorded: AtomicU64,
     unreadable_instances: AtomicU64,
     admin_key_failures: Family<1>,
+    proxy_failures: Family<2>,
 }
 
 impl Metrics {
@@ -90,6 +92,25 @@ impl Metrics {
     /// The edge decided: resource (by its name in the settings), verdict, reason.
     pub fn edge_decision(&self, resource: &str, verdict: &'static str, reason: &'static str) {
         self.edge_decisions.add([resource, verdict, reason]);
+    }
+
+    /// Counts a decision, and logs one that a client was told of although it passed.
+    pub(crate) fn decided(&self, resource: &str, decision: &Decision) {
+        let (verdict, reason) = match decision {
+            Decision::Permit(_) => ("permit", "ok"),
+            Decision::Observed { refusal, .. } => ("observed", refusal.reason.reason()),
+            Decision::Refusal(refusal) => ("refused", refusal.reason.reason()),
+            Decision::Needs(_) => ("refused", "keys_unavailable"),
+        };
+        self.edge_decision(resource, verdict, reason);
+        if let Decision::Observed { told: true, .. } = decision {
+            tracing::warn!(resource, reason, "an unattested request was let through");
+        }
+    }
+
+    /// A request that the proxy let pass did not come to a good end: resource, and why.
+    pub fn proxy_failure(&self, resource: &str, reason: &'static str) {
+        self.proxy_failures.add([resource, reason]);
     }
 
     /// A refusal was not recorded, since too many are.
@@ -197,6 +218,12 @@ impl Metrics {
             "countersign_edge_decisions_total",
             "Requests decided at the edge.",
             ["resource", "verdict", "reason"],
+        );
+        self.proxy_failures.write(
+            &mut text,
+            "countersign_proxy_failures_total",
+            "Requests that the proxy let pass or would have, and that did not come to a good end.",
+            ["resource", "reason"],
         );
         self.store_errors.write(
             &mut text,

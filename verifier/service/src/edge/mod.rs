@@ -1,11 +1,13 @@
 //! The edge of this process: the protected resources of the settings, decided by the verifier's check.
 
 mod resources;
+mod standalone;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use countersign_core::challenge::MacKeyRing;
 use countersign_edge::{EdgeRuntime, JwksSource, Limits, OsRandomness, SetupError};
 use countersign_verifier::check::Edge;
 use countersign_verifier::check::deny_list::DenyList;
@@ -13,11 +15,12 @@ use countersign_verifier::check::trust::KeyOwner;
 use tokio::sync::watch;
 
 use resources::resource_of;
+pub use standalone::{EdgeStartError, RunningEdge, StandaloneEdge};
 
 use crate::clock::Clock;
 use crate::keys::ServiceKeys;
 use crate::service::Service;
-use crate::settings::Settings;
+use crate::settings::{LimitSettings, ResourceSettings, Settings};
 use crate::store::{Bans, StoreError};
 
 /// How often bans are read from the registry (protocol section 9).
@@ -25,46 +28,59 @@ pub(crate) const DENY_LIST_INTERVAL: Duration = Duration::from_secs(10);
 /// How long a deny list is good, in seconds: an edge that cannot get a newer one for this long lets nothing pass.
 const DENY_LIST_LIFETIME: u64 = 600;
 
-/// Starts the edge for the resources of the settings: fetches keys, and keeps them fresh.
+/// Starts the edge beside the service, for the resources of the settings: fetches keys, and keeps them fresh.
 pub(crate) async fn start(
     settings: &Settings,
     keys: &ServiceKeys,
     clock: &Clock,
 ) -> Result<Arc<EdgeRuntime>, SetupError> {
-    let service = settings.issuer.as_str().to_owned();
+    let runtime = assemble(
+        &settings.resources,
+        &settings.limits,
+        (settings.issuer.as_str().to_owned(), JwksSource::fixed(keys.public_jwks().to_string())),
+        keys.nonces.clone(),
+        clock,
+    )?;
+    Ok(runtime.start().await)
+}
+
+/// An edge for `resources` that trusts the results of one attestation service, its issuer with its keys. Without a
+/// current deny list it lets nothing pass.
+fn assemble(
+    resources: &[ResourceSettings],
+    limits: &LimitSettings,
+    (service, service_keys): (String, JwksSource),
+    nonces: MacKeyRing,
+    clock: &Clock,
+) -> Result<EdgeRuntime, SetupError> {
     let mut servers: HashMap<String, JwksSource> = HashMap::new();
-    for server in settings.resources.iter().flat_map(|resource| &resource.authorization_servers) {
-        let source = if server.jwks.contains("://") {
-            JwksSource::url(server.jwks.as_str())
-        } else {
-            JwksSource::file(server.jwks.as_str())
-        };
-        servers.insert(server.issuer.as_str().to_owned(), source);
+    for server in resources.iter().flat_map(|resource| &resource.authorization_servers) {
+        servers.insert(server.issuer.as_str().to_owned(), jwks_source(&server.jwks));
     }
     let edge = Edge::new(
-        settings.resources.iter().map(|resource| (resource.name.clone(), resource_of(resource))).collect(),
+        resources.iter().map(|resource| (resource.name.clone(), resource_of(resource))).collect(),
         [service.clone()],
         servers.keys().cloned(),
-        keys.nonces.clone(),
+        nonces,
         Box::new(OsRandomness),
         true,
-        Limits {
-            proofs: settings.limits.replay_entries,
-            failures: settings.limits.failures_per_10s,
-            ..Limits::default()
-        },
+        Limits { proofs: limits.replay_entries, failures: limits.failures_per_10s, ..Limits::default() },
     );
-    let own = JwksSource::fixed(keys.public_jwks().to_string());
     let servers = servers.into_iter().map(|(issuer, source)| (KeyOwner::AuthorizationServer(issuer), source));
-    let sources = servers.chain([(KeyOwner::AttestationService(service), own)]);
+    let sources = servers.chain([(KeyOwner::AttestationService(service), service_keys)]);
     let clock = clock.clone();
     let mut runtime = EdgeRuntime::new(edge, sources)?.with_clock(move || clock.now());
-    for resource in settings.resources.iter().filter(|resource| resource.takes_api_keys()) {
+    for resource in resources.iter().filter(|resource| resource.takes_api_keys()) {
         if let Some(file) = &resource.api_keys {
             runtime = runtime.with_api_keys(resource.name.as_str(), file)?;
         }
     }
-    Ok(runtime.start().await)
+    Ok(runtime)
+}
+
+/// Where a key set is: a URL, or else a file.
+fn jwks_source(place: &str) -> JwksSource {
+    if place.contains("://") { JwksSource::url(place) } else { JwksSource::file(place) }
 }
 
 /// Keeps the edge's deny list as the registry has it. While the registry cannot be read the last list stays, until

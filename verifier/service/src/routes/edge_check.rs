@@ -11,13 +11,13 @@ use countersign_edge::{EdgeRuntime, answer};
 use countersign_verifier::check::{Content, Decision, Fields, Request};
 
 use crate::gateways::{Misconfigured, Original};
-use crate::service::Service;
 use crate::settings::Gateway;
+use crate::telemetry::Metrics;
 
 /// What the edge listener knows.
 #[derive(Clone)]
 pub(crate) struct EdgeListener {
-    pub(crate) service: Arc<Service>,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) edge: Arc<EdgeRuntime>,
     pub(crate) gateway: Gateway,
 }
@@ -51,7 +51,7 @@ pub(super) async fn check(
         content: content(listener.gateway, &headers, &body),
     };
     let decision = listener.edge.decide(&resource, &request).await;
-    record(&listener, &resource, &decision);
+    listener.metrics.decided(&resource, &decision);
     respond(&listener, &decision)
 }
 
@@ -74,19 +74,6 @@ fn content(gateway: Gateway, headers: &HeaderMap, body: &[u8]) -> Content {
         Content::Hash(sha256(body))
     } else {
         Content::Unseen
-    }
-}
-
-fn record(listener: &EdgeListener, resource: &str, decision: &Decision) {
-    let (verdict, reason) = match decision {
-        Decision::Permit(_) => ("permit", "ok"),
-        Decision::Observed { refusal, .. } => ("observed", refusal.reason.reason()),
-        Decision::Refusal(refusal) => ("refused", refusal.reason.reason()),
-        Decision::Needs(_) => ("refused", "keys_unavailable"),
-    };
-    listener.service.metrics.edge_decision(resource, verdict, reason);
-    if let Decision::Observed { told: true, .. } = decision {
-        tracing::warn!(resource, reason, "an unattested request was let through");
     }
 }
 

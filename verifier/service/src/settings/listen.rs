@@ -66,39 +66,55 @@ impl Gateway {
 
 impl ListenSettings {
     pub(super) fn check(&self, problems: &mut Problems) {
-        if let Some(tls) = &self.tls {
-            existing_file(&tls.certificate, "/listen/tls/certificate", problems);
-            existing_file(&tls.key, "/listen/tls/key", problems);
-        }
         let listeners = [("public", Some(self.public)), ("edge", self.edge), ("admin", Some(self.admin))];
-        for (index, (name, address)) in listeners.iter().enumerate() {
-            let Some(address) = address else { continue };
-            if self.tls.is_none() && !self.danger_plaintext && !address.ip().is_loopback() {
-                problems.at(
-                    &format!("/listen/{name}"),
-                    format!(
-                        "{address} can be reached by other machines: add [listen.tls] with `certificate` and `key`, or \
-                         listen on 127.0.0.1 behind a gateway that speaks TLS"
-                    ),
-                );
-            }
-            let earlier = listeners.iter().take(index).find(|(_, other)| *other == Some(*address));
-            if let (Some((other, _)), true) = (earlier, address.port() != 0) {
-                problems.at(
-                    &format!("/listen/{name}"),
-                    format!("`{other}` has this address already; take another port"),
-                );
-            }
+        let at = |(name, address): (&str, Option<SocketAddr>)| Some((format!("/listen/{name}"), address?));
+        let listeners: Vec<_> = listeners.into_iter().filter_map(at).collect();
+        check_addresses(&listeners, self.tls.as_ref(), self.danger_plaintext, problems);
+        check_gateway(self.edge, self.gateway, problems);
+    }
+}
+
+/// Checks where listeners stand, each with its place in the document, and the TLS of those that need it.
+pub(super) fn check_addresses(
+    listeners: &[(String, SocketAddr)],
+    tls: Option<&TlsSettings>,
+    danger_plaintext: bool,
+    problems: &mut Problems,
+) {
+    if let Some(tls) = tls {
+        existing_file(&tls.certificate, "/listen/tls/certificate", problems);
+        existing_file(&tls.key, "/listen/tls/key", problems);
+    }
+    for (index, (at, address)) in listeners.iter().enumerate() {
+        if tls.is_none() && !danger_plaintext && !address.ip().is_loopback() {
+            problems.at(
+                at,
+                format!(
+                    "{address} can be reached by other machines: add [listen.tls] with `certificate` and `key`, or \
+                     listen on 127.0.0.1 behind a gateway that speaks TLS"
+                ),
+            );
         }
-        match (self.edge, self.gateway) {
-            (Some(_), None) => problems.at(
-                "/listen/edge",
-                "name the gateway that will ask: add `gateway` = \"nginx\", \"caddy\", \"haproxy\", \"traefik\" or \
-                 \"envoy-http\"",
-            ),
-            (None, Some(_)) => problems.at("/listen/gateway", "without `edge` nothing listens for a gateway; add its address"),
-            _ => {}
+        let earlier = listeners.iter().take(index).find(|(_, other)| other == address);
+        if let (Some((other, _)), true) = (earlier, address.port() != 0) {
+            let other = other.trim_start_matches("/listen").trim_start_matches('/');
+            problems.at(at, format!("`{other}` has this address already; take another port"));
         }
+    }
+}
+
+/// Checks that a listener for gateways knows its gateway.
+pub(super) fn check_gateway(edge: Option<SocketAddr>, gateway: Option<Gateway>, problems: &mut Problems) {
+    match (edge, gateway) {
+        (Some(_), None) => problems.at(
+            "/listen/edge",
+            "name the gateway that will ask: add `gateway` = \"nginx\", \"caddy\", \"haproxy\", \"traefik\" or \
+             \"envoy-http\"",
+        ),
+        (None, Some(_)) => {
+            problems.at("/listen/gateway", "without `edge` nothing listens for a gateway; add its address");
+        }
+        _ => {}
     }
 }
 

@@ -2,9 +2,11 @@
 //!
 //! Every default is safe for production, and every value that weakens security is named `danger…`.
 
+mod edge;
 mod lifetime;
 mod listen;
 mod play_integrity;
+mod proxy;
 mod resource;
 #[cfg(test)]
 mod tests;
@@ -15,9 +17,11 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use edge::{AttestationServiceSettings, EdgeListenSettings, EdgeSettings};
 pub use lifetime::LifetimeSettings;
 pub use listen::{Gateway, ListenSettings, TlsSettings};
 pub use play_integrity::{PlayAppSettings, PlayIntegritySettings};
+pub use proxy::ProxySettings;
 pub use resource::{
     Assurance, AuthorizationServerSettings, BodyBinding, CredentialKind, KeyProtection, Mode, NonceDemand,
     ResourceSettings, RouteSettings, Tier, TokenBinding,
@@ -174,14 +178,8 @@ impl Settings {
         {
             *path = directory.join(&path);
         }
-        for file in self.resources.iter_mut().filter_map(|resource| resource.api_keys.as_mut()) {
-            *file = directory.join(&file);
-        }
+        self.resources.iter_mut().for_each(|resource| resource.resolve(directory));
         self.play_integrity.resolve(directory);
-        let servers = self.resources.iter_mut().flat_map(|resource| &mut resource.authorization_servers);
-        for server in servers.filter(|server| !server.jwks.contains("://")) {
-            server.jwks = directory.join(&server.jwks).display().to_string();
-        }
         self
     }
 }

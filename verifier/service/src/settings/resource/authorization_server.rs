@@ -1,13 +1,14 @@
 //! An authorization server whose access tokens a resource accepts.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::document::Problems;
-use crate::settings::private_url;
 use crate::settings::values::WebUrl;
+use crate::settings::{existing_file, private_url};
 
 /// An authorization server whose JWT access tokens (RFC 9068) a resource accepts.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -25,20 +26,7 @@ pub struct AuthorizationServerSettings {
 impl AuthorizationServerSettings {
     pub(super) fn check(&self, at: &str, problems: &mut Problems) {
         private_url(&self.issuer, &format!("{at}/issuer"), problems);
-        let jwks = format!("{at}/jwks");
-        if self.jwks.contains("://") {
-            match WebUrl::try_from(self.jwks.clone()) {
-                Ok(url) => private_url(&url, &jwks, problems),
-                Err(_) => {
-                    problems.at(&jwks, "this is neither a URL with http or https nor the path of a file")
-                }
-            }
-        } else if !problems.directory().join(&self.jwks).is_file() {
-            problems.at(
-                &jwks,
-                format!("the file {} does not exist", problems.directory().join(&self.jwks).display()),
-            );
-        }
+        check_jwks(&self.jwks, &format!("{at}/jwks"), problems);
         if self.clients.is_empty() {
             problems.at(
                 &format!("{at}/clients"),
@@ -50,5 +38,17 @@ impl AuthorizationServerSettings {
                 problems.at(&format!("{at}/clients/{client}"), "no client id is listed; name at least one");
             }
         }
+    }
+}
+
+/// Checks where a key set is said to be: a private URL, or a file that is there.
+pub(in crate::settings) fn check_jwks(jwks: &str, at: &str, problems: &mut Problems) {
+    if jwks.contains("://") {
+        match WebUrl::try_from(jwks.to_owned()) {
+            Ok(url) => private_url(&url, at, problems),
+            Err(_) => problems.at(at, "this is neither a URL with http or https nor the path of a file"),
+        }
+    } else {
+        existing_file(Path::new(jwks), at, problems);
     }
 }

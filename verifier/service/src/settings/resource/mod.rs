@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use authorization_server::AuthorizationServerSettings;
+pub(super) use authorization_server::check_jwks;
 pub use demand::{
     Assurance, BodyBinding, CredentialKind, KeyProtection, Mode, NonceDemand, Tier, TokenBinding,
 };
@@ -123,6 +124,16 @@ impl ResourceSettings {
     pub fn has_app(&self, app: &str) -> bool {
         self.apps.iter().any(|known| known == app)
             || self.authorization_servers.iter().any(|server| server.clients.contains_key(app))
+    }
+
+    /// Has relative paths start from `directory`.
+    pub(super) fn resolve(&mut self, directory: &Path) {
+        if let Some(file) = &mut self.api_keys {
+            *file = directory.join(&file);
+        }
+        for server in self.authorization_servers.iter_mut().filter(|server| !server.jwks.contains("://")) {
+            server.jwks = directory.join(&server.jwks).display().to_string();
+        }
     }
 
     fn asks_for(&self, kind: CredentialKind) -> bool {

@@ -1,0 +1,236 @@
+//! An edge that runs apart from the service: no registry, no policy, no signing key. It fetches keys and deny list
+//! beside the requests, so that it goes on deciding while the service is away, for as long as the last list is good.
+
+use std::fmt;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use axum::Router;
+use countersign_edge::{DenyListSource, EdgeRuntime, SetupError};
+
+use super::{assemble, jwks_source};
+use crate::clock::Clock;
+use crate::keys::{self, KeysError};
+use crate::proxy::{Proxy, ProxySetupError};
+use crate::routes::{self, EdgeListener, EdgeState};
+use crate::server::{self, ListenError, Listener, Running};
+use crate::settings::EdgeSettings;
+use crate::telemetry::Metrics;
+
+/// Starts edges that run apart from the service.
+#[derive(Debug)]
+pub struct StandaloneEdge;
+
+/// An edge that answers. Dropping it ends it at once; [`RunningEdge::shut_down`] is the graceful way.
+#[derive(Debug)]
+pub struct RunningEdge {
+    runtime: Arc<EdgeRuntime>,
+    listeners: Vec<(Place, Running)>,
+}
+
+/// Which listener it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    Edge,
+    Admin,
+    /// The proxy of the resource of this name.
+    Proxy(String),
+}
+
+/// Why an edge does not start. Displayed as a sentence that says what to do.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum EdgeStartError {
+    /// A listener.
+    Listen(ListenError),
+    /// The file of the nonce keys.
+    Keys(KeysError),
+    /// The sources of keys and deny list.
+    Edge(SetupError),
+    /// A proxy.
+    Proxy(ProxySetupError),
+}
+
+impl StandaloneEdge {
+    /// Binds every listener, fetches keys and deny list, and serves. Logging is the caller's. An attestation service that
+    /// does not answer is tried again: until then nothing passes.
+    ///
+    /// # Errors
+    /// The first thing that is in the way, as a sentence that says what to do; nothing keeps running then.
+    pub async fn start(settings: EdgeSettings) -> Result<RunningEdge, EdgeStartError> {
+        Self::start_with(settings, Clock::system()).await
+    }
+
+    /// As [`StandaloneEdge::start`], with another clock; for tests and demonstrations.
+    ///
+    /// # Errors
+    /// As [`StandaloneEdge::start`].
+    pub async fn start_with(settings: EdgeSettings, clock: Clock) -> Result<RunningEdge, EdgeStartError> {
+        let listen = &settings.listen;
+        let tls = listen.tls.as_ref().map(server::tls).transpose()?;
+        let mut bound = Vec::new();
+        let mut bind = |place: Place, address| {
+            let socket = server::bind(place.name(), address)?;
+            bound.push((place, address, socket));
+            Ok::<(), ListenError>(())
+        };
+        if let Some(address) = listen.edge {
+            bind(Place::Edge, address)?;
+        }
+        for proxy in &settings.proxies {
+            bind(Place::Proxy(proxy.resource.clone()), proxy.listen)?;
+        }
+        bind(Place::Admin, listen.admin)?;
+
+        let runtime = runtime(&settings, &clock)?.start().await;
+        let metrics = Arc::<Metrics>::default();
+        let state = EdgeState::new(Arc::clone(&runtime), Arc::clone(&metrics), settings.resources.clone());
+        let mut listeners = Vec::new();
+        for (place, address, socket) in bound {
+            let router = match &place {
+                Place::Edge => gateway_router(&settings, &state),
+                Place::Admin => Some(routes::edge_admin(&state)),
+                Place::Proxy(_) => None,
+            };
+            let (name, connections) = (place.name(), settings.limits.connections);
+            let (router, http1_only) = match (router, &place) {
+                (Some(router), _) => {
+                    let concurrency = settings.limits.concurrency;
+                    (server::bounded(router, name, concurrency, connections, Arc::clone(&metrics)), false)
+                }
+                (None, Place::Proxy(resource)) => {
+                    // It bounds its requests itself: bodies pass through it, however long.
+                    (proxy_router(&settings, resource, address, &socket, &state)?, true)
+                }
+                (None, _) => continue,
+            };
+            // This machine alone hears a listener on loopback; every other one speaks TLS.
+            let tls = if address.ip().is_loopback() { None } else { tls.clone() };
+            let listener = Listener { name, address, tls, connections, http1_only, router };
+            let running = server::serve(listener, socket)?;
+            tracing::info!(listener = name, resource = place.resource(), address = %running.address, "listening");
+            listeners.push((place, running));
+        }
+        Ok(RunningEdge { runtime, listeners })
+    }
+}
+
+fn runtime(settings: &EdgeSettings, clock: &Clock) -> Result<EdgeRuntime, EdgeStartError> {
+    let nonces = keys::nonce_keys(&settings.nonce_keys, clock.now())?;
+    let service = &settings.attestation_service;
+    let issuer = service.issuer.as_str().to_owned();
+    let list = DenyListSource { url: service.deny_list(), ..DenyListSource::of(issuer.as_str()) };
+    let keys = (issuer, jwks_source(&service.jwks()));
+    Ok(assemble(&settings.resources, &settings.limits, keys, nonces, clock)?.with_deny_list(list)?)
+}
+
+fn gateway_router(settings: &EdgeSettings, state: &Arc<EdgeState>) -> Option<Router> {
+    let gateway = settings.listen.gateway?;
+    let (metrics, edge) = (Arc::clone(&state.metrics), Arc::clone(&state.runtime));
+    Some(routes::edge(EdgeListener { metrics, edge, gateway }).merge(routes::resource_metadata(state)))
+}
+
+fn proxy_router(
+    settings: &EdgeSettings,
+    resource: &str,
+    address: SocketAddr,
+    socket: &TcpListener,
+    state: &Arc<EdgeState>,
+) -> Result<Router, EdgeStartError> {
+    let proxy = settings.proxies.iter().find(|proxy| proxy.resource == resource);
+    let proxy = proxy.ok_or_else(|| ProxySetupError::UnknownResource(resource.to_owned()))?;
+    let address = socket.local_addr().unwrap_or(address);
+    let encrypted = !address.ip().is_loopback() && settings.listen.tls.is_some();
+    let concurrency = settings.limits.concurrency;
+    Ok(Proxy::new(proxy, state, encrypted, concurrency)?.into_router())
+}
+
+impl RunningEdge {
+    /// The address of the listener `edge` or `admin`, with its real port if the settings said 0.
+    pub fn address(&self, listener: &str) -> Option<SocketAddr> {
+        let is_it = |place: &Place| place.resource().is_none() && place.name() == listener;
+        self.listeners.iter().find(|(place, _)| is_it(place)).map(|(_, running)| running.address)
+    }
+
+    /// The address of the proxy of a resource.
+    pub fn proxy_address(&self, resource: &str) -> Option<SocketAddr> {
+        let is_it = |place: &Place| place.resource() == Some(resource);
+        self.listeners.iter().find(|(place, _)| is_it(place)).map(|(_, running)| running.address)
+    }
+
+    /// The edge itself.
+    pub const fn runtime(&self) -> &Arc<EdgeRuntime> {
+        &self.runtime
+    }
+
+    /// Has keys, deny list and API keys fetched again, without waiting for that. What cannot be used is logged, and the
+    /// last ones stay.
+    pub fn refresh_soon(&self) {
+        let runtime = Arc::clone(&self.runtime);
+        tokio::spawn(async move { runtime.refresh().await });
+    }
+
+    /// Stops accepting, and lets requests that are under way end within ten seconds.
+    pub async fn shut_down(self) {
+        for (_, running) in &self.listeners {
+            running.shut_down();
+        }
+        for (_, running) in self.listeners {
+            running.ended().await;
+        }
+    }
+}
+
+impl Place {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Edge => "edge",
+            Self::Admin => "admin",
+            Self::Proxy(_) => "proxy",
+        }
+    }
+
+    fn resource(&self) -> Option<&str> {
+        match self {
+            Self::Proxy(resource) => Some(resource),
+            Self::Edge | Self::Admin => None,
+        }
+    }
+}
+
+impl From<ListenError> for EdgeStartError {
+    fn from(error: ListenError) -> Self {
+        Self::Listen(error)
+    }
+}
+
+impl From<KeysError> for EdgeStartError {
+    fn from(error: KeysError) -> Self {
+        Self::Keys(error)
+    }
+}
+
+impl From<SetupError> for EdgeStartError {
+    fn from(error: SetupError) -> Self {
+        Self::Edge(error)
+    }
+}
+
+impl From<ProxySetupError> for EdgeStartError {
+    fn from(error: ProxySetupError) -> Self {
+        Self::Proxy(error)
+    }
+}
+
+impl fmt::Display for EdgeStartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listen(error) => error.fmt(f),
+            Self::Keys(error) => error.fmt(f),
+            Self::Edge(error) => error.fmt(f),
+            Self::Proxy(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for EdgeStartError {}
