@@ -11,5 +11,6 @@ mod haproxy;
 mod http;
 mod nginx;
 mod process;
+mod proxy;
 mod upstream;
 mod world;

@@ -260,3 +260,102 @@ impl HttpBody for LeavingBody {
         if self.bodiless { SizeHint::default() } else { self.inner.size_hint() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use countersign_core::request::sha256;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    /// What came of a body before it ended, and whether it broke.
+    async fn read(mut body: impl HttpBody<Data = Bytes, Error = BoxError> + Unpin) -> (Vec<u8>, bool) {
+        let mut seen = Vec::new();
+        loop {
+            match std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+                None => return (seen, false),
+                Some(Ok(frame)) => seen.extend_from_slice(&frame.into_data().unwrap()),
+                Some(Err(_)) => return (seen, true),
+            }
+        }
+    }
+
+    /// A body of these parts, with a trailer.
+    struct Parts(Vec<Option<&'static str>>);
+
+    impl HttpBody for Parts {
+        type Data = Bytes;
+        type Error = BoxError;
+
+        fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Polled {
+            if self.0.is_empty() {
+                return Poll::Ready(None);
+            }
+            let frame = self.0.remove(0).map(|part| Frame::data(Bytes::from_static(part.as_bytes())));
+            Poll::Ready(Some(Ok(frame.unwrap_or_else(|| Frame::trailers(Default::default())))))
+        }
+    }
+
+    fn body(parts: &[&'static str]) -> Body {
+        Body::new(Parts(parts.iter().map(|part| Some(*part)).chain([None]).collect()))
+    }
+
+    fn arriving(parts: &[&'static str], limit: u64) -> (ArrivingBody, Ending) {
+        ArrivingBody::new(body(parts), Duration::from_secs(60), limit)
+    }
+
+    #[tokio::test]
+    async fn the_last_part_waits_until_all_of_it_is_the_proven_one() {
+        for (proven, whole) in [(&b"abcdef"[..], true), (b"abcdeg", false), (b"abc", false), (b"", false)] {
+            for parts in [&["abc", "def"][..], &["abc", "", "def", ""], &["abcdef"]] {
+                let (body, ending) = arriving(parts, 6);
+                let (passing, _sent) =
+                    PassingBody::new(Body::new(body), Some(sha256(proven)), Arc::clone(&ending));
+                let (seen, broke) = read(passing).await;
+                assert_eq!((seen.len() == 6, !broke), (whole, whole), "{parts:?}");
+                assert_eq!(ending.get(), if whole { None } else { Some(&Broken::Unproven) });
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_without_a_proof_passes_part_by_part_and_a_longer_one_breaks() {
+        for (limit, expected) in [(6, None), (5, Some(&Broken::TooLarge))] {
+            let (body, ending) = arriving(&["abc", "def"], limit);
+            let (passing, sent) = PassingBody::new(Body::new(body), None, Arc::clone(&ending));
+            let (seen, broke) = read(passing).await;
+            assert_eq!((seen.len() == 6, broke), (expected.is_none(), expected.is_some()));
+            assert_eq!(ending.get(), expected);
+            assert!(sent.await.is_err(), "told that it has left");
+        }
+    }
+
+    /// A body that never comes.
+    struct Silent;
+
+    impl HttpBody for Silent {
+        type Data = Bytes;
+        type Error = BoxError;
+
+        fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Polled {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_ends_with_the_result_that_opened_it_or_after_a_long_pause() {
+        let places = Arc::new(Semaphore::new(1));
+        let (short, long) = (Duration::from_millis(1), Duration::from_secs(600));
+        for (inner, pause, lives, broken) in [
+            (body(&["abc"]), long, None, false),
+            (body(&["abc"]), long, Some(long), false),
+            (Body::new(Silent), long, Some(short), true),
+            (Body::new(Silent), short, Some(long), true),
+        ] {
+            let place =
+                Arc::clone(&places).try_acquire_owned().expect("the answer before gave its place back");
+            let leaving = LeavingBody::new(inner, false, pause, lives, place);
+            assert_eq!(read(leaving).await.1, broken);
+        }
+    }
+}
