@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use countersign_core::time::Timestamp;
 use countersign_service::clock::Clock;
-use countersign_service::settings::EdgeSettings;
+use countersign_service::settings::{EdgeSettings, Settings};
 use countersign_service::{RunningEdge, StandaloneEdge};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -424,10 +424,19 @@ async fn a_gateway_finds_metadata_at_an_edge_of_its_own() {
 }
 
 #[tokio::test]
-async fn who_does_not_read_its_answer_loses_it_when_the_process_ends() {
+async fn a_proxy_that_ends_takes_no_new_connection() {
     let world = World::new("nginx").await;
     let (address, running) = before(&world, world.upstream.address, "").await;
     assert_eq!(world.proven("GET", "/v1/account").send(address).await.status, 200);
     tokio::time::timeout(Duration::from_secs(9), running.shut_down()).await.unwrap();
     assert!(TcpStream::connect(address).await.is_err());
+}
+
+#[test]
+fn the_settings_of_the_example_are_valid() {
+    let example = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/proxy");
+    let edge = EdgeSettings::load(&example.join("edge.toml")).map_err(|problems| problems.to_string());
+    assert_eq!(edge.map(|settings| settings.proxies.len()), Ok(1));
+    let service = Settings::load(&example.join("countersign.toml")).map_err(|problems| problems.to_string());
+    assert_eq!(service.map(|settings| settings.resources.len()), Ok(0));
 }
