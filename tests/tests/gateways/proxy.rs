@@ -274,6 +274,24 @@ async fn an_upstream_that_does_not_answer_as_it_should_is_our_trouble() {
 }
 
 #[tokio::test]
+async fn an_upstream_that_does_not_read_costs_bounded_time() {
+    let world = World::new("nginx").await;
+    let deaf = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let more = "body_timeout = '1s'\nresponse_timeout = '1s'";
+    let (address, _running) = before(&world, deaf.local_addr().unwrap(), more).await;
+    let mut sent = Sent::new("POST", "/v1/observed");
+    // More than both sides' buffers hold.
+    sent.body = vec![b'a'; 30_000_000];
+    let (mut reading, mut writing) = TcpStream::connect(address).await.unwrap().into_split();
+    let writer = tokio::spawn(async move { writing.write_all(&sent.bytes("Connection: close\r\n")).await });
+    let mut status = [0; 12];
+    reading.read_exact(&mut status).await.unwrap();
+    // Whichever side is found to be slow first.
+    assert!([b"HTTP/1.1 504", b"HTTP/1.1 408"].contains(&&status), "{}", String::from_utf8_lossy(&status));
+    writer.abort();
+}
+
+#[tokio::test]
 async fn an_answer_that_breaks_off_is_not_made_whole() {
     let cut = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\nConnection: close\r\n\r\nabc";
     let cut_chunks = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n3\r\nabc\r\n";

@@ -1,6 +1,8 @@
 //! One service and two edges, each a process of its own, as an operator starts them: the edges need no file of the
 //! service's, and go on without it.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

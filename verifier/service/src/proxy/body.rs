@@ -131,6 +131,8 @@ pub(super) struct PassingBody {
     ending: Ending,
     /// Dropped when the body has left, or will not.
     _sent: oneshot::Sender<()>,
+    /// Its place in memory, if it is held there.
+    _held: Option<OwnedSemaphorePermit>,
 }
 
 struct Proven {
@@ -145,13 +147,14 @@ impl PassingBody {
         inner: Body,
         digest: Option<[u8; 32]>,
         ending: Ending,
+        held: Option<OwnedSemaphorePermit>,
     ) -> (Self, oneshot::Receiver<()>) {
         let (sent, receiver) = oneshot::channel();
         let ended = inner.is_end_stream();
         // A body that ended before it began has been compared by the check.
         let digest = digest.filter(|_| !ended);
         let proven = digest.map(|digest| Proven { digest, seen: Sha256::new(), held: None });
-        (Self { inner, proven, ended, ending, _sent: sent }, receiver)
+        (Self { inner, proven, ended, ending, _sent: sent, _held: held }, receiver)
     }
 }
 
@@ -310,7 +313,7 @@ mod tests {
             for parts in [&["abc", "def"][..], &["abc", "", "def", ""], &["abcdef"]] {
                 let (body, ending) = arriving(parts, 6);
                 let (passing, _sent) =
-                    PassingBody::new(Body::new(body), Some(sha256(proven)), Arc::clone(&ending));
+                    PassingBody::new(Body::new(body), Some(sha256(proven)), Arc::clone(&ending), None);
                 let (seen, broke) = read(passing).await;
                 assert_eq!((seen.len() == 6, !broke), (whole, whole), "{parts:?}");
                 assert_eq!(ending.get(), if whole { None } else { Some(&Broken::Unproven) });
@@ -322,7 +325,7 @@ mod tests {
     async fn a_body_without_a_proof_passes_part_by_part_and_a_longer_one_breaks() {
         for (limit, expected) in [(6, None), (5, Some(&Broken::TooLarge))] {
             let (body, ending) = arriving(&["abc", "def"], limit);
-            let (passing, sent) = PassingBody::new(Body::new(body), None, Arc::clone(&ending));
+            let (passing, sent) = PassingBody::new(Body::new(body), None, Arc::clone(&ending), None);
             let (seen, broke) = read(passing).await;
             assert_eq!((seen.len() == 6, broke), (expected.is_none(), expected.is_some()));
             assert_eq!(ending.get(), expected);

@@ -50,7 +50,7 @@ pub(crate) struct Proxy {
     /// Path of the resource's metadata, and the metadata: what challenges point to.
     metadata: Option<(String, serde_json::Value)>,
     places: Arc<Semaphore>,
-    held_bodies: Semaphore,
+    held_bodies: Arc<Semaphore>,
     response_timeout: Duration,
     body_timeout: Duration,
     max_body: u64,
@@ -90,7 +90,7 @@ impl Proxy {
             upstream: Upstream::new(settings.upstream.as_str())?,
             metadata: path.map(|path| (path, metadata(described))),
             places: Arc::new(Semaphore::new(concurrency)),
-            held_bodies: Semaphore::new(HELD_BODIES),
+            held_bodies: Arc::new(Semaphore::new(HELD_BODIES)),
             response_timeout: Duration::from_secs(settings.response_timeout.as_seconds()),
             body_timeout: Duration::from_secs(settings.body_timeout.as_seconds()),
             max_body: settings.max_body,
@@ -132,7 +132,7 @@ impl Proxy {
         }
         let place = place(&self.places).await?;
         let (body, ending) = ArrivingBody::new(body, self.body_timeout, self.max_body);
-        let (decision, body) = self.decide(peer, &parts, body, &ending).await?;
+        let (decision, body, held) = self.decide(peer, &parts, body, &ending).await?;
         self.metrics.decided(&self.resource, &decision);
         let now = self.edge.now();
         let mut answer = answer(&decision, now);
@@ -143,14 +143,18 @@ impl Proxy {
                 (permit.content().copied(), Some(Duration::from_secs(left)))
             }
             Decision::Observed { .. } => (None, None),
-            Decision::Refusal(_) | Decision::Needs(_) => return Err(Stop::Refused(Box::new(answer))),
+            // Whatever else a decision may come to be, it lets nothing pass.
+            _ => return Err(Stop::Refused(Box::new(answer))),
         };
         let identity = std::mem::take(&mut answer.identity);
         self.forwarding.apply(&mut parts, peer.ip(), identity);
-        let (body, sent) = PassingBody::new(body, digest, Arc::clone(&ending));
+        let (body, sent) = PassingBody::new(body, digest, Arc::clone(&ending), held);
         keep_true_length(&mut parts, &body);
         let is_head = parts.method == Method::HEAD;
-        let response = self.upstream.send(parts, Body::new(body), sent, self.response_timeout).await;
+        let response = self
+            .upstream
+            .send(parts, Body::new(body), (sent, self.body_timeout), self.response_timeout)
+            .await;
         let response = match response {
             Ok(response) => response,
             Err(error) => return Err(self.failure(&ending, error)),
@@ -158,30 +162,30 @@ impl Proxy {
         Ok(self.answered(response, passing_fields(&decision), (is_head, lives, place)))
     }
 
-    /// The decision, and the body as far as it was read for it.
+    /// The decision, the body, and if all of it is in memory, its place there.
     async fn decide(
         &self,
         peer: SocketAddr,
         parts: &Parts,
         body: ArrivingBody,
         ending: &Ending,
-    ) -> Result<(Decision, Body), Stop> {
+    ) -> Result<(Decision, Body, Option<OwnedSemaphorePermit>), Stop> {
         let content = if body.is_end_stream() { Content::Hash(sha256(b"")) } else { Content::Deferred };
         let decision = self.check(peer, parts, content).await;
         if !matches!(decision, Decision::Needs(Lookup::Content)) {
-            return Ok((decision, Body::new(body)));
+            return Ok((decision, Body::new(body), None));
         }
-        let _held = tokio::time::timeout(QUEUE_TIMEOUT, self.held_bodies.acquire()).await;
-        let Ok(Ok(_held)) = _held else { return Err(Stop::Busy) };
-        let (content, body) = match read_content(Body::new(body), self.max_content).await {
-            Ok(ContentRead::Whole(bytes)) => (Content::Hash(sha256(&bytes)), Body::from(bytes)),
-            Ok(ContentRead::TooLarge(body)) => (Content::TooLarge, body),
+        let held = place(&self.held_bodies).await?;
+        let (content, body, held) = match read_content(Body::new(body), self.max_content).await {
+            Ok(ContentRead::Whole(bytes)) => (Content::Hash(sha256(&bytes)), Body::from(bytes), Some(held)),
+            // Its beginning goes on at once, and must not keep others waiting for as long as the rest takes.
+            Ok(ContentRead::TooLarge(body)) => (Content::TooLarge, body, None),
             Err(_) => {
                 let (status, reason) = ending.get().copied().unwrap_or(Broken::Client).blames_client();
                 return Err(Stop::Failed(status, reason));
             }
         };
-        Ok((self.check(peer, parts, content).await, body))
+        Ok((self.check(peer, parts, content).await, body, held))
     }
 
     async fn check(&self, peer: SocketAddr, parts: &Parts, content: Content) -> Decision {

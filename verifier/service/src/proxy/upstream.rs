@@ -123,12 +123,12 @@ impl Upstream {
     }
 
     /// Sends a request whose head is finished, and waits for the head of the answer: `patience` long from when the body
-    /// has been `sent`. The target stays byte for byte as the client wrote it.
+    /// has been `sent`, which may take so long itself. The target stays byte for byte as the client wrote it.
     pub(super) async fn send(
         &self,
         parts: Parts,
         body: Body,
-        sent: oneshot::Receiver<()>,
+        (sent, longest): (oneshot::Receiver<()>, Duration),
         patience: Duration,
     ) -> Result<Response<Body>, UpstreamError> {
         let mut request = Request::new(body);
@@ -138,7 +138,7 @@ impl Upstream {
         *request.headers_mut() = parts.headers;
         let late = async {
             // Ends when the body is dropped, whether all of it has left or not.
-            let _ = sent.await;
+            let _ = tokio::time::timeout(longest, sent).await;
             tokio::time::sleep(patience).await;
         };
         let response = tokio::select! {
