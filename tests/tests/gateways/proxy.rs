@@ -292,6 +292,21 @@ async fn an_upstream_that_does_not_read_costs_bounded_time() {
 }
 
 #[tokio::test]
+async fn who_finds_no_place_is_told_to_come_again() {
+    let world = World::new("nginx").await;
+    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, _running) =
+        before(&world, upstream.local_addr().unwrap(), "[limits]\nconcurrency = 1").await;
+    let first = Sent::new("GET", "/v1/observed");
+    let answered = tokio::spawn(async move { first.send(address).await });
+    let (mut asked, _) = upstream.accept().await.unwrap();
+    let second = Sent::new("GET", "/v1/observed").send(address).await;
+    assert_eq!((second.status, second.one("retry-after")), (503, "1"));
+    asked.write_all(OK.as_bytes()).await.unwrap();
+    assert_eq!(answered.await.unwrap().status, 200);
+}
+
+#[tokio::test]
 async fn an_answer_that_breaks_off_is_not_made_whole() {
     let cut = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\nConnection: close\r\n\r\nabc";
     let cut_chunks = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n3\r\nabc\r\n";

@@ -21,7 +21,7 @@ use crate::telemetry::Metrics;
 #[derive(Debug)]
 pub struct StandaloneEdge;
 
-/// An edge that answers. Dropping it ends it at once; [`RunningEdge::shut_down`] is the graceful way.
+/// An edge that answers until [`RunningEdge::shut_down`], or the end of the process.
 #[derive(Debug)]
 pub struct RunningEdge {
     runtime: Arc<EdgeRuntime>,
