@@ -1,6 +1,7 @@
 # The common part of the gateways' `run`: starts the attestation service with its edge, the gateway, and a stand-in for
 # an API, all on 127.0.0.1; then sends one request without a proof and one with. `run` has set `example` (its folder),
-# `gateway` (the program's name) and the function `start`, which runs the gateway in the foreground.
+# `gateway` (the program's name), the function `start`, which runs the gateway in the foreground, and `settings` where the
+# service's are not in countersign.toml.
 
 state=$(mktemp -d)
 
@@ -17,7 +18,7 @@ service='' running=''
 trap 'kill $service $running 2>/dev/null || true; wait; rm -rf "$state"' EXIT
 trap 'exit 130' INT TERM
 "$countersign" virtual-device roots --seed virtual-device.seed --out . >/dev/null
-RUST_LOG=${RUST_LOG:-warn} "$countersign" serve --settings countersign.toml &
+RUST_LOG=${RUST_LOG:-warn} "$countersign" serve --settings "${settings:-countersign.toml}" &
 service=$!
 start &
 running=$!

@@ -6,12 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::FutureExt;
 use futures_util::future::Shared;
 
-use countersign_core::attester::{AttesterError, Currency, EdgeAnswer, InstanceKeyProof};
+use countersign_core::attester::{
+    AttesterError, ClientAuthentication, Currency, EdgeAnswer, InstanceKeyProof,
+};
 
 use crate::drive::Device;
 use crate::error::CountersignError;
 use crate::port::Ports;
-use crate::record::{Advice, ApiAnswer, ApiRequest, Configuration, Proof, Standing};
+use crate::record::{Advice, ApiAnswer, ApiRequest, ClientProof, Configuration, Proof, Standing};
 
 type Run = Shared<Pin<Box<dyn Future<Output = Result<(), AttesterError>> + Send>>>;
 
@@ -91,10 +93,28 @@ impl Countersign {
             prepared => prepared?,
         };
         let (handle, message) = (prepared.handle().as_bytes().to_vec(), prepared.message().to_vec());
-        let unavailable = CountersignError::PlatformUnavailable;
-        let signature =
-            self.device.ports().keys.sign(handle, message).await.map_err(|_| unavailable.clone())?;
-        let headers = prepared.finish(&signature).map_err(|_| unavailable)?;
+        let signature = self.sign(handle, message).await?;
+        let headers = prepared.finish(&signature).map_err(|_| CountersignError::PlatformUnavailable)?;
+        Ok(Proof::new(headers.fields(), false))
+    }
+
+    /// Makes the header fields with which the app authenticates one request to its authorization server, with the
+    /// instance key: as slow as the device's key store.
+    ///
+    /// # Errors
+    /// [`CountersignError::InvalidRequest`] for what is no URL or not encrypted, the errors of `refresh`, and
+    /// [`CountersignError::PlatformUnavailable`] if the key store does not sign.
+    pub async fn authenticate_client(&self, proof: ClientProof) -> Result<Proof, CountersignError> {
+        let prepared = match self.prepare_client(&proof) {
+            Err(CountersignError::NoResult) => {
+                self.refresh().await?;
+                self.prepare_client(&proof)?
+            }
+            prepared => prepared?,
+        };
+        let (handle, message) = (prepared.handle().as_bytes().to_vec(), prepared.message().to_vec());
+        let signature = self.sign(handle, message).await?;
+        let headers = prepared.finish(&signature).map_err(|_| CountersignError::PlatformUnavailable)?;
         Ok(Proof::new(headers.fields(), false))
     }
 
@@ -146,6 +166,17 @@ impl Countersign {
         let random = self.random()?;
         let now = self.device.now();
         Ok(self.device.attester().prepare_instance_key_proof(&request.borrowed(), now, &random)?)
+    }
+
+    fn prepare_client(&self, proof: &ClientProof) -> Result<ClientAuthentication, CountersignError> {
+        let random = self.random()?;
+        let now = self.device.now();
+        Ok(self.device.attester().prepare_client_authentication(&proof.borrowed(), now, &random)?)
+    }
+
+    async fn sign(&self, handle: Vec<u8>, message: Vec<u8>) -> Result<Vec<u8>, CountersignError> {
+        let signed = self.device.ports().keys.sign(handle, message).await;
+        signed.map_err(|_| CountersignError::PlatformUnavailable)
     }
 
     fn random(&self) -> Result<[u8; 16], CountersignError> {

@@ -15,7 +15,7 @@ pub use countersign::Countersign;
 pub use error::{CountersignError, EvidenceError, KeyStoreError, StorageError, TransportError};
 pub use port::{Clock, EvidenceSource, InstanceKeys, Ports, Storage, Transport};
 pub use record::{
-    Advice, ApiAnswer, ApiRequest, ApiResource, Configuration, DevicePlatform, EvidenceRequest,
+    Advice, ApiAnswer, ApiRequest, ApiResource, ClientProof, Configuration, DevicePlatform, EvidenceRequest,
     GatheredEvidence, HeaderField, KeyProtection, NewKey, PinnedKey, Proof, ServiceAnswer, ServiceCall,
     Standing,
 };

@@ -95,6 +95,45 @@ impl fmt::Debug for ApiRequest {
     }
 }
 
+/// What proves to an authorization server that the app holds the attested key.
+#[derive(Clone, uniffi::Enum)]
+pub enum ClientProof {
+    /// `OAuth-Client-Attestation-PoP`.
+    Pop {
+        /// Issuer of the authorization server, byte-exact.
+        issuer: String,
+        /// Its latest challenge.
+        challenge: Option<String>,
+    },
+    /// `DPoP`: binds the tokens to the instance key, and authenticates by itself in the combined mode.
+    Dpop {
+        /// URL of the token endpoint.
+        endpoint: String,
+        /// The server's latest `DPoP-Nonce`.
+        nonce: Option<String>,
+    },
+}
+
+impl ClientProof {
+    pub(crate) fn borrowed(&self) -> attester::ClientProof<'_> {
+        match self {
+            Self::Pop { issuer, challenge } => {
+                attester::ClientProof::Pop { issuer, challenge: challenge.as_deref() }
+            }
+            Self::Dpop { endpoint, nonce } => {
+                attester::ClientProof::Dpop { endpoint, nonce: nonce.as_deref() }
+            }
+        }
+    }
+}
+
+/// Prints which it is.
+impl fmt::Debug for ClientProof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.borrowed().fmt(f)
+    }
+}
+
 /// Header fields for one request, good for it only, and once.
 #[derive(Clone, uniffi::Record)]
 pub struct Proof {

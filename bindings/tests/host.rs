@@ -27,10 +27,10 @@ use countersign_core::token::keys::PureRust;
 use countersign_core::token::proof::DecodedProof;
 use countersign_core::token::result::DecodedResult;
 use countersign_ffi::{
-    Advice, ApiAnswer, ApiRequest, ApiResource, Clock, Configuration, Countersign, CountersignError,
-    DevicePlatform, EvidenceError, EvidenceRequest, EvidenceSource, GatheredEvidence, InstanceKeys,
-    KeyProtection, KeyStoreError, NewKey, PinnedKey, Ports, ServiceAnswer, ServiceCall, Storage,
-    StorageError, Transport, TransportError,
+    Advice, ApiAnswer, ApiRequest, ApiResource, ClientProof, Clock, Configuration, Countersign,
+    CountersignError, DevicePlatform, EvidenceError, EvidenceRequest, EvidenceSource, GatheredEvidence,
+    InstanceKeys, KeyProtection, KeyStoreError, NewKey, PinnedKey, Ports, ServiceAnswer, ServiceCall,
+    Storage, StorageError, Transport, TransportError,
 };
 
 use service::{CLIENT_ID, ISSUER, START, Scripted, Service, problem};
@@ -417,6 +417,25 @@ fn an_apis_wish_is_followed() {
     let proof = block_on(countersign.prove_with_instance_key(request())).unwrap();
     let names: Vec<_> = proof.fields.iter().map(|field| field.name.as_str()).collect();
     assert_eq!(names, ["oauth-client-attestation", "dpop"]);
+}
+
+#[test]
+fn an_app_authenticates_at_its_authorization_server() {
+    let phone = Phone::new();
+    let countersign = phone.countersign(IPHONE);
+    let (issuer, endpoint) = ("https://login.example".to_owned(), "https://login.example/token".to_owned());
+    for (proof, field) in [
+        (ClientProof::Pop { issuer, challenge: None }, "oauth-client-attestation-pop"),
+        (ClientProof::Dpop { endpoint, nonce: None }, "dpop"),
+    ] {
+        let proof = block_on(countersign.authenticate_client(proof)).unwrap();
+        let names: Vec<_> = proof.fields.iter().map(|field| field.name.as_str()).collect();
+        assert_eq!(names, ["oauth-client-attestation", field]);
+    }
+    assert_eq!(phone.calls("/v1/instances"), 1, "the first one enrols");
+    let plain = ClientProof::Dpop { endpoint: "http://login.example/token".to_owned(), nonce: None };
+    let error = block_on(countersign.authenticate_client(plain)).unwrap_err();
+    assert!(matches!(error, CountersignError::InvalidRequest { .. }), "{error}");
 }
 
 #[test]

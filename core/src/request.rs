@@ -25,7 +25,8 @@ pub enum RequestError {
     Authority,
     /// Characters that a URI does not have, or a broken escape.
     Character,
-    /// A path that servers may read in two ways: dot segments, `//`, `\`, `;`, or one of their escapes.
+    /// A path that servers may read in two ways: dot segments, `//`, `\`, `;`, one of their escapes, or an escape that is
+    /// itself escaped (`%2541`).
     AmbiguousPath,
     /// A fragment, which never reaches a server.
     Fragment,
@@ -196,6 +197,7 @@ pub fn check_path(path: &str) -> Result<(), RequestError> {
     if !path.starts_with('/') {
         return Err(RequestError::Character);
     }
+    let mut percent = false;
     let mut rest = path.as_bytes();
     while let [byte, after @ ..] = rest {
         rest = after;
@@ -207,6 +209,7 @@ pub fn check_path(path: &str) -> Result<(), RequestError> {
                 if matches!(escaped, b'.' | b'/' | b'\\' | b';' | 0) {
                     return Err(RequestError::AmbiguousPath);
                 }
+                percent |= escaped == b'%';
                 rest = &after[2..];
             }
             b'?' | b'#' => return Err(RequestError::Character),
@@ -214,7 +217,7 @@ pub fn check_path(path: &str) -> Result<(), RequestError> {
             _ => {}
         }
     }
-    if path.split('/').any(|segment| matches!(segment, "." | "..")) {
+    if percent && has_escaped_escape(path) || path.split('/').any(|segment| matches!(segment, "." | "..")) {
         return Err(RequestError::AmbiguousPath);
     }
     Ok(())
@@ -280,6 +283,16 @@ pub fn decoded(path: &str) -> impl Iterator<Item = u8> + '_ {
                 Some(*byte)
             }
         }
+    })
+}
+
+/// Whether a path, with its escapes undone, still has one: a server that decodes twice would read another path.
+fn has_escaped_escape(path: &str) -> bool {
+    let mut last = [0; 2];
+    decoded(path).any(|byte| {
+        let found = last[0] == b'%' && last[1].is_ascii_hexdigit() && byte.is_ascii_hexdigit();
+        last = [last[1], byte];
+        found
     })
 }
 
@@ -353,13 +366,18 @@ mod tests {
             "/a%5cb",
             "/a%00",
             "/a%3Bb",
+            "/%252e%252e/b",
+            "/%2541",
+            "/a%25%32%66b",
+            "/a%252%66b",
+            "/a%25252fb",
         ] {
             assert_eq!(check_path(path), Err(RequestError::AmbiguousPath), "{path}");
         }
         for path in ["a", "/a b", "/a\u{e9}", "/%zz", "/%2", "/a\n"] {
             assert_eq!(check_path(path), Err(RequestError::Character), "{path}");
         }
-        for path in ["", "/", "/a/", "/a.b/..c/c..", "/%41%20"] {
+        for path in ["", "/", "/a/", "/a.b/..c/c..", "/%41%20", "/100%25", "/5%25off", "/%25%20a", "/%252"] {
             assert_eq!(check_path(path), Ok(()), "{path}");
         }
     }

@@ -14,7 +14,9 @@ use countersign_verifier::check::decision::{Randomness, RandomnessUnavailable};
 use countersign_verifier::check::deny_list::{DenyList, SubjectDigest};
 use countersign_verifier::check::route::OAuthClient;
 use countersign_verifier::check::trust::service_keys;
-use countersign_verifier::check::{Content, Decision, Edge, Field, Fields, Limits, Request, Resource, Route};
+use countersign_verifier::check::{
+    Content, Decision, Edge, Field, Fields, Limits, PathCase, Request, Resource, Route,
+};
 use countersign_verifier::credential::jwks::Jwks;
 use countersign_verifier::issue::jwks;
 use countersign_virtual_device::session::{ProofRequest, Session};
@@ -52,6 +54,11 @@ impl Randomness for NoNonces {
 impl Scene {
     /// A scene that remembers `proofs` requests.
     pub(crate) fn new(proofs: usize) -> Self {
+        Self::with_routes(proofs, vec![Route::new("/")])
+    }
+
+    /// The same with these routes.
+    pub(crate) fn with_routes(proofs: usize, routes: Vec<Route>) -> Self {
         let signer = |name| SessionKey::from_seed(&Seed::from_text(name));
         let (service, server, device) = (signer("service"), signer("server"), signer("device"));
         let client = OAuthClient { issuer: SERVER.to_owned(), client_id: "client".to_owned() };
@@ -61,8 +68,10 @@ impl Scene {
             metadata_url: None,
             authorization_servers: vec![SERVER.to_owned()],
             clients: HashMap::from([("app".to_owned(), vec![client])]),
+            introspection: None,
+            path_case: PathCase::Unknown,
             replay_domain: String::new(),
-            routes: vec![Route::new("/")],
+            routes,
         };
         let edge = Edge::new(
             HashMap::from([("api".to_owned(), resource)]),
@@ -78,6 +87,7 @@ impl Scene {
                 addresses: 16,
                 proofs,
                 failures: 20,
+                callers: 16,
                 instance_requests: u32::MAX,
             },
         );

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{Stop, workspace};
+use crate::{Stop, interop, workspace};
 
 /// A set of tests that needs the same things.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub(crate) enum Group {
     Vectors,
     /// Real gateways in front of a plain API; need nginx, Caddy, HAProxy and Envoy.
     Gateways,
+    /// Other people's OAuth software and token libraries; need node, Python, their packages, and nginx.
+    Interop,
     /// The whole flow and its attacks, as a newcomer runs them; need Rust alone.
     Quickstart,
 }
@@ -31,7 +33,8 @@ pub(crate) enum Presence {
 
 impl Group {
     /// Every group, in the order of the table.
-    pub(crate) const ALL: [Self; 4] = [Self::Rust, Self::Vectors, Self::Gateways, Self::Quickstart];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Rust, Self::Vectors, Self::Gateways, Self::Interop, Self::Quickstart];
 
     /// The name on the command line and in `SKIPPED name: …` lines.
     pub(crate) const fn name(self) -> &'static str {
@@ -39,6 +42,7 @@ impl Group {
             Self::Rust => "rust",
             Self::Vectors => "vectors",
             Self::Gateways => "gateways",
+            Self::Interop => "interop",
             Self::Quickstart => "quickstart",
         }
     }
@@ -57,7 +61,7 @@ impl Group {
     /// The test program of this group in the crate `tests`; `None` for a group that is no single test program.
     pub(crate) const fn test_target(self) -> Option<&'static str> {
         match self {
-            Self::Vectors | Self::Gateways => Some(self.name()),
+            Self::Vectors | Self::Gateways | Self::Interop => Some(self.name()),
             Self::Rust | Self::Quickstart => None,
         }
     }
@@ -83,6 +87,13 @@ impl Group {
                 [] => Presence::Here,
                 missing => Presence::Missing(format!(
                     "without {}, which `cargo xtask setup gateways` installs",
+                    missing.join(", ")
+                )),
+            },
+            Self::Interop => match interop::missing().as_slice() {
+                [] => Presence::Here,
+                missing => Presence::Missing(format!(
+                    "without {}; `cargo xtask setup interop` installs it, or says how",
                     missing.join(", ")
                 )),
             },

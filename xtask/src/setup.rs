@@ -5,7 +5,7 @@ use std::{
     process::Command,
 };
 
-use crate::{Stop, groups, workspace};
+use crate::{Stop, groups, interop, workspace};
 
 /// Groups that are planned; naming one is no mistake, and nothing is installed for tests that do not exist.
 const PLANNED: [&str; 3] = ["jvm", "swift", "mobile"];
@@ -21,6 +21,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Stop> {
     for group in chosen(arguments)? {
         match group {
             SetUp::Gateways => gateways()?,
+            SetUp::Interop => set_up_interop()?,
             SetUp::Planned(name) => {
                 println!("{name}: no tests of this group exist yet; nothing to install");
             }
@@ -32,16 +33,18 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Stop> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum SetUp {
     Gateways,
+    Interop,
     Planned(&'static str),
 }
 
 fn chosen(arguments: &[String]) -> Result<Vec<SetUp>, Stop> {
-    const ALL: [SetUp; 1] = [SetUp::Gateways];
+    const ALL: [SetUp; 2] = [SetUp::Gateways, SetUp::Interop];
     let mut groups = Vec::new();
     for name in arguments {
         match name.as_str() {
             "all" => groups.extend(ALL),
             "gateways" => groups.push(SetUp::Gateways),
+            "interop" => groups.push(SetUp::Interop),
             other => match PLANNED.into_iter().find(|planned| *planned == other) {
                 Some(planned) => groups.push(SetUp::Planned(planned)),
                 None => {
@@ -77,6 +80,27 @@ fn gateways() -> Result<(), Stop> {
         install_envoy()?;
     }
     Ok(())
+}
+
+/// Packages of npm and PyPI, and Debian's nginx and Python where they are missing.
+fn set_up_interop() -> Result<(), Stop> {
+    if interop::missing().is_empty() {
+        println!("interop: everything is already here; nothing to install");
+        return Ok(());
+    }
+    if let Some(node) = interop::node_missing() {
+        return Err(Stop::Failed(format!(
+            "interop: {node} is missing, and Debian's may be older; https://nodejs.org/download has it"
+        )));
+    }
+    let mut packages: Vec<_> = workspace::program("nginx").is_none().then_some("nginx").into_iter().collect();
+    if !python_makes_environments() {
+        packages.push("python3-venv");
+    }
+    if !packages.is_empty() {
+        debian_packages("interop", &packages)?;
+    }
+    if interop::are_current() { Ok(()) } else { interop::install() }
 }
 
 fn python_makes_environments() -> bool {
@@ -151,8 +175,9 @@ mod tests {
 
     #[test]
     fn without_a_name_everything_that_exists_is_set_up() {
-        assert_eq!(set_up("").unwrap(), [SetUp::Gateways]);
-        assert_eq!(set_up("all").unwrap(), [SetUp::Gateways]);
+        for everything in ["", "all"] {
+            assert_eq!(set_up(everything).unwrap(), [SetUp::Gateways, SetUp::Interop]);
+        }
     }
 
     #[test]

@@ -63,6 +63,13 @@ pub struct Settings {
     pub danger_plaintext: bool,
 }
 
+impl Settings {
+    /// Whether what goes there could be read on the way, and that was not permitted.
+    pub(super) fn is_plaintext(&self, origin: &Origin) -> bool {
+        !self.danger_plaintext && !origin.is_https() && !is_loopback(origin.host())
+    }
+}
+
 /// Why a configuration is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -116,9 +123,8 @@ impl Config {
         }
         let mut origins: Vec<&Origin> = settings.resources.iter().map(|resource| &resource.origin).collect();
         let issuer_origin = issuer.origin();
-        let plain = |origin: &Origin| !origin.is_https() && !is_loopback(origin.host());
-        if !settings.danger_plaintext && (plain(&issuer_origin) || origins.iter().any(|origin| plain(origin)))
-        {
+        let plain = |origin: &Origin| settings.is_plaintext(origin);
+        if plain(&issuer_origin) || origins.iter().any(|origin| plain(origin)) {
             return Err(ConfigError::Plaintext);
         }
         let named = |name: &str, most: usize| {

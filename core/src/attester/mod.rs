@@ -29,6 +29,7 @@
 //! enrolment or renewal is under way. The session key never leaves this module, and dies with its result.
 
 mod answer;
+mod client_authentication;
 mod clock;
 mod config;
 mod edge;
@@ -49,6 +50,7 @@ use clock::ServerClock;
 use edge::Hints;
 use state::State;
 
+pub use client_authentication::{ClientAuthentication, ClientAuthenticationHeaders, ClientProof};
 pub use clock::Now;
 pub use config::{
     Config, ConfigError, MAX_APP_VERSION, MAX_NAME, MAX_RESOURCES, Platform, Resource, ResultKeys, Settings,

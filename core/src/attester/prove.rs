@@ -5,11 +5,13 @@ use core::fmt;
 use ed25519_dalek::Signer;
 
 use super::Attester;
+use super::answer::Session;
 use super::clock::Now;
 use super::config::Resource;
 use super::edge::Hints;
 use super::flow::fixed_length;
 use super::port::KeyHandle;
+use super::state::StoredKey;
 use crate::challenge::Challenge;
 use crate::encoding::base64url;
 use crate::request::{RequestError, TargetUri, check_method, sha256};
@@ -83,6 +85,8 @@ pub enum ProveError {
     UnknownOrigin,
     /// The URI or method is one that servers may read in two ways, or not at all.
     Request(RequestError),
+    /// `http` to an authorization server that is not on this machine, without `danger_plaintext`.
+    Plaintext,
     /// The proof would be longer than an edge reads.
     TooLong,
 }
@@ -94,6 +98,7 @@ impl ProveError {
             Self::NoResult => "no_result",
             Self::UnknownOrigin => "unknown_origin",
             Self::Request(error) => error.reason(),
+            Self::Plaintext => "plaintext",
             Self::TooLong => "proof_too_long",
         }
     }
@@ -216,12 +221,7 @@ impl Attester {
         random: &[u8; 16],
     ) -> Result<InstanceKeyProof, ProveError> {
         let (target, _, hints) = self.addressed(request)?;
-        let session = self.current_session(now).ok_or(ProveError::NoResult)?;
-        let key = self.state.key.as_ref().ok_or(ProveError::NoResult)?;
-        // Keys may have been forgotten since: the attestation names the key that must sign.
-        if key.public_key.thumbprint() != session.claims.instance_jkt {
-            return Err(ProveError::NoResult);
-        }
+        let (session, key) = self.vouched_instance_key(now)?;
         let nonce = request.nonce.or_else(|| hints.nonce_at(now)).map(|nonce| nonce.to_base64url());
         let proof = DpopProof {
             token_id: &base64url(random),
@@ -244,6 +244,15 @@ impl Attester {
             unsigned,
             attestation: session.attestation_rs.clone(),
         })
+    }
+
+    /// The instance key, and the session whose attestations name it.
+    pub(super) fn vouched_instance_key(&self, now: Now) -> Result<(&Session, &StoredKey), ProveError> {
+        let session = self.current_session(now).ok_or(ProveError::NoResult)?;
+        // Keys may have been forgotten since: the attestation names the key that must sign.
+        let vouched = |key: &&StoredKey| key.public_key.thumbprint() == session.claims.instance_jkt;
+        let key = self.state.key.as_ref().filter(vouched).ok_or(ProveError::NoResult)?;
+        Ok((session, key))
     }
 
     /// The target, the API it belongs to, and what its edge asked for.

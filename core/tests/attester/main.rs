@@ -6,6 +6,7 @@
     reason = "modules of a test binary, in which what cannot go on fails"
 )]
 
+mod authenticating;
 mod phone;
 mod proving;
 mod recovery;

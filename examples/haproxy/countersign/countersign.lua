@@ -17,6 +17,7 @@ local ASKED = {
     "dpop",
     "oauth-client-attestation",
     "oauth-client-attestation-pop",
+    "client-cert",
 }
 
 -- What the API learns.

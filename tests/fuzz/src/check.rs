@@ -14,7 +14,9 @@ use countersign_core::token::result::DecodedResult;
 use countersign_verifier::check::decision::{Randomness, RandomnessUnavailable};
 use countersign_verifier::check::route::OAuthClient;
 use countersign_verifier::check::trust::service_keys;
-use countersign_verifier::check::{Content, Decision, Edge, Field, Fields, Limits, Request, Resource, Route};
+use countersign_verifier::check::{
+    Content, Decision, Edge, Field, Fields, Limits, PathCase, Request, Resource, Route,
+};
 use countersign_verifier::credential::jwks::Jwks;
 use countersign_verifier::issue::jwks;
 use countersign_virtual_device::{Seed, SessionKey};
@@ -138,6 +140,8 @@ fn edge() -> Edge {
         metadata_url: None,
         authorization_servers: vec![SERVER.to_owned()],
         clients: HashMap::from([(world::CLIENT.to_owned(), vec![client])]),
+        introspection: None,
+        path_case: PathCase::Unknown,
         replay_domain: String::new(),
         routes: vec![Route::new("/")],
     };
@@ -148,6 +152,7 @@ fn edge() -> Edge {
         addresses: 4,
         proofs: 16,
         failures: 20,
+        callers: 16,
         instance_requests: 100,
     };
     let edge = Edge::new(

@@ -11,7 +11,8 @@ pub(crate) enum Gateway {
     Nginx,
     Caddy,
     Haproxy,
-    Envoy,
+    EnvoyHttp,
+    EnvoyGrpc,
 }
 
 /// The addresses that a gateway needs.
@@ -24,7 +25,8 @@ pub(crate) struct Addresses {
 }
 
 impl Gateway {
-    pub(crate) const ALL: [Self; 4] = [Self::Nginx, Self::Caddy, Self::Haproxy, Self::Envoy];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Nginx, Self::Caddy, Self::Haproxy, Self::EnvoyHttp, Self::EnvoyGrpc];
 
     /// The folder of its example, and the name of its program.
     pub(crate) const fn name(self) -> &'static str {
@@ -32,20 +34,40 @@ impl Gateway {
             Self::Nginx => "nginx",
             Self::Caddy => "caddy",
             Self::Haproxy => "haproxy",
-            Self::Envoy => "envoy",
+            Self::EnvoyHttp | Self::EnvoyGrpc => "envoy",
         }
     }
 
     /// What the edge's settings call it.
     pub(crate) const fn setting(self) -> &'static str {
         match self {
-            Self::Envoy => "envoy-http",
+            Self::EnvoyHttp => "envoy-http",
+            Self::EnvoyGrpc => "envoy-grpc",
             other => other.name(),
         }
     }
 
     pub(crate) fn example(self) -> PathBuf {
         workspace().join("examples").join(self.name())
+    }
+
+    /// The file of its example that it is started with.
+    pub(crate) const fn main_file(self) -> &'static str {
+        match self {
+            Self::Nginx => "nginx.conf",
+            Self::Caddy => "Caddyfile",
+            Self::Haproxy => "haproxy.cfg",
+            Self::EnvoyHttp => "envoy.yaml",
+            Self::EnvoyGrpc => "envoy-grpc.yaml",
+        }
+    }
+
+    /// The settings of its example.
+    pub(crate) fn settings(self) -> PathBuf {
+        self.example().join(match self {
+            Self::EnvoyGrpc => "countersign-grpc.toml",
+            _ => "countersign.toml",
+        })
     }
 
     /// Whether it is installed. If not, says that its tests are skipped, or fails where none may be.
@@ -80,15 +102,10 @@ impl Gateway {
                 .env("XDG_DATA_HOME", folder),
             Self::Haproxy => command.args(["-db", "-f", "haproxy.cfg"]),
             // Without a base id of its own it would share memory with another test's.
-            Self::Envoy => command.args([
-                "-c",
-                "envoy.yaml",
-                "--concurrency",
-                "1",
-                "--use-dynamic-base-id",
-                "--log-level",
-                "warn",
-            ]),
+            Self::EnvoyHttp | Self::EnvoyGrpc => {
+                let quiet = ["--use-dynamic-base-id", "--log-level", "warn"];
+                command.args(["-c", self.main_file(), "--concurrency", "1"]).args(quiet)
+            }
         };
         command
     }
@@ -104,7 +121,8 @@ impl Gateway {
             Self::Haproxy => {
                 (&["haproxy.cfg", "countersign/countersign.lua"], Some(("# Stands for the API", "")))
             }
-            Self::Envoy => (&["envoy.yaml"], None),
+            Self::EnvoyHttp => (&["envoy.yaml"], None),
+            Self::EnvoyGrpc => (&["envoy-grpc.yaml"], None),
         };
         std::fs::create_dir(folder.join("countersign")).unwrap();
         for (index, name) in files.iter().enumerate() {
@@ -113,7 +131,7 @@ impl Gateway {
                 let (gateway, _) = text.split_once(mark).expect("the stand-in comes last");
                 text = format!("{gateway}{end}");
             }
-            if self == Self::Envoy {
+            if self.name() == "envoy" {
                 text = without_stand_in_listener(&text);
             }
             std::fs::write(folder.join(name), addresses.put_into(text)).unwrap();
@@ -148,7 +166,7 @@ impl Addresses {
     }
 }
 
-fn workspace() -> PathBuf {
+pub(crate) fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 

@@ -58,6 +58,7 @@ impl Sent {
         String::from_utf8(exchange(address, both).await).unwrap()
     }
 
+    /// The request as it goes over the wire, with these lines at the end of its head.
     pub(crate) fn bytes(&self, last_lines: &str) -> Vec<u8> {
         let mut head = format!("{} {} HTTP/1.1\r\nHost: api.example\r\n", self.method, self.target);
         for (name, value) in &self.lines {

@@ -4,8 +4,11 @@
 //! Without a program a test says that it was skipped, unless `COUNTERSIGN_REQUIRE` names `gateways`.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod client_certificates;
+mod emulated;
 mod envoy;
 mod every_gateway;
+mod flood;
 mod gateway;
 mod haproxy;
 mod http;

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Child;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
@@ -45,7 +46,7 @@ impl Running {
         let mut words = String::new();
         for _ in 0..5 {
             let directory = tempfile::tempdir().unwrap();
-            let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+            let free = free_address();
             let addresses =
                 Addresses { gateway: free, api: world.upstream.address, service: world.public, edge };
             gateway.configure(directory.path(), addresses);
@@ -61,6 +62,21 @@ impl Running {
             words = std::fs::read_to_string(log).unwrap_or_default();
         }
         panic!("{} does not start: {words}", gateway.name());
+    }
+}
+
+/// An address that nobody listens on, below the ports that the system hands out by itself: otherwise a listener of another
+/// test may have it before the gateway does, and be taken for the gateway.
+fn free_address() -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let of_this_process = std::process::id().wrapping_mul(97);
+    loop {
+        let next = of_this_process.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed).into());
+        let port = u16::try_from(20_000 + next % 12_000).unwrap();
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        if std::net::TcpListener::bind(address).is_ok() {
+            return address;
+        }
     }
 }
 

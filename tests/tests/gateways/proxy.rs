@@ -26,7 +26,7 @@ pub(crate) async fn start(world: &World) -> Running {
 
 /// Our proxy before `upstream`, with more settings of its own.
 async fn before(world: &World, upstream: SocketAddr, more: &str) -> (SocketAddr, RunningEdge) {
-    let running = edge(world, upstream, more, Clock::from_fn(|| NOW)).await;
+    let running = edge(world, upstream, more, world.clock()).await;
     (running.proxy_address("api").unwrap(), running)
 }
 
@@ -438,7 +438,7 @@ async fn an_edge_that_never_reached_the_service_lets_nothing_pass() {
     let mut world = World::new("nginx").await;
     let sent = world.proven("GET", "/v1/account");
     world.end_service().await;
-    let running = edge(&world, world.upstream.address, "", Clock::from_fn(|| NOW)).await;
+    let running = edge(&world, world.upstream.address, "", world.clock()).await;
     assert_eq!(sent.send(running.proxy_address("api").unwrap()).await.status, 503);
     assert_eq!(Sent::new("GET", "/readyz").send(running.address("admin").unwrap()).await.status, 503);
     assert_eq!(world.upstream.requests(), 0);
@@ -447,7 +447,7 @@ async fn an_edge_that_never_reached_the_service_lets_nothing_pass() {
 #[tokio::test]
 async fn a_gateway_finds_metadata_at_an_edge_of_its_own() {
     let world = World::new("nginx").await;
-    let running = edge(&world, world.upstream.address, "", Clock::from_fn(|| NOW)).await;
+    let running = edge(&world, world.upstream.address, "", world.clock()).await;
     let edge = running.address("edge").unwrap();
     let got = Sent::new("GET", "/.well-known/oauth-protected-resource").send(edge).await;
     assert_eq!((got.status, got.json()["resource"].as_str()), (200, Some(RESOURCE)));

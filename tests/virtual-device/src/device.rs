@@ -5,9 +5,10 @@ use std::{collections::VecDeque, time::Duration};
 
 use countersign_core::{
     attester::{
-        Answer, AttestRequest, Attester, AttesterError, Config, ConfigError, Effect, EffectId, Entropy,
-        Event, EvidenceFailure, Fetch, InstanceKeyHeaders, KeyFailure, KeyHandle, MadeKey, Now, Platform,
-        ProofHeaders, ProofRequest, ProveError, Settings, Unreached,
+        Answer, AttestRequest, Attester, AttesterError, ClientAuthenticationHeaders, ClientProof, Config,
+        ConfigError, Effect, EffectId, Entropy, Event, EvidenceFailure, Fetch, InstanceKeyHeaders,
+        KeyFailure, KeyHandle, MadeKey, Now, Platform, ProofHeaders, ProofRequest, ProveError, Settings,
+        Unreached,
     },
     enrolment::Evidence,
 };
@@ -178,6 +179,23 @@ impl VirtualDevice {
         let signature = self.phone.sign(proof.message());
         // Another phone's key, if a backup was restored there.
         proof.finish(&signature).map_err(|_| ProveError::NoResult)
+    }
+
+    /// Authenticates one request to the authorization server.
+    ///
+    /// # Errors
+    /// As [`Attester::prepare_client_authentication`].
+    pub fn authenticate_client(
+        &mut self,
+        proof: &ClientProof<'_>,
+        now: Now,
+    ) -> Result<ClientAuthenticationHeaders, ProveError> {
+        let mut random = [0; 16];
+        self.random.fill(&mut random);
+        let authentication = self.attester.prepare_client_authentication(proof, now, &random)?;
+        let signature = self.phone.sign(authentication.message());
+        // Another phone's key, if a backup was restored there.
+        authentication.finish(&signature).map_err(|_| ProveError::NoResult)
     }
 
     /// The app's process ends and starts again: what was in memory is gone.

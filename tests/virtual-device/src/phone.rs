@@ -2,9 +2,13 @@
 
 use countersign_core::{
     binding::{Binding, Purpose},
+    encoding::base64url,
     enrolment::Evidence,
     time::Timestamp,
-    token::{keys::PublicKey, result::Protection},
+    token::{
+        keys::{Jwk, PublicKey},
+        result::Protection,
+    },
 };
 
 use crate::{
@@ -59,6 +63,14 @@ impl VirtualPhone {
             Self::Iphone(phone) => phone.sign(message),
             Self::Android(phone) => phone.sign(message),
         }
+    }
+
+    /// The private instance key as a JWK (RFC 7518 section 6.2), with which a program in another language plays the
+    /// app's OAuth client. No genuine phone gives it out.
+    pub fn private_instance_key(&self) -> serde_json::Value {
+        let Jwk { kty, crv, x, y } = self.instance_key().to_jwk();
+        let secret = base64url(&self.keys().instance_key.to_bytes());
+        serde_json::json!({ "kty": kty, "crv": crv, "x": x, "y": y, "d": secret })
     }
 
     /// Its keys, to be saved.

@@ -51,9 +51,9 @@ impl Attested {
         self.0.access_token()
     }
 
-    /// The access token's `sub`: the user.
+    /// The access token's `sub`: the user. `None` also where the authorization server names none for an opaque token.
     pub fn subject(&self) -> Option<&str> {
-        self.access_token().map(|token| token.subject.as_str())
+        self.access_token().and_then(|token| token.subject.as_deref())
     }
 
     /// Whether the credential has `scope`.

@@ -9,14 +9,18 @@ use std::time::Duration;
 use countersign_core::challenge::{MacKey, MacKeyRing};
 use countersign_core::request::{Origin, RequestError, TargetUri, check_method, check_path};
 use countersign_core::time::Timestamp;
-use countersign_verifier::check::route::OAuthClient;
+use countersign_verifier::check::route::{OAuthClient, is_template};
 use countersign_verifier::check::trust::KeyOwner;
-use countersign_verifier::check::{CredentialKind, Edge, Limits, Mode, Resource, Route};
+use countersign_verifier::check::{CredentialKind, Edge, Limits, Mode, PathCase, PathMatch, Resource, Route};
+use countersign_verifier::credential::client_certificate::ClientCertificates;
+use countersign_verifier::credential::introspection::Introspection;
 use http::request::Parts;
 
 use crate::deny_list::DenyListSource;
+use crate::introspection::IntrospectionSource;
 use crate::layer::{CountersignLayer, DEFAULT_MAX_CONTENT, SourceAddress};
-use crate::runtime::{EdgeRuntime, SetupError};
+use crate::runtime::EdgeRuntime;
+use crate::setup_error::SetupError;
 use crate::source::JwksSource;
 use crate::system::{OsRandomness, system_time};
 
@@ -37,6 +41,8 @@ pub struct CountersignBuilder {
     routes: Vec<Route>,
     deny_list: Option<(DenyListSource, bool)>,
     api_keys: Option<PathBuf>,
+    client_certificates: Option<ClientCertificates>,
+    introspection: Option<(Introspection, IntrospectionSource)>,
     shared: Option<(String, MacKeyRing)>,
     limits: Limits,
     max_content: usize,
@@ -44,6 +50,7 @@ pub struct CountersignBuilder {
     clock: Box<dyn Fn() -> Timestamp + Send + Sync>,
     fetch_timeout: Duration,
     refresh_interval: Duration,
+    max_stale: Option<Duration>,
 }
 
 /// What is wrong with the description of a layer.
@@ -64,6 +71,10 @@ pub enum BuildError {
     NoClient,
     /// A route asks for API keys, and no file of them is named.
     NoApiKeys,
+    /// A route asks for client certificates, and no list of them is given.
+    NoClientCertificates,
+    /// A route asks for opaque tokens, and nobody says whom to ask about them.
+    NoIntrospection,
     /// A client is of an authorization server that is not named.
     ClientOfUnknownIssuer(String),
     /// A route's path cannot match any request.
@@ -93,12 +104,18 @@ impl fmt::Display for BuildError {
                 "a route asks for an access token: name who issues them with `.authorization_server(…)`, or set \
                  `credentials: Vec::new()`",
             ),
+            Self::NoClientCertificates => {
+                f.write_str("a route asks for client certificates: list them with `.client_certificates(…)`")
+            }
             Self::NoApiKeys => {
                 f.write_str("a route asks for API keys: name the file that they stand in with `.api_keys(…)`")
             }
+            Self::NoIntrospection => f.write_str(
+                "a route asks for opaque tokens: name who is asked about them with `.introspection(…)`",
+            ),
             Self::NoClient => f.write_str("name at least one app that may call: `.client(…)`"),
             Self::ClientOfUnknownIssuer(issuer) => {
-                write!(f, "a client is of `{issuer}`, which no `.authorization_server(…)` names")
+                write!(f, "a client is of `{issuer}`, which no `.authorization_server(…)` or `.introspection(…)` names")
             }
             Self::RoutePath(path) => {
                 write!(f, "the route path `{path}` matches nothing; write a plain prefix such as /v1/pay")
@@ -132,6 +149,8 @@ impl CountersignBuilder {
             routes: Vec::new(),
             deny_list: None,
             api_keys: None,
+            client_certificates: None,
+            introspection: None,
             shared: None,
             limits: Limits::default(),
             max_content: DEFAULT_MAX_CONTENT,
@@ -139,6 +158,7 @@ impl CountersignBuilder {
             clock: Box::new(system_time),
             fetch_timeout: Duration::from_secs(5),
             refresh_interval: Duration::from_secs(300),
+            max_stale: None,
         }
     }
 
@@ -163,6 +183,13 @@ impl CountersignBuilder {
     /// An authorization server whose access tokens are accepted: its issuer, exactly as in `iss`, and its keys.
     pub fn authorization_server(mut self, issuer: impl Into<String>, keys: JwksSource) -> Self {
         self.servers.push((issuer.into(), keys));
+        self
+    }
+
+    /// Takes the opaque access tokens of an authorization server, on routes that ask for
+    /// [`CredentialKind::Opaque`]: `rules` says whose, and what answers about them must hold; `source` whom to ask.
+    pub fn introspection(mut self, rules: Introspection, source: IntrospectionSource) -> Self {
+        self.introspection = Some((rules, source));
         self
     }
 
@@ -225,6 +252,13 @@ impl CountersignBuilder {
         self
     }
 
+    /// Takes these client certificates where a route asks for some; [`CountersignLayer::with_client_certificate`] says
+    /// which one a request came with.
+    pub fn client_certificates(mut self, list: ClientCertificates) -> Self {
+        self.client_certificates = Some(list);
+        self
+    }
+
     /// As [`CountersignLayer::with_max_content`].
     pub const fn max_content(mut self, bytes: usize) -> Self {
         self.max_content = bytes;
@@ -255,6 +289,12 @@ impl CountersignBuilder {
         self
     }
 
+    /// As [`EdgeRuntime::with_max_stale`]; default a day.
+    pub const fn max_stale(mut self, longest: Duration) -> Self {
+        self.max_stale = Some(longest);
+        self
+    }
+
     /// Checks the description, fetches keys for the first time, and keeps them fresh from then on.
     ///
     /// Keys that cannot be fetched now are no error: they are tried again soon, and until they come requests are
@@ -264,7 +304,8 @@ impl CountersignBuilder {
     /// [`BuildError`]: what is wrong, as a sentence that says what to do.
     pub async fn start(self) -> Result<CountersignLayer, BuildError> {
         let resource = self.check()?;
-        for route in resource.routes.iter().filter(|route| route.mode != Mode::Require) {
+        let is_lax = |route: &&Route| route.mode != Mode::Require || route.percentage < 100;
+        for route in resource.routes.iter().filter(is_lax) {
             tracing::warn!(path = route.path, mode = ?route.mode, "this route lets unattested requests through");
         }
         let (_, nonce_keys) = match self.shared {
@@ -280,6 +321,9 @@ impl CountersignBuilder {
             self.deny_list.as_ref().is_some_and(|(_, required)| *required),
             self.limits,
         );
+        if let Some(list) = self.client_certificates {
+            edge.replace_client_certificates(RESOURCE, list);
+        }
         let services =
             self.services.into_iter().map(|(issuer, keys)| (KeyOwner::AttestationService(issuer), keys));
         let servers =
@@ -288,6 +332,12 @@ impl CountersignBuilder {
             .with_clock(self.clock)
             .with_fetch_timeout(self.fetch_timeout)
             .with_refresh_interval(self.refresh_interval);
+        if let Some(longest) = self.max_stale {
+            runtime = runtime.with_max_stale(longest);
+        }
+        if let Some((_, source)) = self.introspection {
+            runtime = runtime.with_introspection(RESOURCE, source)?;
+        }
         if let Some((source, _)) = self.deny_list {
             runtime = runtime.with_deny_list(source)?;
         }
@@ -318,6 +368,9 @@ impl CountersignBuilder {
         for issuers in [&self.services, &self.servers] {
             check_issuers(issuers)?;
         }
+        if let Some((rules, _)) = &self.introspection {
+            origin_of(&rules.issuer).map_err(|_| BuildError::Issuer(rules.issuer.clone()))?;
+        }
         let routes = if self.routes.is_empty() { vec![Route::new("/")] } else { self.routes.clone() };
         check_routes(&routes)?;
         let asks_for = |kind| routes.iter().any(|route| route.credentials.contains(&kind));
@@ -325,17 +378,28 @@ impl CountersignBuilder {
         if wants_token && self.servers.is_empty() {
             return Err(BuildError::NoAuthorizationServer);
         }
+        let wants_opaque = asks_for(CredentialKind::Opaque);
+        if wants_opaque && self.introspection.is_none() {
+            return Err(BuildError::NoIntrospection);
+        }
+        let wants_certificate = asks_for(CredentialKind::ClientCertificate);
         let has_apps = !self.clients.is_empty() || !self.apps.is_empty();
-        if (wants_token && self.clients.is_empty()) || (wants_key && !has_apps) {
+        let wants_client = wants_token || wants_opaque;
+        if (wants_client && self.clients.is_empty()) || ((wants_key || wants_certificate) && !has_apps) {
             return Err(BuildError::NoClient);
         }
         if wants_key && self.api_keys.is_none() {
             return Err(BuildError::NoApiKeys);
         }
+        if wants_certificate && self.client_certificates.is_none() {
+            return Err(BuildError::NoClientCertificates);
+        }
         let mut clients: HashMap<String, Vec<OAuthClient>> =
             self.apps.iter().map(|app| (app.clone(), Vec::new())).collect();
         for (app, client) in &self.clients {
-            if !self.servers.iter().any(|(issuer, _)| *issuer == client.issuer) {
+            let is_asked =
+                self.introspection.as_ref().is_some_and(|(rules, _)| rules.issuer == client.issuer);
+            if !is_asked && !self.servers.iter().any(|(issuer, _)| *issuer == client.issuer) {
                 return Err(BuildError::ClientOfUnknownIssuer(client.issuer.clone()));
             }
             clients.entry(app.clone()).or_default().push(client.clone());
@@ -346,6 +410,8 @@ impl CountersignBuilder {
             metadata_url: self.metadata_url.clone(),
             clients,
             authorization_servers: self.servers.iter().map(|(issuer, _)| issuer.clone()).collect(),
+            introspection: self.introspection.as_ref().map(|(rules, _)| rules.clone()),
+            path_case: PathCase::Unknown,
             replay_domain: self.shared.as_ref().map(|(domain, _)| domain.clone()).unwrap_or_default(),
             routes,
         })
@@ -393,7 +459,8 @@ fn check_issuers(issuers: &[(String, JwksSource)]) -> Result<(), BuildError> {
 
 fn check_routes(routes: &[Route]) -> Result<(), BuildError> {
     for (index, route) in routes.iter().enumerate() {
-        if route.path.is_empty() || check_path(&route.path).is_err() {
+        let is_broken = route.path_match == PathMatch::Template && !is_template(&route.path);
+        if route.path.is_empty() || check_path(&route.path).is_err() || is_broken {
             return Err(BuildError::RoutePath(route.path.clone()));
         }
         if let Some(method) = route.methods.iter().find(|method| check_method(method).is_err()) {
@@ -401,6 +468,7 @@ fn check_routes(routes: &[Route]) -> Result<(), BuildError> {
         }
         let overlap = |other: &Route| {
             other.path == route.path
+                && other.path_match == route.path_match
                 && (other.methods == route.methods || other.methods.iter().any(|m| route.methods.contains(m)))
         };
         if routes.iter().take(index).any(overlap) {

@@ -5,10 +5,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::extract::ConnectInfo;
+use countersign_verifier::check::ClientCertificate;
+use http::HeaderValue;
 use http::request::Parts;
 use tower::Layer;
 
 use crate::builder::CountersignBuilder;
+use crate::client_cert::{CLIENT_CERT, client_cert};
 use crate::runtime::EdgeRuntime;
 use crate::service::{CountersignService, Gate};
 
@@ -18,8 +21,8 @@ pub const DEFAULT_MAX_CONTENT: usize = 1024 * 1024;
 /// Tells the client's address, where it can be told.
 pub(crate) type SourceAddress = dyn Fn(&Parts) -> Option<IpAddr> + Send + Sync;
 
-/// Tells the SHA-256 of the client's certificate, where it showed one.
-pub(crate) type ClientCertificate = dyn Fn(&Parts) -> Option<[u8; 32]> + Send + Sync;
+/// Tells the client's certificate, where it showed one.
+pub(crate) type CertificateOf = dyn Fn(&Parts) -> Option<ClientCertificate> + Send + Sync;
 
 /// Lets requests through to the service below only if a genuine app instance proves that it made them, with an access
 /// token that belongs to it. Cloning is cheap; all clones share one state.
@@ -79,16 +82,30 @@ impl CountersignLayer {
         Self { gate: Arc::new(Gate { source: Arc::new(source), ..(*self.gate).clone() }) }
     }
 
-    /// How to tell the SHA-256 of the certificate (DER) that the client showed in its TLS handshake, for access tokens
-    /// that are bound to one (RFC 8705): from an extension of the request that the TLS acceptor set, never from a
-    /// header field that clients can write. Unset, such tokens are refused.
+    /// How to tell the certificate that the client showed in its TLS handshake, for access tokens that are bound to one
+    /// (RFC 8705) and for routes that take certificates: from an extension of the request that the TLS acceptor set, never
+    /// from a header field that clients can write. Unset, no certificate is known.
     #[must_use]
     pub fn with_client_certificate(
         self,
-        certificate: impl Fn(&Parts) -> Option<[u8; 32]> + Send + Sync + 'static,
+        certificate: impl Fn(&Parts) -> Option<ClientCertificate> + Send + Sync + 'static,
     ) -> Self {
         let client_certificate = Arc::new(certificate);
         Self { gate: Arc::new(Gate { client_certificate, ..(*self.gate).clone() }) }
+    }
+
+    /// As [`CountersignLayer::with_client_certificate`], from the field `Client-Cert` (RFC 9440) of requests that
+    /// `is_of_gateway` says come from the gateway that ended the TLS connection, by their peer's address or its own
+    /// certificate. From anybody else the field is ignored. The gateway must overwrite or remove the field always.
+    #[must_use]
+    pub fn with_client_cert_field(
+        self,
+        is_of_gateway: impl Fn(&Parts) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.with_client_certificate(move |parts| match is_of_gateway(parts) {
+            true => client_cert(parts.headers.get_all(CLIENT_CERT).iter().map(HeaderValue::as_bytes)),
+            false => None,
+        })
     }
 
     /// The runtime behind the layer.

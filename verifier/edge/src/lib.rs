@@ -28,7 +28,7 @@
 //! // A request with nothing in its hands is told what to bring.
 //! let refused = app.oneshot(Request::get("/account").body(Body::empty())?).await?;
 //! assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
-//! assert_eq!(refused.headers()[WWW_AUTHENTICATE], r#"DPoP algs="ES256 Ed25519", Bearer"#);
+//! assert_eq!(refused.headers()[WWW_AUTHENTICATE], r#"DPoP algs="ES256", Bearer"#);
 //! # Ok(())
 //! # }
 //! ```
@@ -43,32 +43,48 @@
 mod api_keys;
 mod attested;
 mod body;
+mod breaker;
 mod builder;
+mod client_cert;
+mod client_secret;
 mod deny_list;
+mod discovery;
 mod extract;
+mod introspection;
 mod layer;
 mod respond;
 mod runtime;
 mod service;
+mod setup_error;
 mod source;
 mod system;
 
 pub use api_keys::ApiKeyFileError;
 pub use attested::{Attested, Verdict};
 pub use body::{Read as ContentRead, read as read_content};
+pub use breaker::Breaker;
 pub use builder::{BuildError, CountersignBuilder};
+pub use client_cert::{CLIENT_CERT, client_cert};
+pub use client_secret::{ClientSecret, ClientSecretError};
 pub use deny_list::DenyListSource;
 pub use extract::NotAttested;
+pub use introspection::{ClientAuthentication, IntrospectionSource};
 pub use layer::{CountersignLayer, DEFAULT_MAX_CONTENT, UnknownResource, peer_address};
-pub use respond::{Answer, STATUS_FIELD, answer, passing_fields, strip_identity};
-pub use runtime::{EdgeRuntime, SetupError};
+pub use respond::{Answer, STATUS_FIELD, answer, is_identity, passing_fields, strip_identity};
+pub use runtime::EdgeRuntime;
 pub use service::CountersignService;
+pub use setup_error::SetupError;
 pub use source::{FetchError, JwksSource, SourceError};
 pub use system::{OsRandomness, system_time};
 
 pub use countersign_core::token::result::{InstanceId, Protection, Tier};
 pub use countersign_verifier::check::{
-    Assurance, Credential, CredentialKind, Limits, Mode, NoncePolicy, Reason, Route, StepUp, TokenBinding,
+    Assurance, ClientCertificate, Credential, CredentialKind, Limits, Mode, NoncePolicy, Reason, Route,
+    StepUp, TokenBinding,
 };
 pub use countersign_verifier::credential::api_key::{ApiKey, ApiKeyId, ApiKeys};
+pub use countersign_verifier::credential::client_certificate::{
+    CertificateAuthorities, CertificateHolder, CertificateName, ClientCertificates,
+};
+pub use countersign_verifier::credential::introspection::Introspection;
 pub use countersign_verifier::credential::jwt::AccessToken;

@@ -57,6 +57,28 @@ impl Answer {
         };
         self
     }
+
+    /// The same answer for a gateway that takes 403 alone for a refusal, and everything else but 200 for trouble that may
+    /// be over at the next try (Oathkeeper's authorizers). The true status stands in [`STATUS_FIELD`].
+    #[must_use]
+    pub fn for_authorizer(mut self) -> Self {
+        if let Ok(value) = HeaderValue::from_str(self.status.as_str()) {
+            self.headers.push((STATUS_FIELD, value));
+        }
+        if self.status.is_client_error() {
+            self.status = StatusCode::FORBIDDEN;
+        }
+        self
+    }
+}
+
+/// Whether a field of this name (in lower case) is identity, or may be taken for it.
+pub fn is_identity(name: &str) -> bool {
+    let as_dash = |byte: u8| if matches!(byte, b'_' | b'.') { b'-' } else { byte };
+    let begins = |prefix: &str| {
+        name.len() >= prefix.len() && name.bytes().map(as_dash).zip(prefix.bytes()).all(|(a, b)| a == b)
+    };
+    begins("x-attested-") || begins(VERDICT_FIELD)
 }
 
 /// A refusal as the layer sends it.
@@ -109,14 +131,6 @@ pub fn strip_identity(headers: &mut HeaderMap) {
     for name in posing {
         headers.remove(name);
     }
-}
-
-fn is_identity(name: &str) -> bool {
-    let as_dash = |byte: u8| if matches!(byte, b'_' | b'.') { b'-' } else { byte };
-    let begins = |prefix: &str| {
-        name.len() >= prefix.len() && name.bytes().map(as_dash).zip(prefix.bytes()).all(|(a, b)| a == b)
-    };
-    begins("x-attested-") || begins(VERDICT_FIELD)
 }
 
 fn challenge(refusal: &Refusal) -> Vec<(HeaderName, HeaderValue)> {
@@ -177,7 +191,7 @@ mod tests {
         // The example of RFC 9110 section 5.6.7.
         assert_eq!(field(&answer.headers, "date"), Some("Sun, 06 Nov 1994 08:49:37 GMT"));
         assert_eq!(field(&answer.headers, "cache-control"), Some("no-store"));
-        assert_eq!(field(&answer.headers, "www-authenticate"), Some("DPoP algs=\"ES256 Ed25519\", Bearer"));
+        assert_eq!(field(&answer.headers, "www-authenticate"), Some("DPoP algs=\"ES256\", Bearer"));
     }
 
     #[test]
@@ -192,6 +206,21 @@ mod tests {
             (Reason::KeysUnavailable, 503, "503"),
         ] {
             let answer = answer(&Decision::Refusal(Refusal::new(reason)), NOW).for_auth_request();
+            assert_eq!(answer.status.as_u16(), shown, "{reason:?}");
+            assert_eq!(field(&answer.headers, STATUS_FIELD.as_str()), Some(meant), "{reason:?}");
+        }
+    }
+
+    #[test]
+    fn before_an_authorizer_every_refusal_is_403_and_our_trouble_stays_trouble() {
+        for (reason, shown, meant) in [
+            (Reason::FieldMalformed, 403, "400"),
+            (Reason::NoAttestation, 403, "401"),
+            (Reason::NoRoute, 403, "404"),
+            (Reason::FailureBudget, 403, "429"),
+            (Reason::KeysUnavailable, 503, "503"),
+        ] {
+            let answer = answer(&Decision::Refusal(Refusal::new(reason)), NOW).for_authorizer();
             assert_eq!(answer.status.as_u16(), shown, "{reason:?}");
             assert_eq!(field(&answer.headers, STATUS_FIELD.as_str()), Some(meant), "{reason:?}");
         }

@@ -8,86 +8,43 @@ use std::time::Duration;
 use countersign_core::request::sha256;
 use countersign_core::time::Timestamp;
 use countersign_verifier::check::decision::Lookup;
-use countersign_verifier::check::trust::{KeyOwner, service_keys};
-use countersign_verifier::check::{Decision, Edge, Request, Resource};
+use countersign_verifier::check::trust::{IssuerKeys, KeyOwner, service_keys};
+use countersign_verifier::check::{Decision, Edge, Reason, Request, Resource};
 use countersign_verifier::credential::jwks::Jwks;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::AbortHandle;
 
-use crate::api_keys::{self, ApiKeyFile, ApiKeyFileError};
+use crate::api_keys::{self, ApiKeyFile};
 use crate::deny_list::{DenyListPull, DenyListSource};
-use crate::source::{FetchError, JwksSource, Reader, SourceError};
+use crate::introspection::{IntrospectionSource, Introspector};
+use crate::setup_error::SetupError;
+use crate::source::{FetchError, JwksSource, Reader};
 use crate::system::system_time;
 
-/// Checks of one request: one, one more for each of the two issuers that it may name.
+/// Checks of one request: one, one more for each of the two issuers that it may name, or for its opaque token.
 const ROUNDS: usize = 3;
 /// Requests that wait for keys at one time; further ones are refused.
 const MAX_WAITING: usize = 1024;
 /// A failed fetch is tried again after this long, then after twice that, and so on up to the interval.
 const FIRST_RETRY: Duration = Duration::from_secs(5);
-
-/// Why a runtime cannot be made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SetupError {
-    /// The edge trusts an issuer, and nobody said where its keys are.
-    NoSource(KeyOwner),
-    /// A source names an issuer that the edge does not trust.
-    NotTrusted(KeyOwner),
-    /// A source cannot be used.
-    Source(KeyOwner, SourceError),
-    /// The deny list's issuer is not an attestation service that the edge trusts.
-    DenyListIssuer(String),
-    /// The deny list's URL cannot be used.
-    DenyListUrl(SourceError),
-    /// A file of API keys is given for a resource that is not there, or takes none.
-    NoApiKeysWanted(String),
-    /// The file of a resource's API keys cannot be used.
-    ApiKeys(PathBuf, ApiKeyFileError),
-}
-
-impl std::fmt::Display for SetupError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::NoSource(owner) => write!(f, "no key set is given for {}", issuer(owner)),
-            Self::NotTrusted(owner) => {
-                write!(f, "a key set is given for {}, which is not trusted", issuer(owner))
-            }
-            Self::Source(owner, error) => {
-                write!(f, "the key set URL of {} cannot be used: {error}", issuer(owner))
-            }
-            Self::DenyListIssuer(issuer) => {
-                write!(f, "the deny list's issuer {issuer} is not one of the attestation services")
-            }
-            Self::DenyListUrl(error) => write!(f, "the deny list's URL cannot be used: {error}"),
-            Self::NoApiKeysWanted(resource) => {
-                write!(
-                    f,
-                    "API keys are given for the resource {resource}, none of whose routes asks for them"
-                )
-            }
-            Self::ApiKeys(path, error) => {
-                write!(f, "the API keys in {} cannot be used: {error}", path.display())
-            }
-        }
-    }
-}
-
-impl std::error::Error for SetupError {}
+/// Keys of an issuer that cannot be asked are believed for this long.
+const DEFAULT_MAX_STALE: Duration = Duration::from_secs(24 * 3600);
 
 /// An [`Edge`] with a clock and with sources for its keys.
 ///
-/// A fetch replaces keys only by a usable set: while an issuer cannot be reached, the last keys stay. Without any,
-/// requests are refused as our own trouble.
+/// A fetch replaces keys only by a usable set: while an issuer cannot be reached, the last keys stay, for a day at most.
+/// Without any, requests are refused as our own trouble.
 pub struct EdgeRuntime {
     edge: Edge,
     clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     sources: Vec<Source>,
     deny_list: Option<DenyListPull>,
     api_keys: Vec<Arc<ApiKeyFile>>,
-    fetch_timeout: Duration,
+    pub(crate) introspectors: Vec<Arc<Introspector>>,
+    pub(crate) fetch_timeout: Duration,
     refresh_interval: Duration,
-    waiting: Semaphore,
+    max_stale: Duration,
+    pub(crate) waiting: Semaphore,
     tasks: Mutex<Vec<AbortHandle>>,
 }
 
@@ -98,6 +55,8 @@ struct Source {
     flight: Mutex<Option<Flight>>,
     /// SHA-256 of the set in force: the same again replaces nothing, so that what it verified stays verified.
     in_force: Mutex<Option<[u8; 32]>>,
+    /// When the issuer last said what is in force.
+    as_of: Mutex<Option<Timestamp>>,
 }
 
 type Flight = watch::Receiver<Option<Result<(), FetchError>>>;
@@ -113,7 +72,13 @@ impl EdgeRuntime {
     ) -> Result<Self, SetupError> {
         let source = |(owner, source): (KeyOwner, JwksSource)| {
             let reader = Reader::new(source).map_err(|error| SetupError::Source(owner.clone(), error))?;
-            Ok(Source { owner, reader, flight: Mutex::default(), in_force: Mutex::default() })
+            Ok(Source {
+                owner,
+                reader,
+                flight: Mutex::default(),
+                in_force: Mutex::default(),
+                as_of: Mutex::default(),
+            })
         };
         let sources: Vec<Source> = sources.into_iter().map(source).collect::<Result<_, _>>()?;
         if let Some(owner) = edge.key_owners().find(|owner| !sources.iter().any(|s| s.owner == *owner)) {
@@ -130,6 +95,8 @@ impl EdgeRuntime {
             api_keys: Vec::new(),
             fetch_timeout: Duration::from_secs(5),
             refresh_interval: Duration::from_secs(300),
+            max_stale: DEFAULT_MAX_STALE,
+            introspectors: Vec::new(),
             waiting: Semaphore::new(MAX_WAITING),
             tasks: Mutex::default(),
         })
@@ -154,6 +121,34 @@ impl EdgeRuntime {
     pub const fn with_refresh_interval(mut self, interval: Duration) -> Self {
         self.refresh_interval = interval;
         self
+    }
+
+    /// How long keys are believed that their issuer cannot be asked about; default a day. Afterwards requests that need
+    /// them are refused as our own trouble.
+    #[must_use]
+    pub const fn with_max_stale(mut self, longest: Duration) -> Self {
+        self.max_stale = longest;
+        self
+    }
+
+    /// Asks about the opaque tokens of the resource called `resource`.
+    ///
+    /// # Errors
+    /// [`SetupError`] if the resource takes none, or the endpoint's URL cannot be used.
+    pub fn with_introspection(
+        mut self,
+        resource: impl Into<String>,
+        source: IntrospectionSource,
+    ) -> Result<Self, SetupError> {
+        let resource = resource.into();
+        let rules = self.edge.resource(&resource).and_then(|resource| resource.introspection.as_ref());
+        let Some(issuer) = rules.map(|rules| rules.issuer.clone()) else {
+            return Err(SetupError::NoOpaqueTokensWanted(resource));
+        };
+        let introspector = Introspector::new(resource.clone(), issuer, source);
+        let introspector = introspector.map_err(|error| SetupError::Introspection(resource, error))?;
+        self.introspectors.push(Arc::new(introspector));
+        Ok(self)
     }
 
     /// Pulls a deny list. Whether nothing passes without one is the edge's setting.
@@ -249,6 +244,11 @@ impl EdgeRuntime {
                         break;
                     }
                 }
+                Decision::Needs(Lookup::Introspection(token)) => {
+                    if self.introspect(resource, token).await.is_err() {
+                        return self.edge.unavailable(resource, request, Reason::IntrospectionUnavailable);
+                    }
+                }
                 decided => return decided,
             }
         }
@@ -268,6 +268,14 @@ impl EdgeRuntime {
     /// Whether every issuer's keys have come: what a readiness probe should ask.
     pub fn is_ready(&self) -> bool {
         self.edge.is_ready()
+    }
+
+    /// Whose keys are kept here, and when they last said what they are; `None` before they did.
+    pub fn keys_as_of(&self) -> impl Iterator<Item = (&str, Option<Timestamp>)> {
+        self.sources.iter().map(|source| {
+            let as_of = source.as_of.lock().unwrap_or_else(PoisonError::into_inner);
+            (issuer(&source.owner), *as_of)
+        })
     }
 
     /// Waits for the keys of `owner`; false if too many wait already.
@@ -318,8 +326,12 @@ impl EdgeRuntime {
         let outcome = read.unwrap_or(Err(FetchError::TimedOut)).and_then(|set| self.install(source, &set));
         self.note_fetched(&source.owner);
         match outcome {
-            Ok(()) => tracing::debug!(issuer = issuer(&source.owner), "key set fetched"),
+            Ok(()) => {
+                *source.as_of.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.now());
+                tracing::debug!(issuer = issuer(&source.owner), "key set fetched");
+            }
             Err(error) => {
+                self.withdraw_if_stale(source);
                 let has_keys = self.has_keys(&source.owner);
                 tracing::warn!(issuer = issuer(&source.owner), %error, has_keys, "key set not fetched");
             }
@@ -356,6 +368,32 @@ impl EdgeRuntime {
         *in_force = Some(digest);
         tracing::info!(issuer = issuer(&source.owner), "new key set in force");
         Ok(())
+    }
+
+    /// Who keeps the issuer from being heard must not keep a withdrawn key good for ever.
+    fn withdraw_if_stale(&self, source: &Source) {
+        let as_of = *source.as_of.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_stale = |as_of: Timestamp| self.now().seconds_since(as_of) >= self.max_stale.as_secs();
+        if !as_of.is_some_and(is_stale) || !self.has_keys(&source.owner) {
+            return;
+        }
+        // The same set is in force again once it comes again.
+        let mut in_force = source.in_force.lock().unwrap_or_else(PoisonError::into_inner);
+        *in_force = None;
+        match &source.owner {
+            KeyOwner::AttestationService(issuer) => {
+                self.edge.service(issuer).into_iter().for_each(IssuerKeys::withdraw);
+            }
+            KeyOwner::AuthorizationServer(issuer) => {
+                self.edge.authorization_server(issuer).into_iter().for_each(IssuerKeys::withdraw);
+            }
+        }
+        let hours = self.max_stale.as_secs() / 3600;
+        tracing::error!(
+            issuer = issuer(&source.owner),
+            hours,
+            "the keys are too old to be believed any longer"
+        );
     }
 
     async fn pull_deny_list(self: &Arc<Self>) {
@@ -425,7 +463,7 @@ impl std::fmt::Debug for EdgeRuntime {
     }
 }
 
-fn issuer(owner: &KeyOwner) -> &str {
+pub(crate) fn issuer(owner: &KeyOwner) -> &str {
     match owner {
         KeyOwner::AttestationService(issuer) | KeyOwner::AuthorizationServer(issuer) => issuer,
     }

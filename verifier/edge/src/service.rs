@@ -19,7 +19,7 @@ use tower::{BoxError, Service};
 
 use crate::attested::{Attested, Verdict};
 use crate::body::{Read, read};
-use crate::layer::{ClientCertificate, SourceAddress};
+use crate::layer::{CertificateOf, SourceAddress};
 use crate::respond::{passing_fields, refusal_response, strip_identity, verdict_field};
 use crate::runtime::EdgeRuntime;
 
@@ -37,7 +37,7 @@ pub(crate) struct Gate {
     pub(crate) resource: String,
     pub(crate) max_content: usize,
     pub(crate) source: Arc<SourceAddress>,
-    pub(crate) client_certificate: Arc<ClientCertificate>,
+    pub(crate) client_certificate: Arc<CertificateOf>,
 }
 
 /// What to add to the response.
@@ -130,11 +130,12 @@ impl Gate {
 
     async fn decide(&self, parts: &Parts, content: Content) -> Decision {
         let lines = |name| parts.headers.get_all(name).iter().map(HeaderValue::as_bytes);
+        let certificate = (self.client_certificate)(parts);
         let request = Request {
             method: parts.method.as_str(),
             path_and_query: path_and_query(parts),
             source: (self.source)(parts),
-            client_certificate: (self.client_certificate)(parts),
+            client_certificate: certificate.as_ref(),
             fields: Fields::collect(lines),
             content,
         };

@@ -6,9 +6,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use countersign_verifier::credential::jwks::{JwksError, MAX_JWKS};
+use countersign_verifier::credential::server_metadata::MetadataError;
 use reqwest::header::{ETAG, HeaderValue, IF_NONE_MATCH};
 use reqwest::redirect::Policy;
-use reqwest::{Client, StatusCode, Url};
+use reqwest::{Client, Response, StatusCode, Url};
+
+use crate::discovery::Discovery;
 
 /// Where an issuer's JSON Web Key Set is.
 #[derive(Clone)]
@@ -18,6 +21,8 @@ pub enum JwksSource {
     File(PathBuf),
     /// An `https` URL; `http` only to this machine. Redirects are not followed.
     Url(String),
+    /// Wherever the metadata of this issuer say (RFC 8414, else OpenID Connect Discovery); asked anew at each refresh.
+    Discovery(String),
     /// What a function says, for an issuer in this process.
     Memory(Arc<dyn Fn() -> Vec<u8> + Send + Sync>),
 }
@@ -31,6 +36,11 @@ impl JwksSource {
     /// A key set at a URL.
     pub fn url(url: impl Into<String>) -> Self {
         Self::Url(url.into())
+    }
+
+    /// The key set that the metadata of `issuer` name.
+    pub fn discovery(issuer: impl Into<String>) -> Self {
+        Self::Discovery(issuer.into())
     }
 
     /// A key set that never changes.
@@ -50,6 +60,7 @@ impl fmt::Debug for JwksSource {
         match self {
             Self::File(path) => f.debug_tuple("File").field(path).finish(),
             Self::Url(url) => f.debug_tuple("Url").field(url).finish(),
+            Self::Discovery(issuer) => f.debug_tuple("Discovery").field(issuer).finish(),
             Self::Memory(_) => f.write_str("Memory"),
         }
     }
@@ -65,6 +76,8 @@ pub enum SourceError {
     NotHttps,
     /// User name or password in the URL, where logs would show them.
     Credentials,
+    /// The metadata of an issuer elsewhere name this machine: it would be asked what only this machine reaches.
+    ThisMachine,
     /// The machine's trusted certificates or TLS cannot be used.
     Tls,
 }
@@ -75,6 +88,7 @@ impl fmt::Display for SourceError {
             Self::NotAUrl => "it is not an absolute URL",
             Self::NotHttps => "it must be https; plain http is only for this machine itself",
             Self::Credentials => "it must not contain a user name or password",
+            Self::ThisMachine => "metadata from elsewhere must not name this machine",
             Self::Tls => "no TLS client can be made; are the system's CA certificates installed?",
         })
     }
@@ -100,6 +114,12 @@ pub enum FetchError {
     Keys(JwksError),
     /// A key set without a key that could verify anything: an issuer never means that.
     NoUsableKey,
+    /// The issuer's metadata cannot be used.
+    Metadata(MetadataError),
+    /// The issuer's metadata do not say where to go.
+    NotNamed,
+    /// Where the issuer's metadata say, nobody goes.
+    Address(SourceError),
     /// The fetch ended without an outcome.
     Interrupted,
 }
@@ -115,6 +135,9 @@ impl FetchError {
             Self::File(_) => "fetch_file",
             Self::Keys(error) => error.reason(),
             Self::NoUsableKey => "fetch_no_usable_key",
+            Self::Metadata(error) => error.reason(),
+            Self::NotNamed => "metadata_not_named",
+            Self::Address(_) => "metadata_address",
             Self::Interrupted => "fetch_interrupted",
         }
     }
@@ -125,6 +148,7 @@ impl fmt::Display for FetchError {
         match self {
             Self::Status(status) => write!(f, "fetch_status {status}"),
             Self::File(kind) => write!(f, "fetch_file: {kind}"),
+            Self::Address(error) => write!(f, "metadata_address: {error}"),
             other => f.write_str(other.reason()),
         }
     }
@@ -136,6 +160,7 @@ impl std::error::Error for FetchError {}
 pub(crate) enum Reader {
     File(PathBuf),
     Url(Download),
+    Discovery(Discovery),
     Memory(Arc<dyn Fn() -> Vec<u8> + Send + Sync>),
 }
 
@@ -144,6 +169,7 @@ impl Reader {
         Ok(match source {
             JwksSource::File(path) => Self::File(path),
             JwksSource::Url(url) => Self::Url(Download::new(&url)?),
+            JwksSource::Discovery(issuer) => Self::Discovery(Discovery::new(&issuer)?),
             JwksSource::Memory(keys) => Self::Memory(keys),
         })
     }
@@ -152,10 +178,8 @@ impl Reader {
     pub(crate) async fn read(&self) -> Result<Vec<u8>, FetchError> {
         match self {
             Self::Memory(keys) => Ok(keys()),
-            Self::Url(download) => match download.read(MAX_JWKS, None).await? {
-                Downloaded::New { bytes, .. } => Ok(bytes),
-                Downloaded::Unchanged => Err(FetchError::Status(StatusCode::NOT_MODIFIED.as_u16())),
-            },
+            Self::Url(download) => download.read_whole(MAX_JWKS).await,
+            Self::Discovery(discovery) => discovery.keys().await,
             Self::File(path) => {
                 let path = path.clone();
                 let read = tokio::task::spawn_blocking(move || read_file(path)).await;
@@ -191,22 +215,16 @@ pub(crate) enum Downloaded {
 
 impl Download {
     pub(crate) fn new(url: &str) -> Result<Self, SourceError> {
-        let url = Url::parse(url).map_err(|_| SourceError::NotAUrl)?;
-        let here = is_this_machine(&url);
-        match url.scheme() {
-            "https" => {}
-            "http" if here => {}
-            "http" => return Err(SourceError::NotHttps),
-            _ => return Err(SourceError::NotAUrl),
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(SourceError::Credentials);
-        }
-        // A redirect could lead to an address that only this machine reaches.
-        let client = Client::builder().redirect(Policy::none()).referer(false);
-        let client = if here { client.no_proxy() } else { client.https_only(true) };
-        let client = client.build().map_err(|_| SourceError::Tls)?;
+        let (client, url) = private_client(url)?;
         Ok(Self { client, url })
+    }
+
+    /// The document at the URL, at most `limit` bytes; the caller limits the time.
+    pub(crate) async fn read_whole(&self, limit: usize) -> Result<Vec<u8>, FetchError> {
+        match self.read(limit, None).await? {
+            Downloaded::New { bytes, .. } => Ok(bytes),
+            Downloaded::Unchanged => Err(FetchError::Status(StatusCode::NOT_MODIFIED.as_u16())),
+        }
     }
 
     /// The document at the URL, at most `limit` bytes; the caller limits the time.
@@ -225,22 +243,50 @@ impl Download {
             StatusCode::NOT_MODIFIED if tag.is_some() => return Ok(Downloaded::Unchanged),
             other => return Err(FetchError::Status(other.as_u16())),
         }
-        // What the peer announces is only believed if it is too much.
-        if response.content_length().is_some_and(|length| length > limit as u64) {
-            return Err(FetchError::TooLarge);
-        }
-        let mut bytes = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|_| FetchError::Connection)? {
-            if bytes.len() + chunk.len() > limit {
-                return Err(FetchError::TooLarge);
-            }
-            bytes.extend_from_slice(&chunk);
-        }
+        let bytes = read_bounded(&mut response, limit).await?;
         Ok(Downloaded::New { bytes, tag: response.headers().get(ETAG).cloned() })
     }
 }
 
-fn is_this_machine(url: &Url) -> bool {
+/// A client for a URL that nobody on the way can read or change: `https`, or `http` to this machine. It follows no
+/// redirect.
+pub(crate) fn private_client(url: &str) -> Result<(Client, Url), SourceError> {
+    let url = Url::parse(url).map_err(|_| SourceError::NotAUrl)?;
+    let here = is_this_machine(&url);
+    match url.scheme() {
+        "https" => {}
+        "http" if here => {}
+        "http" => return Err(SourceError::NotHttps),
+        _ => return Err(SourceError::NotAUrl),
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(SourceError::Credentials);
+    }
+    // A redirect could lead to an address that only this machine reaches.
+    let client = Client::builder().redirect(Policy::none()).referer(false);
+    let client = if here { client.no_proxy() } else { client.https_only(true) };
+    let client = client.build().map_err(|_| SourceError::Tls)?;
+    Ok((client, url))
+}
+
+/// The body, at most `limit` bytes.
+pub(crate) async fn read_bounded(response: &mut Response, limit: usize) -> Result<Vec<u8>, FetchError> {
+    // What the peer announces is only believed if it is too much.
+    if response.content_length().is_some_and(|length| length > limit as u64) {
+        return Err(FetchError::TooLarge);
+    }
+    let mut bytes = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|_| FetchError::Connection)? {
+        if bytes.len() + chunk.len() > limit {
+            return Err(FetchError::TooLarge);
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+/// Whether a URL leads to this machine itself.
+pub(crate) fn is_this_machine(url: &Url) -> bool {
     // By address, or by the one name that no resolver may lead elsewhere (RFC 6761 section 6.3).
     url.host_str().is_some_and(|host| {
         let host = host.trim_start_matches('[').trim_end_matches(']');

@@ -10,8 +10,8 @@ use clap::{Args, Parser, Subcommand};
 #[cfg(feature = "virtual-device")]
 use crate::commands::virtual_device;
 use crate::commands::{
-    appraise, development_keys, edge, explain, inspect, instances, keys, policy, serve, settings, subjects,
-    trust,
+    appraise, development_keys, edge, explain, inspect, instances, keys, openapi, policy, serve, settings,
+    subjects, trust,
 };
 
 /// Proves with each request that an API call comes from the genuine app on a genuine phone.
@@ -50,6 +50,9 @@ pub enum Command {
     /// Explain a policy in words, or try one before it counts.
     #[command(subcommand)]
     Policy(policy::Command),
+    /// Find what an OpenAPI document leaves open, or print the schema of its extension `x-attestation`.
+    #[command(subcommand)]
+    Openapi(openapi::Command),
     /// Check a settings file, or print the JSON schema of settings.
     #[command(subcommand)]
     Settings(settings::Command),
@@ -82,7 +85,7 @@ pub struct SettingsFile {
 const EXIT_CODES: &str = "\
 Exit codes: 0 done; 1 failed, or the answer is no; 3 wrong use of the command line.
 `countersign appraise` tells more: 1 genuine but refused, 2 could not be verified; so does `countersign inspect`:
-2 not recognised or malformed.";
+2 not recognised or malformed; and `countersign openapi audit`: 1 something was found, 2 cannot be read.";
 
 /// How a command ended, as every command reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +94,8 @@ pub enum Exit {
     Success,
     /// Failed, or the answer is no. `appraise`: genuine, but the policy refuses it.
     Failure,
-    /// `appraise`: the evidence could not be verified. `inspect`: not recognised, or malformed.
+    /// `appraise`: the evidence could not be verified. `inspect`: not recognised, or malformed. `openapi audit`: the
+    /// document or the settings cannot be read.
     Unverified,
     /// The command line was wrong; nothing was done.
     Usage,
@@ -133,6 +137,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Subjects(command) => subjects::run(&command),
         Command::DevelopmentKeys(command) => development_keys::run(&command),
         Command::Policy(command) => policy::run(&command),
+        Command::Openapi(command) => openapi::run(&command),
         Command::Settings(command) => settings::run(&command),
     };
     exit.into()

@@ -14,6 +14,7 @@ pub mod document;
 mod edge;
 mod gateways;
 pub mod keys;
+mod openapi;
 pub mod play_integrity;
 pub mod policy_file;
 mod proxy;

@@ -16,13 +16,14 @@ use crate::administration::KeyFailures;
 use crate::attestation::RecordBudget;
 use crate::clock::Clock;
 use crate::edge;
+use crate::gateways::ext_authz::MAX_CHECK;
 use crate::keys::{KeysError, ServiceKeys};
 use crate::play_integrity::{PlayIntegrity, PlayIntegrityProblem};
 use crate::reappraisal::{self, Reappraisal};
 use crate::receipts::{self, AppleReceiptExchange, AppleSetupError, Endpoints};
 use crate::routes::{self, EdgeListener, LastDenyList};
 use crate::server::{self, ListenError, Listener, Running};
-use crate::settings::{LimitSettings, Settings};
+use crate::settings::{Gateway, LimitSettings, Settings};
 use crate::store::{KeptSince, Store, StoreError};
 use crate::telemetry::Metrics;
 use crate::trust::status_list::{self, StatusListFeed};
@@ -188,8 +189,12 @@ impl Service {
                 _ => routes::admin(&service),
             };
             let LimitSettings { concurrency, connections, .. } = service.settings.limits;
-            let router =
-                server::bounded(router, name, concurrency, connections, Arc::clone(&service.metrics));
+            let max_body = match service.settings.listen.gateway {
+                Some(Gateway::EnvoyGrpc) if name == "edge" => MAX_CHECK,
+                _ => server::MAX_BODY,
+            };
+            let metrics = Arc::clone(&service.metrics);
+            let router = server::bounded(router, name, max_body, concurrency, connections, metrics);
             // This machine alone hears a listener on loopback; every other one speaks TLS.
             let tls = if address.ip().is_loopback() { None } else { tls.clone() };
             let listener = Listener { name, address, tls, connections, http1_only: false, router };
@@ -268,7 +273,14 @@ impl Service {
 
     fn edge_listener(self: &Arc<Self>) -> Option<EdgeListener> {
         let (edge, gateway) = (self.edge.clone()?, self.settings.listen.gateway?);
-        Some(EdgeListener { metrics: Arc::clone(&self.metrics), edge, gateway })
+        let listen = &self.settings.listen;
+        Some(EdgeListener {
+            metrics: Arc::clone(&self.metrics),
+            edge,
+            gateway,
+            client_certificate: listen.client_certificate,
+            trusted_gateways: listen.trusted_gateways.as_slice().into(),
+        })
     }
 }
 

@@ -59,6 +59,23 @@ impl World {
         Self::with(&settings, |directory| std::fs::write(directory.join("login.jwks"), jwks).unwrap()).await
     }
 
+    /// An attestation service and an edge behind nginx that asks at `endpoint` about opaque tokens.
+    pub(crate) async fn with_opaque_tokens(endpoint: &str) -> Self {
+        use std::os::unix::fs::PermissionsExt;
+        let settings = format!(
+            "edge = '127.0.0.1:0'\ngateway = 'nginx'\n[[resource]]\nname = 'api'\nidentifier = '{RESOURCE}'\n\
+             [[resource.authorization_server]]\nissuer = '{LOGIN}'\nclients = {{ {CLIENT} = ['mobile'] }}\n\
+             introspection = {{ endpoint = '{endpoint}', client_id = 'edge', client_secret_file = 'edge.secret' }}\n\
+             [[resource.route]]\npath = '/'\ncredentials = ['opaque']\n"
+        );
+        let write = |directory: &Path| {
+            let file = directory.join("edge.secret");
+            std::fs::write(&file, "s3cret\n").unwrap();
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        };
+        Self::with(&settings, write).await
+    }
+
     /// An attestation service that keeps receipts.
     pub(crate) async fn with_receipts() -> Self {
         let settings = "[app_attest]\nkey_file = 'key.p8'\nkey_id = 'KEY7654321'\nteam_id = 'ABCDE12345'\n";

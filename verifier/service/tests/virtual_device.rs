@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
+use countersign_core::encoding::from_base64url;
 use tempfile::TempDir;
 
 /// A service with an edge, in a directory of its own.
@@ -111,6 +112,52 @@ async fn a_refusal_is_a_sentence_with_its_reference() {
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("The app or device is not accepted. Reference: "), "{said}");
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn a_token_request_is_authenticated_in_each_mode() {
+    let served = Served::start();
+    let service = format!("http://{}", served.public);
+    let request = |words: &[&str]| {
+        let mut all = vec!["virtual-device", "token-request", "--service", &service, "--client-id", "app"];
+        all.extend(["--issuer", "https://attest.example", "--authorization-server", "https://login.example"]);
+        all.extend(words);
+        run(served.directory.path(), &all)
+    };
+    let endpoint = ["--token-endpoint", "https://login.example/token"];
+    let (attestation, pop) = ("oauth-client-attestation", "oauth-client-attestation-pop");
+    for (mode, fields) in [
+        ("dpop", &[attestation, "dpop"][..]),
+        ("pop", &[attestation, pop]),
+        ("pop-and-dpop", &[attestation, pop, "dpop"]),
+    ] {
+        let given = ["--mode", mode, "--challenge", "given-challenge", "--nonce", "given-nonce"];
+        let output = request(&[&endpoint[..], &given].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let printed = String::from_utf8(output.stdout).unwrap();
+        let lines: Vec<_> = printed.lines().map(|line| line.split_once(": ").unwrap()).collect();
+        assert_eq!(lines.iter().map(|(name, _)| *name).collect::<Vec<_>>(), fields, "{mode}");
+        for (name, value) in lines {
+            let claims = from_base64url(value.split('.').nth(1).unwrap()).unwrap();
+            let claims: serde_json::Value = serde_json::from_slice(&claims).unwrap();
+            match name {
+                "dpop" => {
+                    assert_eq!(claims["htu"], "https://login.example/token");
+                    assert_eq!((&claims["htm"], &claims["nonce"]), (&"POST".into(), &"given-nonce".into()));
+                }
+                "oauth-client-attestation" => {
+                    assert_eq!((&claims["sub"], claims.get("countersign")), (&"app".into(), None));
+                }
+                _ => {
+                    assert_eq!(claims["aud"], "https://login.example");
+                    assert_eq!(claims["challenge"], "given-challenge");
+                }
+            }
+        }
+    }
+    let output = request(&["--token-endpoint", "http://login.example/token"]);
+    assert_eq!(output.status.code(), Some(1), "in the clear to another machine");
     assert!(output.stdout.is_empty());
 }
 

@@ -7,6 +7,9 @@ pub enum Code {
     InvalidRequest,
     /// 401 without an error: bare challenges.
     NoCredential,
+    /// 403, where the route takes client certificates alone: HTTP has no challenge for TLS, and a 401 needs one (RFC
+    /// 9110 section 15.5.2).
+    NoClientCertificate,
     /// 401 `invalid_token`.
     InvalidToken,
     /// 401 `invalid_client_attestation`.
@@ -46,7 +49,7 @@ impl Code {
             | Self::UseDpopNonce
             | Self::UseFreshAttestation
             | Self::InsufficientUserAuthentication => 401,
-            Self::InsufficientScope => 403,
+            Self::NoClientCertificate | Self::InsufficientScope => 403,
             Self::NotFound => 404,
             Self::ContentTooLarge => 413,
             Self::RateLimited => 429,
@@ -67,6 +70,7 @@ impl Code {
             Self::InsufficientUserAuthentication => Some("insufficient_user_authentication"),
             Self::InsufficientScope => Some("insufficient_scope"),
             Self::NoCredential
+            | Self::NoClientCertificate
             | Self::NotFound
             | Self::ContentTooLarge
             | Self::RateLimited

@@ -9,20 +9,28 @@ use super::deny_list::SubjectDigest;
 use super::presented::Presented;
 use super::refusal::{Reason, Scheme};
 use super::result::VerifiedResult;
-use super::route::{OAuthClient, TokenBinding};
+use super::route::{CredentialKind, OAuthClient, TokenBinding};
 use super::steps::{Context, Stop};
 use super::trust::{IssuerKeys, KeyOwner};
 use crate::credential::api_key::ApiKey;
+use crate::credential::client_certificate::{ClientCertificate, ClientCertificateError};
 use crate::credential::jwks::Jwks;
 use crate::credential::jwt::{AccessToken, AccessTokenError, UnverifiedAccessToken};
 
-/// An access token whose signature has been verified.
+/// An access token for which its authorization server has vouched.
 pub(super) struct CachedToken {
     pub(super) token: Arc<AccessToken>,
-    /// Its user, as deny lists name him.
-    pub(super) subject: SubjectDigest,
-    /// Edition of the authorization server's keys that verified it.
+    /// Its user, as deny lists name him; `None` where its server names none.
+    pub(super) subject: Option<SubjectDigest>,
+    /// Edition of the authorization server's keys that verified it; 0 for one that was asked about.
     pub(super) edition: u64,
+}
+
+impl CachedToken {
+    pub(super) fn new(token: AccessToken, edition: u64) -> Self {
+        let subject = token.subject.as_deref().map(|subject| SubjectDigest::of(&token.issuer, subject));
+        Self { token: Arc::new(token), subject, edition }
+    }
 }
 
 impl Context<'_> {
@@ -38,12 +46,29 @@ impl Context<'_> {
         match presented {
             Presented::AccessToken { scheme, token } => {
                 let verified = self.access_token(token, ath)?;
-                self.subject_deny_list(&verified.subject, claims)?;
-                self.token_binding(&verified.token, scheme, claims, clients)?;
-                Ok(Credential::AccessToken(Arc::clone(&verified.token)))
+                self.of_instance(&verified, scheme, claims, clients)
+            }
+            Presented::OpaqueToken { scheme, token } => {
+                let verified = self.opaque_token(token, ath)?;
+                self.of_instance(&verified, scheme, claims, clients)
             }
             Presented::ApiKey(characters) => Ok(Credential::ApiKey(self.api_key(characters, claims)?)),
         }
+    }
+
+    /// What holds for every access token, whoever vouched for it.
+    fn of_instance(
+        &self,
+        verified: &CachedToken,
+        scheme: Scheme,
+        result: &ResultClaims,
+        clients: &[OAuthClient],
+    ) -> Result<Credential, Stop> {
+        if let Some(subject) = &verified.subject {
+            self.subject_deny_list(subject, result)?;
+        }
+        self.token_binding(&verified.token, scheme, result, clients)?;
+        Ok(Credential::AccessToken(Arc::clone(&verified.token)))
     }
 
     /// A key is of one app; what binds it to the device is the proof, which covers it.
@@ -55,6 +80,32 @@ impl Context<'_> {
             return Err(Reason::ClientMismatch);
         }
         Ok(Arc::clone(key))
+    }
+
+    /// The certificate of the connection, where this route takes it for a credential. Malformed, it is refused whatever
+    /// the route takes: it comes from a gateway that lets something of the client's through.
+    pub(super) fn well_formed_certificate(&self) -> Result<Option<&ClientCertificate>, Reason> {
+        let Some(certificate) = self.request.client_certificate else { return Ok(None) };
+        if certificate.thumbprint().is_none() {
+            return Err(Reason::ClientCertificate(ClientCertificateError::Malformed));
+        }
+        // Elsewhere it is of the connection alone, and no credential.
+        Ok(Some(certificate).filter(|_| self.route.credentials.contains(&CredentialKind::ClientCertificate)))
+    }
+
+    /// A certificate is of one app, as an API key is; what binds it to this request is its connection alone.
+    pub(super) fn certificate_holder(
+        &self,
+        certificate: &ClientCertificate,
+        result: &ResultClaims,
+    ) -> Result<Credential, Reason> {
+        let list = self.protected.client_certificates.load();
+        let unknown = ClientCertificateError::Unknown;
+        let holder = list
+            .as_deref()
+            .ok_or(unknown)
+            .and_then(|list| list.find(certificate, &result.client_id, self.now));
+        holder.map(Credential::ClientCertificate).map_err(Reason::ClientCertificate)
     }
 
     fn access_token(&self, token: &str, ath: [u8; 32]) -> Result<Arc<CachedToken>, Stop> {
@@ -85,15 +136,14 @@ impl Context<'_> {
             return Err(needs().unwrap_or(Reason::KeysUnavailable.into()));
         };
         let token = match token.verify(&server.issuer, jwks, &self.resource.identifier) {
-            Ok(token) => Arc::new(token),
+            Ok(token) => token,
             Err(AccessTokenError::UnknownKey) => {
                 let unknown = Reason::AccessToken(AccessTokenError::UnknownKey);
                 return Err(needs().unwrap_or(unknown.into()));
             }
             Err(error) => return Err(Reason::AccessToken(error).into()),
         };
-        let subject = SubjectDigest::of(&token.issuer, &token.subject);
-        let verified = Arc::new(CachedToken { token, subject, edition: current.edition });
+        let verified = Arc::new(CachedToken::new(token, current.edition));
         self.edge.access_tokens.insert((ath, self.protected.number), Arc::clone(&verified));
         Ok(verified)
     }
@@ -120,7 +170,8 @@ impl Context<'_> {
             return Err(Reason::TokenOfAnotherInstance);
         }
         // RFC 8705 section 3: the token works on connections of its certificate alone.
-        match (token.confirmation.certificate, self.request.client_certificate) {
+        let presented = self.request.client_certificate.and_then(ClientCertificate::thumbprint);
+        match (token.confirmation.certificate, presented) {
             (None, _) => {}
             (Some(_), None) => return Err(Reason::CertificateMissing),
             (Some(bound), Some(presented)) if bound != presented => return Err(Reason::CertificateMismatch),

@@ -10,6 +10,8 @@ use super::result::VerifiedResult;
 use super::route::Assurance;
 use super::trust::KeyOwner;
 use crate::credential::api_key::ApiKey;
+use crate::credential::client_certificate::CertificateHolder;
+use crate::credential::introspection::OpaqueToken;
 use crate::credential::jwt::AccessToken;
 
 /// Sizes of the edge's tables; each bounds memory.
@@ -25,8 +27,10 @@ pub struct Limits {
     pub first_uses: usize,
     /// Addresses whose failures are counted.
     pub addresses: usize,
-    /// Refused requests per address and ten seconds before it has to wait.
+    /// Refused requests per address and ten seconds before it has to wait; less for one that keeps failing.
     pub failures: u32,
+    /// Callers whose rate limits are remembered, times two; about 100 bytes each. Where no route has limits, none are.
+    pub callers: usize,
     /// Requests per instance and ten seconds: one instance cannot fill the replay set for everybody.
     pub instance_requests: u32,
 }
@@ -40,6 +44,7 @@ impl Default for Limits {
             first_uses: 65_536,
             addresses: 16_384,
             failures: 20,
+            callers: 65_536,
             instance_requests: 300,
         }
     }
@@ -63,6 +68,9 @@ pub struct RandomnessUnavailable;
 pub enum Lookup {
     /// A key set; whatever comes of it, [`IssuerKeys::fetched`](super::trust::IssuerKeys::fetched) is to be called before checking again.
     Keys(KeyOwner),
+    /// What the resource's authorization server says about an opaque token (RFC 7662); its answer is for
+    /// [`Edge::introspected`](super::Edge::introspected).
+    Introspection(OpaqueToken),
     /// The body of a request that came with [`Content::Deferred`](super::Content::Deferred): everything else about it has passed.
     Content,
 }
@@ -89,18 +97,29 @@ pub enum Decision {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Credential {
-    /// A JWT access token (RFC 9068).
+    /// An access token: a JWT (RFC 9068), or an opaque one that its authorization server was asked about (RFC 7662).
     AccessToken(Arc<AccessToken>),
     /// An API key of the attested app.
     ApiKey(Arc<ApiKey>),
+    /// The certificate of the TLS connection.
+    ClientCertificate(Arc<CertificateHolder>),
 }
 
 impl Credential {
+    /// The access token, if it is one.
+    pub fn access_token(&self) -> Option<&AccessToken> {
+        match self {
+            Self::AccessToken(token) => Some(token),
+            _ => None,
+        }
+    }
+
     /// What it was given for.
     pub fn scopes(&self) -> &[String] {
         match self {
             Self::AccessToken(token) => &token.scopes,
             Self::ApiKey(key) => &key.scopes,
+            Self::ClientCertificate(holder) => &holder.scopes,
         }
     }
 }
@@ -137,10 +156,7 @@ impl Permit {
 
     /// The access token, where that is the credential.
     pub fn access_token(&self) -> Option<&AccessToken> {
-        match &self.credential {
-            Some(Credential::AccessToken(token)) => Some(token),
-            _ => None,
-        }
+        self.credential.as_ref()?.access_token()
     }
 
     /// SHA-256 of the body as the proof says, for whoever sees the body if it was not seen here.

@@ -5,23 +5,28 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use countersign_core::challenge::{Challenge, MacKeyRing};
-use countersign_core::request::split_query;
+use countersign_core::request::{RequestError, split_query};
 use countersign_core::time::Timestamp;
 
 use super::budget::{self, Budget};
 use super::credential::CachedToken;
 use super::decision::{Decision, Limits, Randomness, RandomnessUnavailable};
 use super::deny_list::DenyList;
+use super::enforcement::{self, Caller};
 use super::first_use::FirstUse;
+use super::introspection::OpaqueTokens;
+use super::limits::LimitTable;
 use super::refusal::{Code, Reason, Refusal};
 use super::replay::ReplaySet;
 use super::request::Request;
 use super::result::VerifiedResult;
 use super::route::{Mode, NoncePolicy, Resource, Route, StepUp};
+use super::route_table::{Found, RouteTable};
 use super::steps::{self, Context, REPLAY_WINDOW, Spoken, Stop};
 use super::trust::{IssuerKeys, KeyOwner, ServiceKeys};
 use crate::cache::Generations;
 use crate::credential::api_key::ApiKeys;
+use crate::credential::client_certificate::ClientCertificates;
 use crate::credential::jwks::Jwks;
 
 /// The edge: what it protects, whom it trusts, and what it remembers.
@@ -38,7 +43,9 @@ pub struct Edge {
     pub(super) first_uses: FirstUse,
     pub(super) replay: ReplaySet,
     pub(super) source_failures: Budget,
+    pub(super) instance_failures: Budget,
     pub(super) instance_requests: Budget,
+    pub(super) quotas: LimitTable,
 }
 
 /// A resource with what belongs to it alone.
@@ -46,8 +53,24 @@ pub(super) struct Protected {
     pub(super) number: u32,
     pub(super) resource: Resource,
     pub(super) takes_api_keys: bool,
+    /// What is known of opaque tokens; `None` where it takes none.
+    pub(super) opaque_tokens: Option<OpaqueTokens>,
+    pub(super) table: RouteTable,
     /// `None` before the first have come.
     pub(super) api_keys: ArcSwapOption<ApiKeys>,
+    /// `None` is an empty list: no certificate passes.
+    pub(super) client_certificates: ArcSwapOption<ClientCertificates>,
+}
+
+impl Protected {
+    /// The route of a request whose path passed step 1.
+    fn route(&self, method: &str, path: &str) -> Result<&Route, Reason> {
+        match self.table.find(method, path) {
+            Found::Route(index) => self.resource.routes.get(index).ok_or(Reason::NoRoute),
+            Found::None => Err(Reason::NoRoute),
+            Found::Ambiguous => Err(Reason::Request(RequestError::AmbiguousPath)),
+        }
+    }
 }
 
 impl Edge {
@@ -63,9 +86,24 @@ impl Edge {
         deny_list_required: bool,
         limits: Limits,
     ) -> Self {
-        let protected = |(number, (name, resource)): (u32, (String, Resource))| {
+        let has_limits =
+            resources.values().any(|resource| resource.routes.iter().any(|route| !route.limits.is_empty()));
+        let protected = |(number, (name, mut resource)): (u32, (String, Resource))| {
             let takes_api_keys = resource.takes_api_keys();
-            (name, Protected { number, resource, takes_api_keys, api_keys: ArcSwapOption::empty() })
+            resource.bind_limits();
+            let table = RouteTable::new(&resource.routes, resource.path_case);
+            let tokens = || OpaqueTokens::new(limits.access_tokens);
+            let opaque_tokens = resource.introspection.is_some().then(tokens);
+            let protected = Protected {
+                number,
+                resource,
+                takes_api_keys,
+                opaque_tokens,
+                table,
+                api_keys: ArcSwapOption::empty(),
+                client_certificates: ArcSwapOption::empty(),
+            };
+            (name, protected)
         };
         Self {
             resources: (0..).zip(resources).map(protected).collect(),
@@ -79,8 +117,10 @@ impl Edge {
             access_tokens: Generations::new(limits.access_tokens),
             first_uses: FirstUse::new(limits.first_uses),
             replay: ReplaySet::new(limits.proofs, REPLAY_WINDOW),
-            source_failures: Budget::new(limits.addresses, limits.failures),
+            source_failures: Budget::tightening(limits.addresses, limits.failures),
+            instance_failures: Budget::tightening(limits.addresses, limits.failures),
             instance_requests: Budget::new(limits.results, limits.instance_requests),
+            quotas: LimitTable::new(if has_limits { limits.callers } else { 0 }),
         }
     }
 
@@ -127,6 +167,13 @@ impl Edge {
         protected.inspect(|protected| protected.api_keys.store(Some(Arc::new(keys)))).is_some()
     }
 
+    /// Puts an allow-list of client certificates in force at the resource called `resource`, in the place of the one that
+    /// it had; false if there is no such resource.
+    pub fn replace_client_certificates(&self, resource: &str, list: ClientCertificates) -> bool {
+        let protected = self.resources.get(resource);
+        protected.inspect(|protected| protected.client_certificates.store(Some(Arc::new(list)))).is_some()
+    }
+
     /// Replaces the nonce keys.
     pub fn replace_nonce_keys(&self, keys: MacKeyRing) {
         self.nonce_keys.store(Arc::new(keys));
@@ -152,45 +199,77 @@ impl Edge {
         let (path, query) = split_query(request.path_and_query);
         let (route, ended) = match steps::caps(request, path) {
             Err(reason) => (None, Err(Stop::Refuse(reason))),
-            Ok(()) => match resource.route(request.method, path) {
-                None => (None, Err(Stop::Refuse(Reason::NoRoute))),
-                Some(route) => {
+            Ok(()) => match protected.route(request.method, path) {
+                Err(reason) => (None, Err(Stop::Refuse(reason))),
+                Ok(route) => {
                     let context =
                         Context { edge: self, protected, resource, route, request, path, query, now };
                     (Some(route), context.decide(&mut spoken))
                 }
             },
         };
-        let reason = match ended {
+        let (reason, wait) = match ended {
             Ok(permit) => return Decision::Permit(permit),
             Err(Stop::Needs(lookup)) => return Decision::Needs(lookup),
-            Err(Stop::Refuse(reason)) => reason,
+            Err(Stop::Refuse(reason)) => (reason, None),
+            Err(Stop::Wait(reason, seconds)) => (reason, Some(seconds)),
         };
+        let instance = spoken.result.as_ref().map(|result| result.claims.instance);
+        let mode = enforcement::mode(resource, route, Caller { instance, source: request.source });
+        self.note_failure(request, &spoken, reason, mode, now);
+        let refusal = self.refusal(reason, &spoken, resource, route, now);
+        enforcement::decision(mode, Refusal { retry_after: wait.or(refusal.retry_after), ..refusal })
+    }
+
+    /// The one place that every request comes by which is refused or observed for `reason`.
+    fn note_failure(
+        &self,
+        request: &Request<'_>,
+        spoken: &Spoken,
+        reason: Reason,
+        mode: Mode,
+        now: Timestamp,
+    ) {
         // Where nothing is refused, nobody uses up what guards the other routes: apps that do not attest yet are
         // what such a route is for.
-        let refuses = route.is_none_or(|route| route.mode == Mode::Require);
+        if mode != Mode::Require {
+            return;
+        }
         if let Some(source) = request.source
-            && refuses
             && reason.counts_against_source()
         {
             self.source_failures.spend(budget::key_of_source(source), now);
         }
-        by_mode(route, self.refusal(reason, spoken, resource, route, now))
+        // A result is no secret: whoever caught one must not fail in the name of its instance.
+        if let Some(result) = &spoken.result
+            && spoken.is_proven
+            && reason.counts_against_instance()
+        {
+            self.instance_failures.spend(budget::key_of_instance(&result.claims.instance), now);
+        }
     }
 
     /// The decision about a request whose lookup the runtime could not make: our own trouble, so nothing passes but
     /// what its route only watches.
     pub fn lookup_failed(&self, resource: &str, request: &Request<'_>) -> Decision {
-        let refusal = Refusal { retry_after: Some(5), ..Refusal::new(Reason::KeysUnavailable) };
+        self.unavailable(resource, request, Reason::KeysUnavailable)
+    }
+
+    /// As [`Self::lookup_failed`], for a lookup of another kind: `reason` says what could not be had.
+    pub fn unavailable(&self, resource: &str, request: &Request<'_>, reason: Reason) -> Decision {
+        let refusal = Refusal { retry_after: Some(5), ..Refusal::new(reason) };
         let (path, _) = split_query(request.path_and_query);
-        let resource = self.resource(resource).filter(|_| steps::caps(request, path).is_ok());
-        by_mode(resource.and_then(|resource| resource.route(request.method, path)), refusal)
+        let Some(protected) = self.resources.get(resource) else { return Decision::Refusal(refusal) };
+        let fits = steps::caps(request, path).is_ok();
+        let route = fits.then(|| protected.route(request.method, path).ok()).flatten();
+        let caller = Caller { instance: None, source: request.source };
+        enforcement::decision(enforcement::mode(&protected.resource, route, caller), refusal)
     }
 
     fn refusal(
         &self,
         reason: Reason,
-        spoken: Spoken,
+        spoken: &Spoken,
         resource: &Resource,
         route: Option<&Route>,
         now: Timestamp,
@@ -214,7 +293,7 @@ impl Edge {
             proof: spoken.proof,
             nonce,
             retry_after: match code {
-                Code::RateLimited => Some(budget::WINDOW),
+                Code::RateLimited => Some(budget::seconds_left(now)),
                 Code::Unavailable => Some(5),
                 _ => None,
             },
@@ -240,14 +319,5 @@ impl Edge {
         let random =
             self.randomness.fresh().map_err(|RandomnessUnavailable| Reason::RandomnessUnavailable)?;
         Ok(self.nonce_keys.load().issue(steps::nonce_scope(resource), now, &random))
-    }
-}
-
-/// What a refusal does to the request, as its route says.
-fn by_mode(route: Option<&Route>, refusal: Refusal) -> Decision {
-    match route.map(|route| route.mode) {
-        Some(Mode::Observe) => Decision::Observed { refusal, told: false },
-        Some(Mode::Warn) => Decision::Observed { refusal, told: true },
-        Some(Mode::Require) | None => Decision::Refusal(refusal),
     }
 }

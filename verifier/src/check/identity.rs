@@ -6,7 +6,7 @@ use std::fmt::Write;
 use countersign_core::encoding::base64url;
 use countersign_core::token::result::{Protection, Tier};
 
-use super::decision::{Decision, Permit};
+use super::decision::{Credential, Decision, Permit};
 use super::refusal::Reason;
 use super::route::Assurance;
 
@@ -40,7 +40,6 @@ pub fn verdict_value(reason: Reason) -> String {
 
 fn of_permit(permit: &Permit) -> [String; 8] {
     let claims = permit.attestation();
-    let token = permit.access_token();
     [
         claims.instance.to_base64url(),
         visible(&claims.client_id),
@@ -60,7 +59,12 @@ fn of_permit(permit: &Permit) -> [String; 8] {
             Protection::SecureEnclave => "secure-enclave",
         }
         .to_owned(),
-        token.map(|token| visible(&token.subject)).unwrap_or_default(),
+        match permit.credential() {
+            Some(Credential::AccessToken(token)) => token.subject.as_deref().map(visible).unwrap_or_default(),
+            // It begins with the kind of name, such as `dns:`.
+            Some(Credential::ClientCertificate(holder)) => visible(&holder.name.to_string()),
+            _ => String::new(),
+        },
         permit.credential().map(|credential| visible(&credential.scopes().join(" "))).unwrap_or_default(),
         permit.content().map(|hash| base64url(hash)).unwrap_or_default(),
     ]

@@ -9,8 +9,11 @@ mod credential;
 pub mod decision;
 pub mod deny_list;
 mod edge;
+mod enforcement;
 mod first_use;
 pub mod identity;
+mod introspection;
+pub mod limits;
 mod presented;
 mod proof;
 mod reason;
@@ -19,12 +22,17 @@ pub mod replay;
 pub mod request;
 mod result;
 pub mod route;
+mod route_table;
 mod steps;
 pub mod trust;
 
+pub use crate::credential::client_certificate::ClientCertificate;
 pub use decision::{Credential, Decision, Limits, Lookup, Permit};
 pub use edge::Edge;
 pub use reason::Reason;
 pub use refusal::{Code, ProofKind, Refusal};
 pub use request::{Content, Field, Fields, Request};
-pub use route::{Assurance, CredentialKind, Mode, NoncePolicy, Resource, Route, StepUp, TokenBinding};
+pub use route::{
+    Assurance, CredentialKind, Mode, NoncePolicy, PathCase, PathMatch, ReplayPolicy, Resource, Route, StepUp,
+    TokenBinding,
+};

@@ -88,6 +88,8 @@ pub(super) fn attestation<'a>(fields: &Fields<'a>) -> Result<Option<Attestation<
 pub(super) enum Presented<'a> {
     /// `Authorization`: an access token in its scheme.
     AccessToken { scheme: Scheme, token: &'a str },
+    /// `Authorization`: an access token that says nothing by itself, in its scheme.
+    OpaqueToken { scheme: Scheme, token: &'a str },
     /// `X-API-Key`.
     ApiKey(&'a str),
 }
@@ -96,21 +98,34 @@ impl<'a> Presented<'a> {
     pub(super) const fn kind(self) -> CredentialKind {
         match self {
             Self::AccessToken { .. } => CredentialKind::Jwt,
+            Self::OpaqueToken { .. } => CredentialKind::Opaque,
             Self::ApiKey(_) => CredentialKind::ApiKey,
         }
     }
 
     pub(super) const fn scheme(self) -> Scheme {
         match self {
-            Self::AccessToken { scheme, .. } => scheme,
+            Self::AccessToken { scheme, .. } | Self::OpaqueToken { scheme, .. } => scheme,
             Self::ApiKey(_) => Scheme::ApiKey,
+        }
+    }
+
+    /// The same, with an access token that is no JWT told apart, for a resource whose server can be asked about it.
+    pub(super) fn told_apart(self, takes_opaque_tokens: bool) -> Self {
+        match self {
+            Self::AccessToken { scheme, token } if takes_opaque_tokens && !is_jwt(token) => {
+                Self::OpaqueToken { scheme, token }
+            }
+            other => other,
         }
     }
 
     /// What `ath` of the proof covers.
     pub(super) const fn characters(self) -> &'a str {
         match self {
-            Self::AccessToken { token: characters, .. } | Self::ApiKey(characters) => characters,
+            Self::AccessToken { token: characters, .. }
+            | Self::OpaqueToken { token: characters, .. }
+            | Self::ApiKey(characters) => characters,
         }
     }
 }
@@ -155,6 +170,13 @@ fn access_token<'a>(authorization: &Field<'a>) -> Result<Option<Presented<'a>>, 
         return Err(Reason::AuthorizationMalformed);
     }
     Ok(Some(Presented::AccessToken { scheme, token }))
+}
+
+/// Whether a token has the form of a JWT: three parts, the first of which decodes to something that begins with `{`.
+fn is_jwt(token: &str) -> bool {
+    let begins_object = matches!(token.as_bytes(), [b'e', second, ..]
+        if matches!(second, b'w'..=b'z' | b'0'..=b'9' | b'-' | b'_'));
+    begins_object && token.bytes().filter(|byte| *byte == b'.').count() == 2
 }
 
 /// Whether a query carries a credential, where logs would keep it: an access token (RFC 6750 section 2.3, which RFC

@@ -7,8 +7,10 @@ use countersign_core::token::client_attestation::{ClientAttestationError, Client
 use countersign_core::token::dpop::DpopError;
 
 use super::code::Code;
+use super::limits::Per;
 use super::refusal::ProofKind;
 use crate::credential::api_key::ApiKeyError;
+use crate::credential::client_certificate::ClientCertificateError;
 use crate::credential::jwt::AccessTokenError;
 
 /// The precise reason; for logs, metrics and the audit record, never for the client.
@@ -37,6 +39,8 @@ pub enum Reason {
     FailureBudget,
     /// Too many requests of this instance.
     InstanceBudget,
+    /// A rate limit of the route is used up.
+    RateLimit(Per),
     /// No credential.
     NoCredential,
     /// A credential of a kind that the route does not take.
@@ -103,6 +107,10 @@ pub enum Reason {
     AccessToken(AccessTokenError),
     /// The API key is refused.
     ApiKey(ApiKeyError),
+    /// The client certificate is malformed, or refused as a credential.
+    ClientCertificate(ClientCertificateError),
+    /// The authorization server says that the opaque token is not active: ended, revoked or made up.
+    TokenInactive,
     /// The access token has expired or is not yet valid.
     AccessTokenTime,
     /// A token with `cnf.jkt` came as `Bearer`, or one without as `DPoP`.
@@ -141,6 +149,8 @@ pub enum Reason {
     FirstUsesFull,
     /// Keys could not be fetched.
     KeysUnavailable,
+    /// The authorization server could not be asked about an opaque token.
+    IntrospectionUnavailable,
     /// The resource's API keys have not come yet.
     ApiKeysUnavailable,
     /// Randomness for a nonce could not be had.
@@ -165,15 +175,20 @@ impl Reason {
             | Self::AuthorizationMalformed
             | Self::TokenInQuery
             | Self::TwoCredentials
-            | Self::TwoFlavours => Code::InvalidRequest,
+            | Self::TwoFlavours
+            | Self::ClientCertificate(ClientCertificateError::Malformed) => Code::InvalidRequest,
             Self::NoRoute => Code::NotFound,
             Self::ContentTooLarge => Code::ContentTooLarge,
-            Self::FailureBudget | Self::InstanceBudget => Code::RateLimited,
-            Self::NoCredential | Self::CredentialNotAccepted | Self::BasicRefused => Code::NoCredential,
+            Self::FailureBudget | Self::InstanceBudget | Self::RateLimit(_) => Code::RateLimited,
+            Self::NoCredential
+            | Self::CredentialNotAccepted
+            | Self::BasicRefused
+            | Self::ClientCertificate(_) => Code::NoCredential,
             Self::NonceMissing | Self::Nonce(_) => Code::UseAttestationChallenge,
             Self::ProofCredential
             | Self::AccessToken(_)
             | Self::ApiKey(_)
+            | Self::TokenInactive
             | Self::AccessTokenTime
             | Self::SchemeMismatch
             | Self::ClientMismatch
@@ -191,6 +206,7 @@ impl Reason {
             | Self::ReplaySetFull
             | Self::FirstUsesFull
             | Self::KeysUnavailable
+            | Self::IntrospectionUnavailable
             | Self::ApiKeysUnavailable
             | Self::RandomnessUnavailable => Code::Unavailable,
             Self::ProofUnbound
@@ -253,6 +269,13 @@ impl Reason {
             Self::NoRoute => "no_route",
             Self::FailureBudget => "failure_budget",
             Self::InstanceBudget => "instance_budget",
+            Self::RateLimit(per) => match per {
+                Per::Instance => "limit_instance",
+                Per::Subject => "limit_subject",
+                Per::Address => "limit_address",
+                Per::Client => "limit_client",
+                Per::Route => "limit_route",
+            },
             Self::NoCredential => "no_credential",
             Self::CredentialNotAccepted => "credential_not_accepted",
             Self::NoAttestation => "no_attestation",
@@ -291,6 +314,8 @@ impl Reason {
             Self::AppNotAccepted => "app_not_accepted",
             Self::AccessToken(error) => error.reason(),
             Self::ApiKey(error) => error.reason(),
+            Self::ClientCertificate(error) => error.reason(),
+            Self::TokenInactive => "token_inactive",
             Self::AccessTokenTime => "access_token_time",
             Self::SchemeMismatch => "scheme_mismatch",
             Self::ClientMismatch => "client_mismatch",
@@ -310,6 +335,7 @@ impl Reason {
             Self::ReplaySetFull => "replay_set_full",
             Self::FirstUsesFull => "first_uses_full",
             Self::KeysUnavailable => "keys_unavailable",
+            Self::IntrospectionUnavailable => "introspection_unavailable",
             Self::ApiKeysUnavailable => "api_keys_unavailable",
             Self::RandomnessUnavailable => "randomness_unavailable",
         }
@@ -351,6 +377,18 @@ impl Reason {
                 | Self::CertificateMismatch
                 | Self::TokenUsedElsewhere
                 | Self::Replayed
+        )
+    }
+
+    /// Whether the refusal counts against the instance that proved the request to be its own: what nobody else can
+    /// bring about with a request of it that he caught, and what no honest app sends.
+    pub const fn counts_against_instance(self) -> bool {
+        matches!(
+            self,
+            Self::AccessToken(_)
+                | Self::ApiKey(ApiKeyError::Malformed | ApiKeyError::Unknown)
+                | Self::TokenOfAnotherInstance
+                | Self::TokenUsedElsewhere
         )
     }
 }

@@ -92,8 +92,15 @@ impl Refusal {
     }
 
     /// The public code.
-    pub const fn code(&self) -> Code {
-        self.reason.code(self.proof)
+    pub fn code(&self) -> Code {
+        let only_certificates =
+            || self.credentials.iter().all(|kind| *kind == CredentialKind::ClientCertificate);
+        match self.reason.code(self.proof) {
+            Code::NoCredential if !self.credentials.is_empty() && only_certificates() => {
+                Code::NoClientCertificate
+            }
+            code => code,
+        }
     }
 
     /// The value of `WWW-Authenticate`, one line; `None` where the status takes none.
@@ -104,11 +111,12 @@ impl Refusal {
             None => String::new(),
         };
         if code == Code::NoCredential {
-            let dpop = format!("DPoP algs=\"ES256 Ed25519\"{}", metadata(", "));
+            let dpop = format!("DPoP algs=\"ES256\"{}", metadata(", "));
             let tokens = format!("{dpop}, Bearer{}", metadata(" "));
             let keys = format!("ApiKey header=\"X-API-Key\"{}", metadata(", "));
             let takes = |kind| self.credentials.contains(&kind);
-            return Some(match (takes(CredentialKind::Jwt), takes(CredentialKind::ApiKey)) {
+            let takes_tokens = takes(CredentialKind::Jwt) || takes(CredentialKind::Opaque);
+            return Some(match (takes_tokens, takes(CredentialKind::ApiKey)) {
                 (false, true) => keys,
                 (true, true) => format!("{tokens}, {keys}"),
                 (_, false) => tokens,

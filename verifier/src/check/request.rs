@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use countersign_core::token::field;
 
+use crate::credential::client_certificate::ClientCertificate;
+
 /// The header field of an API key, in lower case.
 pub const API_KEY_FIELD: &str = "x-api-key";
 
@@ -123,9 +125,9 @@ pub struct Request<'a> {
     pub path_and_query: &'a str,
     /// The client's address, where the gateway tells it.
     pub source: Option<IpAddr>,
-    /// SHA-256 of the certificate (DER) whose key the client proved to have in its TLS handshake. Only from the TLS
-    /// connection itself, never from a header field that a client can write.
-    pub client_certificate: Option<[u8; 32]>,
+    /// The certificate whose key the client proved to have in its TLS handshake. Only from the TLS connection itself,
+    /// or from the gateway that ended it, never from a header field that a client can write.
+    pub client_certificate: Option<&'a ClientCertificate>,
     /// The header fields.
     pub fields: Fields<'a>,
     /// The body.

@@ -2,8 +2,11 @@
 
 use std::collections::HashMap;
 
-use countersign_core::request::{Origin, decoded};
+use countersign_core::request::Origin;
 use countersign_core::token::result::{Protection, Tier};
+
+use super::limits::RateLimit;
+use crate::credential::introspection::Introspection;
 
 /// A protected API.
 #[derive(Clone, Debug)]
@@ -19,10 +22,36 @@ pub struct Resource {
     pub clients: HashMap<String, Vec<OAuthClient>>,
     /// Issuers whose access tokens it takes.
     pub authorization_servers: Vec<String>,
+    /// Whose opaque access tokens it takes; there is one such issuer, since the token itself names none.
+    pub introspection: Option<Introspection>,
     /// The edges that share one replay store; enters the nonce's scope.
     pub replay_domain: String,
-    /// Its routes; the longest matching path prefix decides. A request that matches none is refused.
+    /// Its routes; the most particular path that matches decides. A request that matches none is refused.
     pub routes: Vec<Route>,
+    /// How the server behind the edge reads the case of paths.
+    pub path_case: PathCase,
+}
+
+/// How the server behind the edge reads the case of paths. Letters beyond ASCII are compared as they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PathCase {
+    /// Not known: a path that meets its route only when case is ignored is refused as ambiguous.
+    #[default]
+    Unknown,
+    /// `/Admin` is not `/admin`.
+    Sensitive,
+    /// `/Admin` is `/admin`.
+    Insensitive,
+}
+
+/// What a route's path stands for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PathMatch {
+    /// Itself and everything below it.
+    #[default]
+    Prefix,
+    /// Exactly its segments. `{name}` in one stands for one or more characters: a template, as OpenAPI writes it.
+    Template,
 }
 
 /// A client as one authorization server knows it.
@@ -37,18 +66,27 @@ pub struct OAuthClient {
 /// What requests below one path need.
 #[derive(Clone, Debug)]
 pub struct Route {
-    /// Path prefix, matched at segment borders: `/v1` matches `/v1` and `/v1/a`, not `/v10`.
+    /// Its path. A prefix is matched at segment borders: `/v1` matches `/v1` and `/v1/a`, not `/v10`.
     pub path: String,
+    /// Whether the path is a prefix or a template.
+    pub path_match: PathMatch,
     /// Methods it speaks of; empty for all.
     pub methods: Vec<String>,
     /// What a refusal does.
     pub mode: Mode,
+    /// Of how many of a hundred instances [`Mode::Require`] refuses requests; those of the others pass as observed. A
+    /// tool to roll a route out: below 100, an attacker may choose to be one of the others.
+    pub percentage: u8,
     /// The kinds of credential of which a request needs one. Empty: it needs none, and one that comes is checked.
     pub credentials: Vec<CredentialKind>,
     /// How access token and instance belong together; an API key belongs to the app.
     pub token_binding: TokenBinding,
     /// Whether proofs carry a nonce of ours.
     pub nonce: NoncePolicy,
+    /// Where a proof passes once.
+    pub replay: ReplayPolicy,
+    /// How often it may be called; each limit holds for itself.
+    pub limits: Vec<RateLimit>,
     /// The worst tier that passes.
     pub tier: Tier,
     /// Where the instance key must live; empty for anywhere.
@@ -76,11 +114,15 @@ impl Route {
     pub fn new(path: impl Into<String>) -> Self {
         Self {
             path: path.into(),
+            path_match: PathMatch::Prefix,
             methods: Vec::new(),
             mode: Mode::Require,
+            percentage: 100,
             credentials: vec![CredentialKind::Jwt],
             token_binding: TokenBinding::Instance,
             nonce: NoncePolicy::Off,
+            replay: ReplayPolicy::Strict,
+            limits: Vec::new(),
             tier: Tier::Affirming,
             protection: Vec::new(),
             max_evidence_age: None,
@@ -102,6 +144,12 @@ pub enum CredentialKind {
     Jwt,
     /// An API key of the attested app, as `X-API-Key`. It is the same on each of the app's installations.
     ApiKey,
+    /// The certificate of the TLS connection, for systems that call: one of the resource's allow-list. Nothing but that
+    /// connection binds it to the proof.
+    ClientCertificate,
+    /// An opaque access token, about which its authorization server is asked (RFC 7662), as `Authorization: DPoP` or
+    /// `Bearer`. Only at a resource with [`Resource::introspection`].
+    Opaque,
 }
 
 /// How and when the user must have been authenticated (RFC 9470); by default somehow, and at any time. An API key tells
@@ -164,6 +212,27 @@ pub enum NoncePolicy {
     Required,
 }
 
+/// Where a proof passes once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplayPolicy {
+    /// At all edges together, so that several need a store that they share.
+    Strict,
+    /// At each edge: caught, it passes once more at every other edge within its window.
+    Windowed,
+}
+
+/// Whether a path is a template that routes can have: in each segment at most one `{name}`, no other braces.
+pub fn is_template(path: &str) -> bool {
+    let is_plain = |text: &str| !text.contains(['{', '}']);
+    let is_segment = |segment: &str| match segment.split_once('{') {
+        None => is_plain(segment),
+        Some((before, rest)) => rest.split_once('}').is_some_and(|(name, after)| {
+            !name.is_empty() && is_plain(before) && is_plain(name) && is_plain(after)
+        }),
+    };
+    path.starts_with('/') && path.split('/').all(is_segment)
+}
+
 impl Route {
     /// Whether a credential of this kind may come.
     pub fn takes(&self, kind: CredentialKind) -> bool {
@@ -177,37 +246,14 @@ impl Resource {
         self.routes.iter().any(|route| route.credentials.contains(&CredentialKind::ApiKey))
     }
 
-    /// The route of a request: the longest matching prefix whose methods include `method`; of two that are equally
-    /// long, the one that names the method.
-    pub fn route(&self, method: &str, path: &str) -> Option<&Route> {
-        // Some servers take `post` for POST and answer HEAD as GET: neither shall find a laxer route. The proof's
-        // `htm` is compared exactly.
-        let is_named = |name: &String| {
-            name.eq_ignore_ascii_case(method)
-                || (method.eq_ignore_ascii_case("HEAD") && name.eq_ignore_ascii_case("GET"))
-        };
-        let matches = |route: &&Route| {
-            (route.methods.is_empty() || route.methods.iter().any(is_named)) && is_below(path, &route.path)
-        };
-        self.routes
-            .iter()
-            .filter(matches)
-            .max_by_key(|route| (decoded(&route.path).count(), !route.methods.is_empty()))
-    }
-}
-
-/// Whether `path` is `prefix` or below it, as a server sees it that undoes every escape before it matches: otherwise
-/// `/%40me` would evade the rules of `/@me`.
-fn is_below(path: &str, prefix: &str) -> bool {
-    let mut path = decoded(path).peekable();
-    let mut last = b'/';
-    for byte in decoded(prefix) {
-        if path.next() != Some(byte) {
-            return false;
+    /// Gives each rate limit quotas of its own.
+    pub(super) fn bind_limits(&mut self) {
+        for route in &mut self.routes {
+            let mut limits = std::mem::take(&mut route.limits);
+            limits.iter_mut().for_each(|limit| limit.bind(&self.identifier, route));
+            route.limits = limits;
         }
-        last = byte;
     }
-    last == b'/' || matches!(path.peek(), None | Some(b'/'))
 }
 
 #[cfg(test)]
@@ -215,72 +261,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_escaped_character_does_not_evade_a_prefix() {
-        for path in ["/%40me", "/@me/a", "/%40%6De", "/%40me/%61"] {
-            assert!(is_below(path, "/@me"), "{path}");
+    fn a_template_has_at_most_one_named_parameter_in_a_segment() {
+        for path in ["/", "/a", "/a/{b}/c/{d}", "/{a}.json", "/v1/{name}:cancel"] {
+            assert!(is_template(path), "{path}");
         }
-        assert!(!is_below("/%2540me", "/@me"), "undone once");
-    }
-
-    #[test]
-    fn prefixes_match_at_segment_borders_after_normalisation() {
-        for (path, prefix) in
-            [("/v1", "/v1"), ("/v1/a", "/v1"), ("/v1/", "/v1/"), ("/%761/a", "/v1"), ("/a", "/")]
-        {
-            assert!(is_below(path, prefix), "{path} {prefix}");
+        for path in ["", "a", "/{a}{b}", "/{a}-{b}", "/{}", "/{a", "/a}", "/{{a}}", "/{a/b}"] {
+            assert!(!is_template(path), "{path}");
         }
-        for (path, prefix) in [("/v10", "/v1"), ("/V1", "/v1"), ("/v", "/v1"), ("/v1", "/v1/"), ("/", "/v1")]
-        {
-            assert!(!is_below(path, prefix), "{path} {prefix}");
-        }
-    }
-
-    #[test]
-    fn a_route_that_names_the_method_goes_before_one_for_all_in_any_order() {
-        let (all, post) = (Route::new("/v1"), Route { methods: vec!["POST".into()], ..Route::new("/v1") });
-        for routes in [vec![all.clone(), post.clone()], vec![post, all]] {
-            let resource = Resource { routes, ..resource() };
-            let methods = |method| resource.route(method, "/v1/a").map(|route| route.methods.len());
-            assert_eq!((methods("POST"), methods("GET")), (Some(1), Some(0)));
-        }
-    }
-
-    fn resource() -> Resource {
-        Resource {
-            identifier: "https://api.example".into(),
-            origin: Origin::parse("https://api.example").unwrap(),
-            metadata_url: None,
-            clients: HashMap::new(),
-            authorization_servers: Vec::new(),
-            replay_domain: String::new(),
-            routes: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn the_longest_prefix_of_the_method_decides() {
-        let resource = Resource {
-            routes: vec![Route::new("/v1"), Route { methods: vec!["POST".into()], ..Route::new("/v1/pay") }],
-            ..resource()
-        };
-        let route = |method, path| resource.route(method, path).map(|route| route.path.as_str());
-        assert_eq!(route("POST", "/v1/pay/1"), Some("/v1/pay"));
-        assert_eq!(route("GET", "/v1/pay/1"), Some("/v1"));
-        assert_eq!(route("post", "/v1/pay"), Some("/v1/pay"), "no other spelling finds a laxer route");
-        assert_eq!(route("GET", "/v2"), None);
-    }
-
-    #[test]
-    fn a_route_of_get_is_heads_too_and_no_other_methods() {
-        let get = Route { methods: vec!["GET".into()], ..Route::new("/v1") };
-        let resource = Resource { routes: vec![get], ..resource() };
-        for (method, found) in
-            [("GET", true), ("HEAD", true), ("head", true), ("POST", false), ("DELETE", false)]
-        {
-            assert_eq!(resource.route(method, "/v1").is_some(), found, "{method}");
-        }
-        let post = Route { methods: vec!["POST".into()], ..Route::new("/v1") };
-        let resource = Resource { routes: vec![post], ..self::resource() };
-        assert!(resource.route("HEAD", "/v1").is_none());
     }
 }

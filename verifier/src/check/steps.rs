@@ -1,6 +1,8 @@
 //! The order of the decision, cheap before dear. Each step stands at its number; the order is part of the contract:
 //! it decides which reason a request with several faults is refused for.
 
+use std::sync::Arc;
+
 use countersign_core::challenge::Scope;
 use countersign_core::request::{RequestError, TargetUri, check_method, check_path};
 use countersign_core::time::Timestamp;
@@ -10,6 +12,7 @@ use super::budget;
 use super::decision::{Credential, Lookup, Permit};
 use super::deny_list::SubjectDigest;
 use super::edge::{Edge, Protected};
+use super::limits::Draw;
 use super::presented::{Attestation, attestation, credential, has_credential};
 use super::proof::Proof;
 use super::refusal::{ProofKind, Reason, Scheme};
@@ -39,16 +42,22 @@ const EMPTY: [u8; 32] = [
     0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
 ];
 
-/// How the request speaks; its answer speaks the same way.
-#[derive(Clone, Copy, Default)]
+/// How the request speaks, since its answer speaks the same way, and as whom.
+#[derive(Clone, Default)]
 pub(super) struct Spoken {
     pub(super) scheme: Scheme,
     pub(super) proof: ProofKind,
+    /// From step 5 on: whose result came. Others may have caught it.
+    pub(super) result: Option<Arc<VerifiedResult>>,
+    /// From step 10 on: the instance has signed this very request.
+    pub(super) is_proven: bool,
 }
 
 /// How a check ended early.
 pub(super) enum Stop {
     Refuse(Reason),
+    /// As `Refuse`, for so many seconds.
+    Wait(Reason, u64),
     Needs(Lookup),
 }
 
@@ -88,13 +97,15 @@ impl Context<'_> {
         let now = self.now;
         // 2. Parse: one flavour, one credential, nothing twice, no token in the query.
         let fields = &self.request.fields;
-        let credential = credential(fields, self.protected.takes_api_keys)?;
+        let credential = credential(fields, self.protected.takes_api_keys)?
+            .map(|presented| presented.told_apart(self.protected.opaque_tokens.is_some()));
         if let Some(presented) = credential {
             spoken.scheme = presented.scheme();
         }
         if self.query.is_some_and(has_credential) {
             return Err(Reason::TokenInQuery.into());
         }
+        let certificate = self.well_formed_certificate()?;
         let presented = attestation(fields)?;
         spoken.proof = presented.map_or(ProofKind::Compact, |presented| presented.kind());
         // 3. Failure budget of the source address. Whoever shares the address of an attacker and comes with a result
@@ -107,6 +118,7 @@ impl Context<'_> {
         }
         // 4. Presence.
         match credential {
+            None if certificate.is_some() => {}
             None if !self.route.credentials.is_empty() => return Err(Reason::NoCredential.into()),
             // Where none is asked for, one that comes is checked, whatever its kind.
             Some(presented) if !self.route.takes(presented.kind()) => {
@@ -124,6 +136,7 @@ impl Context<'_> {
         }
         // 5. Result: its signature once, its life every time.
         let result = self.result(presented)?;
+        spoken.result = Some(Arc::clone(&result));
         let claims = &result.claims;
         if now >= claims.expires_at {
             return Err(Reason::ResultExpired.into());
@@ -143,6 +156,7 @@ impl Context<'_> {
         // 10. Request binding.
         let ath = credential.map(|presented| sha256(presented.characters().as_bytes()));
         self.request_binding(&proof, ath)?;
+        spoken.is_proven = proof.covered().is_some();
         // 11. The app must be one of the resource's, also where no token says whose client it is.
         let Some(clients) = self.resource.clients.get(&claims.client_id) else {
             return Err(Reason::AppNotAccepted.into());
@@ -150,7 +164,7 @@ impl Context<'_> {
         // 12. Credential and token binding.
         let credential = match (credential, ath) {
             (Some(presented), Some(ath)) => Some(self.credential(presented, ath, &result, clients)?),
-            _ => None,
+            _ => certificate.map(|certificate| self.certificate_holder(certificate, claims)).transpose()?,
         };
         // 13. Route policy.
         self.route_policy(claims, credential.as_ref())?;
@@ -175,6 +189,15 @@ impl Context<'_> {
             Replay::Replayed => return Err(Reason::Replayed.into()),
             Replay::Full => return Err(Reason::ReplaySetFull.into()),
         }
+        // 15. Rate limits.
+        let source = self.request.source;
+        self.edge.draw(Draw {
+            route: self.route,
+            result: claims,
+            credential: credential.as_ref(),
+            source,
+            now,
+        })?;
         let offers = match (self.route.nonce, nonce_issued) {
             (NoncePolicy::Off, _) => false,
             (_, None) => true,

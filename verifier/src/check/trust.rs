@@ -79,6 +79,12 @@ impl<K> IssuerKeys<K> {
         self.current.store(Arc::new(Set { edition, keys: Some(keys) }));
     }
 
+    /// Takes the set out of force: it is too old to be believed, and a new one does not come.
+    pub fn withdraw(&self) {
+        let edition = self.editions.fetch_add(1, Ordering::Relaxed) + 1;
+        self.current.store(Arc::new(Set { edition, keys: None }));
+    }
+
     /// Notes that a fetch was made, whatever became of it: the next one for a missing key waits its turn.
     pub fn fetched(&self, now: Timestamp) {
         self.next_refresh.store(now.plus(REFRESH_INTERVAL).as_unix_seconds(), Ordering::Relaxed);
@@ -155,6 +161,18 @@ mod tests {
             editions.push(keys.current().edition);
         }
         assert!(editions.windows(2).all(|pair| pair[0] < pair[1]), "{editions:?}");
+    }
+
+    #[test]
+    fn a_set_that_was_withdrawn_verifies_nothing_until_it_comes_again() {
+        let keys = IssuerKeys::new("https://as.example");
+        keys.replace(1);
+        let first = keys.current().edition;
+        keys.withdraw();
+        assert_eq!((keys.keys(), keys.is_ready()), (None, false));
+        assert_ne!(keys.current().edition, first, "nor what it verified before");
+        keys.replace(1);
+        assert_ne!(keys.current().edition, first);
     }
 
     #[test]

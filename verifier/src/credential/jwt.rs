@@ -1,23 +1,24 @@
 //! JWT access tokens (RFC 9068), verified by `jsonwebtoken` behind the core's strict reading.
 
-use countersign_core::encoding::from_base64url_array;
 use countersign_core::time::Timestamp;
 use countersign_core::token::jose::{Jws, JwsError, typ};
 use countersign_core::token::keys::Thumbprint;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use super::claims::{confirmation, has_audience, optional_text, scopes, text, time};
 use super::jwks::Jwks;
 
 /// Clocks of authorization server and edge may differ by this many seconds.
 const CLOCK_SKEW: u64 = 60;
 
-/// The claims of an access token that an edge decides by.
+/// The claims of an access token that an edge decides by, whether they stand in it (RFC 9068) or its authorization server
+/// tells them (RFC 7662).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessToken {
     /// `iss`.
     pub issuer: String,
-    /// `sub`.
-    pub subject: String,
+    /// `sub`: the user. Every JWT names one; what is said about an opaque token may not, where there is no user.
+    pub subject: Option<String>,
     /// `client_id`.
     pub client_id: String,
     /// `scope`, split at its spaces.
@@ -128,71 +129,24 @@ impl<'a> UnverifiedAccessToken<'a> {
         if !has_audience(claims.get("aud"), audience) {
             return Err(AccessTokenError::Audience);
         }
-        let text = |name: &str| match claims.get(name) {
-            Some(Value::String(text)) if !text.is_empty() => Ok(text.clone()),
-            _ => Err(AccessTokenError::Claims),
-        };
-        let time = |name: &str| match claims.get(name) {
-            None => Ok(None),
-            Some(value) => {
-                value.as_u64().map(Timestamp::from_unix_seconds).map(Some).ok_or(AccessTokenError::Claims)
-            }
-        };
-        let issued_at = time("iat")?.ok_or(AccessTokenError::Claims)?;
-        let expires_at = time("exp")?.ok_or(AccessTokenError::Claims)?;
+        let issued_at = time(claims, "iat")?.ok_or(AccessTokenError::Claims)?;
+        let expires_at = time(claims, "exp")?.ok_or(AccessTokenError::Claims)?;
         if expires_at <= issued_at {
             return Err(AccessTokenError::Claims);
         }
-        text("jti")?;
-        let scopes = match claims.get("scope") {
-            None => Vec::new(),
-            Some(Value::String(scope)) => {
-                scope.split(' ').filter(|s| !s.is_empty()).map(str::to_owned).collect()
-            }
-            Some(_) => return Err(AccessTokenError::Claims),
-        };
+        text(claims, "jti")?;
         Ok(AccessToken {
             issuer: issuer.to_owned(),
-            subject: text("sub")?,
-            client_id: text("client_id")?,
-            scopes,
+            subject: Some(text(claims, "sub")?),
+            client_id: text(claims, "client_id")?,
+            scopes: scopes(claims)?,
             expires_at,
-            not_before: time("nbf")?.unwrap_or(issued_at).max(issued_at),
+            not_before: time(claims, "nbf")?.unwrap_or(issued_at).max(issued_at),
             confirmation: confirmation(claims)?,
-            acr: claims.contains_key("acr").then(|| text("acr")).transpose()?,
-            auth_time: time("auth_time")?,
+            acr: optional_text(claims, "acr")?,
+            auth_time: time(claims, "auth_time")?,
         })
     }
-}
-
-/// `aud` is the resource, or an array of strings that contains it; compared whole, never by substring.
-fn has_audience(aud: Option<&Value>, audience: &str) -> bool {
-    match aud {
-        Some(Value::String(one)) => one == audience,
-        Some(Value::Array(many)) => {
-            many.iter().all(Value::is_string) && many.iter().any(|one| one == audience)
-        }
-        _ => false,
-    }
-}
-
-fn confirmation(claims: &Map<String, Value>) -> Result<Confirmation, AccessTokenError> {
-    let mut confirmation = Confirmation::default();
-    let members = match claims.get("cnf") {
-        None => return Ok(confirmation),
-        Some(Value::Object(members)) if !members.is_empty() => members,
-        Some(_) => return Err(AccessTokenError::Confirmation),
-    };
-    for (name, value) in members {
-        let hash = value.as_str().and_then(|text| from_base64url_array(text).ok());
-        let hash = hash.ok_or(AccessTokenError::Confirmation)?;
-        match name.as_str() {
-            "jkt" => confirmation.jkt = Some(Thumbprint::from_bytes(hash)),
-            "x5t#S256" => confirmation.certificate = Some(hash),
-            _ => return Err(AccessTokenError::Confirmation),
-        }
-    }
-    Ok(confirmation)
 }
 
 #[cfg(test)]

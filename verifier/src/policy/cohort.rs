@@ -18,9 +18,15 @@ impl Cohort {
     /// Whether the instance with this key thumbprint belongs to it. An instance that belongs at one percentage belongs
     /// at every higher one.
     pub fn contains(&self, key: &[u8; 32]) -> bool {
-        let [a, b, c, d, ..] = sha256_of(&[self.name.as_bytes(), &[0], key]);
-        u64::from(u32::from_be_bytes([a, b, c, d])) * 100 < u64::from(self.percentage) << 32
+        is_within(&sha256_of(&[self.name.as_bytes(), &[0], key]), self.percentage)
     }
+}
+
+/// Whether the member with this hash is one of `percentage` in a hundred. Who is one at one percentage is one at every
+/// higher one.
+pub(crate) const fn is_within(hash: &[u8; 32], percentage: u8) -> bool {
+    let [a, b, c, d, ..] = *hash;
+    (u32::from_be_bytes([a, b, c, d]) as u64) * 100 < (percentage as u64) << 32
 }
 
 #[cfg(test)]

@@ -30,6 +30,7 @@ pub use self::app::{
 pub use self::appraisal::{Appraisal, Outcome, Tier};
 pub use self::circumstances::Circumstances;
 pub use self::cohort::Cohort;
+pub(crate) use self::cohort::is_within;
 pub use self::constraint::{Constraint, Enforcement, Enforcements, OptOut};
 pub use self::danger::Danger;
 pub use self::history::{History, PlayHistory};

@@ -100,19 +100,23 @@ fn first_keys() -> String {
 
 /// A clock that tests set.
 #[derive(Clone)]
-struct Clock(Arc<AtomicU64>);
+pub(crate) struct Clock(Arc<AtomicU64>);
 
 impl Clock {
     /// Far enough before the scene's time that a fetch made then delays none.
-    fn before() -> Self {
-        Self(Arc::new(AtomicU64::new(NOW.minus(60).as_unix_seconds())))
+    pub(crate) fn before() -> Self {
+        Self::at(NOW.minus(60))
     }
 
-    fn set(&self, now: Timestamp) {
+    pub(crate) fn at(now: Timestamp) -> Self {
+        Self(Arc::new(AtomicU64::new(now.as_unix_seconds())))
+    }
+
+    pub(crate) fn set(&self, now: Timestamp) {
         self.0.store(now.as_unix_seconds(), Ordering::Relaxed);
     }
 
-    fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         Timestamp::from_unix_seconds(self.0.load(Ordering::Relaxed))
     }
 }

@@ -11,7 +11,9 @@ use axum::extract::ConnectInfo;
 use axum::routing::get;
 use countersign_core::encoding::from_base64url;
 use countersign_core::token::result::Tier;
-use countersign_edge::{Attested, CountersignLayer, JwksSource, NoncePolicy, Route, peer_address};
+use countersign_edge::{
+    Attested, ClientCertificate, CountersignLayer, JwksSource, NoncePolicy, Route, peer_address,
+};
 use http::{HeaderName, HeaderValue, Request, StatusCode};
 use tower::{Layer, Service, ServiceExt};
 
@@ -145,6 +147,20 @@ async fn repeated_lines_of_a_field_are_refused() {
 }
 
 #[tokio::test]
+async fn lines_that_somebody_has_joined_are_refused() {
+    let (scene, api) = (Scene::new(), api(Route::new("/")).await);
+    for name in ["authorization", "attestation-result", "attestation-proof"] {
+        for (before, after) in [("", ",a"), ("a, ", ""), (",", "")] {
+            let mut request = request(&scene.sent(), Body::empty());
+            let joined = format!("{before}{}{after}", request.headers()[name].to_str().unwrap());
+            request.headers_mut().insert(HeaderName::from_static(name), joined.parse().unwrap());
+            let got = send(&api, request).await;
+            assert_eq!(got.status, StatusCode::BAD_REQUEST, "{name}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn fields_of_both_flavours_are_refused() {
     let (scene, api) = (Scene::new(), api(Route::new("/")).await);
     for name in ["dpop", "oauth-client-attestation", "oauth-client-attestation-pop"] {
@@ -158,7 +174,8 @@ async fn fields_of_both_flavours_are_refused() {
 async fn identity_that_a_client_sends_reaches_no_handler() {
     let (scene, api) = (Scene::new(), api(Route::new("/")).await);
     let mut request = request(&scene.sent(), Body::empty());
-    for name in ["x-attested-subject", "x_attested_subject", "x-attested-tier", "attestation-verdict"] {
+    let aliases = ["x-attested-subject", "x_attested_subject", "x.attested.subject", "attestation.verdict"];
+    for name in aliases.into_iter().chain(["x-attested-tier", "attestation-verdict"]) {
         request.headers_mut().append(HeaderName::from_static(name), HeaderValue::from_static("spoofed"));
         request.headers_mut().append(HeaderName::from_static(name), HeaderValue::from_static("spoofed"));
     }
@@ -365,9 +382,9 @@ async fn a_certificate_is_taken_from_the_connection_and_from_no_field() {
     });
     let layer = builder().start().await.unwrap();
     let unaware = below(&layer);
-    let aware = below(
-        &layer.with_client_certificate(|parts| parts.extensions.get::<Shown>().map(|Shown(hash)| *hash)),
-    );
+    let aware = below(&layer.with_client_certificate(|parts| {
+        parts.extensions.get::<Shown>().map(|Shown(hash)| ClientCertificate::from_thumbprint(*hash))
+    }));
     let asked = async |api: &Router, shown: Option<[u8; 32]>| {
         let mut request = request(&scene.sent_with("DPoP", &token), Body::empty());
         for field in ["client-cert", "x-forwarded-client-cert", "x-client-cert-sha256"] {
@@ -386,4 +403,33 @@ async fn a_certificate_is_taken_from_the_connection_and_from_no_field() {
     assert_eq!(asked(&aware, Some([2; 32])).await, 401);
     assert_eq!(asked(&aware, None).await, 401);
     assert_eq!(asked(&unaware, Some([1; 32])).await, 401, "nobody said where it is told");
+}
+
+#[tokio::test]
+async fn the_field_of_a_certificate_is_believed_of_the_gateway_alone() {
+    #[derive(Clone)]
+    struct FromGateway;
+    let scene = Scene::new();
+    let token = scene.token(&scene.device([4; 32]), |claims| {
+        let thumbprint = countersign_core::request::sha256(b"certificate");
+        claims["cnf"]["x5t#S256"] = countersign_core::encoding::base64url(&thumbprint).into();
+    });
+    let layer = builder().start().await.unwrap();
+    let api = below(&layer.with_client_cert_field(|parts| parts.extensions.get::<FromGateway>().is_some()));
+    let asked = async |is_of_gateway: bool, lines: &[&'static str]| {
+        let mut request = request(&scene.sent_with("DPoP", &token), Body::empty());
+        for line in lines {
+            request.headers_mut().append("client-cert", HeaderValue::from_static(line));
+        }
+        if is_of_gateway {
+            request.extensions_mut().insert(FromGateway);
+        }
+        send(&api, request).await.status.as_u16()
+    };
+    let right = ":Y2VydGlmaWNhdGU=:";
+    assert_eq!(asked(true, &[right]).await, 200);
+    assert_eq!(asked(false, &[right]).await, 401, "a client's own words");
+    assert_eq!(asked(true, &[":b3RoZXI=:"]).await, 401);
+    assert_eq!(asked(true, &[]).await, 401);
+    assert_eq!(asked(true, &[right, right]).await, 400, "the gateway adds where it should overwrite");
 }

@@ -8,6 +8,7 @@ pub mod explain;
 pub mod inspect;
 pub mod instances;
 pub mod keys;
+pub mod openapi;
 pub mod policy;
 pub mod serve;
 pub mod settings;

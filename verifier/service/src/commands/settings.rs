@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use countersign_verifier::policy::AppraisalPolicy;
 
+use crate::administration::Table;
 use crate::cli::{Exit, answer, complain};
 use crate::clock::Clock;
 use crate::commands::inspect::printable;
 use crate::document;
+use crate::openapi::demands;
 use crate::policy_file::PolicyFile;
-use crate::settings::{EdgeSettings, Settings};
+use crate::settings::{EdgeSettings, PathMatch, ResourceSettings, Settings};
 use crate::trust::Trust;
 
 /// What to do with settings.
@@ -66,6 +68,9 @@ pub fn run(command: &Command) -> Exit {
             for contradiction in contradictions(settings.lifetime.result.as_seconds(), &trust.policy) {
                 answer(format!("warning: {contradiction}"));
             }
+            for table in settings.resources.iter().filter_map(routes) {
+                answer(table);
+            }
             answer(format!("{}: no problems", file.display()));
             Exit::Success
         }
@@ -79,6 +84,23 @@ pub fn run(command: &Command) -> Exit {
             Exit::Success
         }
     }
+}
+
+/// The routes of a resource that has some from an OpenAPI document, and what each demands beside the defaults.
+fn routes(resource: &ResourceSettings) -> Option<String> {
+    resource.openapi.as_ref()?;
+    let mut table = Table::new(["METHOD", "PATH", "DEMANDS"]);
+    for route in &resource.routes {
+        let methods = if route.methods.is_empty() { "*".to_owned() } else { route.methods.join(",") };
+        let path = match route.path_match {
+            PathMatch::Template => route.path.clone(),
+            PathMatch::Prefix => format!("{}, and below", route.path),
+        };
+        let demands = demands(route).into_iter().map(|(name, value)| format!("{name}: {value}"));
+        let demands = demands.collect::<Vec<_>>().join(", ");
+        table.row([&methods, &path, if demands.is_empty() { "the defaults" } else { &demands }]);
+    }
+    Some(format!("routes of `{}`:\n{table}", resource.name))
 }
 
 /// What the policy says in vain, because the settings say otherwise. Nothing of it lets anybody in.

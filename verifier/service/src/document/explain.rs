@@ -22,18 +22,36 @@ pub(super) struct Violations {
     pub(super) stand_ins: BTreeMap<String, Value>,
 }
 
-/// Names every violation of `schema`.
-pub(super) fn violations(schema: &Value, json: &Value, problems: &mut Problems) -> Violations {
+/// A schema made ready to judge documents by.
+pub(crate) struct Judge {
+    schema: Value,
+    validator: jsonschema::Validator,
+}
+
+impl Judge {
+    /// Makes a schema ready that is derived from a type.
+    pub(crate) fn new(schema: Value) -> Self {
+        let validator = validator(&schema);
+        Self { schema, validator }
+    }
+
+    /// Names every violation.
+    pub(super) fn violations(&self, json: &Value, problems: &mut Problems) -> Violations {
+        let Self { schema, validator } = self;
+        let mut explainer = Explainer { schema, json, problems, violations: Violations::default() };
+        for error in validator.iter_errors(json) {
+            explainer.exname_of(&error);
+        }
+        explainer.violations
+    }
+}
+
+fn validator(schema: &Value) -> jsonschema::Validator {
     let options =
         FORMATS.iter().fold(jsonschema::options().should_validate_formats(true), |options, format| {
             options.with_format(format.name, format.accepts)
         });
-    let validator = options.build(schema).expect("a schema that is derived from a type is valid");
-    let mut explainer = Explainer { schema, json, problems, violations: Violations::default() };
-    for error in validator.iter_errors(json) {
-        explainer.exname_of(&error);
-    }
-    explainer.violations
+    options.build(schema).expect("a schema that is derived from a type is valid")
 }
 
 struct Explainer<'a> {

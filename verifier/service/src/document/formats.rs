@@ -1,11 +1,15 @@
 //! Texts of a document that follow a rule of their own, named by `format` in the schema, so that a wrong one is
 //! reported together with everything else.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use countersign_verifier::check::limits::Rate;
 use countersign_verifier::evidence::android_key::PatchLevel;
+use ipnet::IpNet;
 use reqwest::Url;
+use time::Date;
+use time::macros::format_description;
 
 /// A text format: its name in the schema, its rule, and how a sentence asks for it.
 pub(super) struct Format {
@@ -37,10 +41,28 @@ pub(super) const FORMATS: &[Format] = &[
         example: "60s",
     },
     Format {
+        name: RATE,
+        accepts: |text| text.parse::<Rate>().is_ok(),
+        wanted: "a rate such as \"10/s\", \"60/min\", \"1000/h\" or \"5000/day\"",
+        example: "1/s",
+    },
+    Format {
         name: SOCKET_ADDRESS,
         accepts: |text| text.parse::<SocketAddr>().is_ok(),
         wanted: "an address with a port such as \"127.0.0.1:8080\" or \"[::1]:8080\"",
         example: "127.0.0.1:0",
+    },
+    Format {
+        name: ADDRESS_RANGE,
+        accepts: |text| address_range(text).is_some(),
+        wanted: "an address such as \"127.0.0.1\", or a network such as \"10.0.0.0/8\" that begins with its first address",
+        example: "127.0.0.1",
+    },
+    Format {
+        name: DATE,
+        accepts: |text| date(text).is_some(),
+        wanted: "a day such as \"2027-06-30\"",
+        example: "2027-06-30",
     },
     Format {
         name: SHA256_HEX,
@@ -68,8 +90,14 @@ pub const WEB_URL: &str = "web-url";
 pub const ORIGIN: &str = "origin";
 /// Format name: a whole number and its unit, `s`, `m`, `h` or `d`.
 pub const TIME_SPAN: &str = "time-span";
+/// Format name: a number of requests, `/`, and its unit, `s`, `min`, `h` or `day`.
+pub const RATE: &str = "rate";
 /// Format name: an IP address with a port.
 pub const SOCKET_ADDRESS: &str = "socket-address";
+/// Format name: an IP address, or a network with the length of its prefix.
+pub const ADDRESS_RANGE: &str = "address-range";
+/// Format name: year, month and day (RFC 3339 full-date).
+pub const DATE: &str = "calendar-day";
 /// Format name: 32 bytes as 64 hexadecimal digits.
 pub const SHA256_HEX: &str = "sha256-hex";
 
@@ -99,6 +127,18 @@ pub fn origin(text: &str) -> Option<Url> {
     web_url(text).filter(|url| url.path() == "/" && !text.ends_with('/'))
 }
 
+/// Reads an IP address, or a network whose bits behind the prefix are zero.
+pub fn address_range(text: &str) -> Option<IpNet> {
+    let network = || text.parse::<IpNet>().ok().filter(|network| network.trunc() == *network);
+    text.parse::<IpAddr>().ok().map(IpNet::from).or_else(network)
+}
+
+/// Reads a day; its last second (UTC) in seconds since 1970.
+pub fn date(text: &str) -> Option<u64> {
+    let day = Date::parse(text, format_description!("[year]-[month]-[day]")).ok()?;
+    u64::try_from(day.midnight().assume_utc().unix_timestamp()).ok().map(|first| first + 86_399)
+}
+
 /// Reads a whole number followed by `s`, `m`, `h` or `d`.
 pub fn time_span(text: &str) -> Option<Duration> {
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
@@ -125,6 +165,37 @@ mod tests {
         assert_eq!(time_span("30d"), Some(Duration::from_secs(30 * 86_400)));
         for wrong in ["", "m", "10", "+5m", "-5m", "1.5h", "10 m", "10M", "10ms", "99999999999d", "1é"] {
             assert_eq!(time_span(wrong), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_range_is_an_address_or_a_whole_network() {
+        for right in ["127.0.0.1", "::1", "10.0.0.0/8", "2001:db8::/32", "10.1.2.3/32", "0.0.0.0/0"] {
+            assert!(address_range(right).is_some(), "{right}");
+        }
+        for wrong in [
+            "",
+            "localhost",
+            "10.0.0.1/8",
+            "10.0.0.0/33",
+            "10.0.0/8",
+            "127.0.0.1:80",
+            "[::1]",
+            "010.0.0.1",
+            "*",
+        ] {
+            assert!(address_range(wrong).is_none(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_day_counts_to_its_last_second() {
+        assert_eq!(date("1970-01-01"), Some(86_399));
+        assert_eq!(date("2027-06-30"), Some(1_814_399_999));
+        for wrong in
+            ["", "2027-06-31", "2027-6-30", "30.06.2027", "1969-12-31", "2027-06-30T00:00:00Z", " 2027-06-30"]
+        {
+            assert_eq!(date(wrong), None, "{wrong}");
         }
     }
 

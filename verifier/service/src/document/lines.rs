@@ -11,6 +11,12 @@ use toml::de::{DeTable, DeValue};
 #[derive(Debug, Default)]
 pub(super) struct Lines(BTreeMap<String, usize>);
 
+impl From<BTreeMap<String, usize>> for Lines {
+    fn from(lines: BTreeMap<String, usize>) -> Self {
+        Self(lines)
+    }
+}
+
 impl Lines {
     /// The line of what `pointer` names, or of the nearest thing around it; at least 1.
     pub(super) fn nearest(&self, mut pointer: &str) -> usize {
@@ -49,7 +55,7 @@ impl Source {
 }
 
 /// One step of a JSON pointer (RFC 6901 section 3).
-pub(super) fn step(pointer: &str, name: &str) -> String {
+pub(crate) fn step(pointer: &str, name: &str) -> String {
     format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 

@@ -9,6 +9,7 @@ pub mod formats;
 mod lines;
 mod problems;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
@@ -22,7 +23,10 @@ pub(crate) use problems::directory_of;
 pub use problems::{Problem, Problems};
 
 use crate::bounded_file;
-use lines::Source;
+use lines::{Lines, Source};
+
+pub(crate) use explain::Judge;
+pub(crate) use lines::step;
 
 /// Largest document that is read, in bytes; a settings file is a thousandth of it.
 pub const MAX_DOCUMENT_BYTES: u64 = 1024 * 1024;
@@ -31,6 +35,9 @@ pub const MAX_DOCUMENT_BYTES: u64 = 1024 * 1024;
 ///
 /// Its schema must refuse unknown keys (`#[serde(deny_unknown_fields)]` on every struct).
 pub trait Document: JsonSchema + DeserializeOwned {
+    /// Reads what the document names and consists of, before its rules are checked.
+    fn complete(&mut self, _problems: &mut Problems) {}
+
     /// The rules that a schema cannot say: it adds a problem for each one broken.
     fn check(&self, _problems: &mut Problems) {}
 }
@@ -63,8 +70,7 @@ pub fn parse<T: Document>(name: &str, text: &str) -> Result<T, Problems> {
         return Err(problems);
     }
 
-    let schema = schema::<T>();
-    let violations = explain::violations(&schema, &json, &mut problems);
+    let violations = Judge::new(schema::<T>()).violations(&json, &mut problems);
     for (object, key) in &violations.unknown {
         set_aside(&mut json, object, key);
     }
@@ -75,7 +81,8 @@ pub fn parse<T: Document>(name: &str, text: &str) -> Result<T, Problems> {
         }
     }
     match deserialize::<T>(json, &mut problems) {
-        Some(document) => {
+        Some(mut document) => {
+            document.complete(&mut problems);
             document.check(&mut problems);
             if problems.is_empty() { Ok(document) } else { Err(problems) }
         }
@@ -112,8 +119,26 @@ fn set_aside(json: &mut Value, object: &str, key: &str) -> bool {
     json.pointer_mut(object).and_then(Value::as_object_mut).and_then(|members| members.remove(key)).is_some()
 }
 
+/// Names every violation of a schema by a part of another document, whose values begin on `lines` by their JSON
+/// pointer.
+pub(crate) fn violations_of(
+    name: &str,
+    judge: &Judge,
+    part: &Value,
+    lines: BTreeMap<String, usize>,
+) -> Problems {
+    let mut problems = Problems::new(name, Lines::from(lines));
+    judge.violations(part, &mut problems);
+    problems
+}
+
 /// The JSON schema (draft 2020-12) of a document, for editors and for [`load`].
 pub fn schema<T: Document>() -> Value {
+    schema_of::<T>()
+}
+
+/// The same of a part of a document.
+pub(crate) fn schema_of<T: JsonSchema>() -> Value {
     SchemaSettings::draft2020_12()
         .with_transform(RecursiveTransform(without_null))
         .into_generator()
@@ -149,7 +174,7 @@ fn without_null(schema: &mut schemars::Schema) {
     }
 }
 
-fn unreadable_sentence(error: &io::Error) -> String {
+pub(crate) fn unreadable_sentence(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "the file does not exist; check the path".to_owned(),
         io::ErrorKind::PermissionDenied => {

@@ -55,10 +55,22 @@ impl Problems {
     }
 
     /// Adds a finding at a line, counted from 1.
-    pub(super) fn at_line(&mut self, line: usize, message: impl Into<String>) {
+    pub(crate) fn at_line(&mut self, line: usize, message: impl Into<String>) {
         let problem = Problem { line: Some(line), message: message.into() };
         if let Err(place) = self.found.binary_search(&problem) {
             self.found.insert(place, problem);
+        }
+    }
+
+    /// No problems yet, of a document whose lines are told with each finding.
+    pub(crate) fn of_lines(file: &str) -> Self {
+        Self::new(file, Lines::default())
+    }
+
+    /// Takes over the findings about a part, each with `place` before its sentence.
+    pub(crate) fn absorb(&mut self, part: &Self, place: &str) {
+        for problem in &part.found {
+            self.at_line(problem.line.unwrap_or(1), format!("{place}: {}", problem.message));
         }
     }
 

@@ -1,5 +1,6 @@
 //! The edge of this process: the protected resources of the settings, decided by the verifier's check.
 
+mod client_certificates;
 mod resources;
 mod standalone;
 
@@ -14,7 +15,8 @@ use countersign_verifier::check::deny_list::DenyList;
 use countersign_verifier::check::trust::KeyOwner;
 use tokio::sync::watch;
 
-use resources::resource_of;
+use client_certificates::client_certificates_of;
+use resources::{introspection_source, resource_of};
 pub use standalone::{EdgeStartError, RunningEdge, StandaloneEdge};
 
 use crate::clock::Clock;
@@ -54,8 +56,12 @@ fn assemble(
     clock: &Clock,
 ) -> Result<EdgeRuntime, SetupError> {
     let mut servers: HashMap<String, JwksSource> = HashMap::new();
-    for server in resources.iter().flat_map(|resource| &resource.authorization_servers) {
-        servers.insert(server.issuer.as_str().to_owned(), jwks_source(&server.jwks));
+    for server in resources.iter().flat_map(ResourceSettings::jwt_servers) {
+        let source = match &server.jwks {
+            None => JwksSource::discovery(server.issuer.as_str()),
+            Some(place) => jwks_source(place),
+        };
+        servers.insert(server.issuer.as_str().to_owned(), source);
     }
     let edge = Edge::new(
         resources.iter().map(|resource| (resource.name.clone(), resource_of(resource))).collect(),
@@ -64,12 +70,29 @@ fn assemble(
         nonces,
         Box::new(OsRandomness),
         true,
-        Limits { proofs: limits.replay_entries, failures: limits.failures_per_10s, ..Limits::default() },
+        Limits {
+            proofs: limits.replay_entries,
+            failures: limits.failures_per_10s,
+            callers: limits.rate_entries,
+            ..Limits::default()
+        },
     );
+    for resource in resources {
+        edge.replace_client_certificates(&resource.name, client_certificates_of(resource)?);
+    }
     let servers = servers.into_iter().map(|(issuer, source)| (KeyOwner::AuthorizationServer(issuer), source));
     let sources = servers.chain([(KeyOwner::AttestationService(service), service_keys)]);
     let clock = clock.clone();
-    let mut runtime = EdgeRuntime::new(edge, sources)?.with_clock(move || clock.now());
+    let mut runtime = EdgeRuntime::new(edge, sources)?
+        .with_clock(move || clock.now())
+        .with_max_stale(Duration::from_secs(limits.stale_keys.as_seconds()));
+    for resource in resources {
+        if let Some((_, asked)) = resource.opaque_token_server() {
+            let source = introspection_source(asked)
+                .map_err(|error| SetupError::ClientSecret(asked.client_secret_file.clone(), error))?;
+            runtime = runtime.with_introspection(resource.name.as_str(), source)?;
+        }
+    }
     for resource in resources.iter().filter(|resource| resource.takes_api_keys()) {
         if let Some(file) = &resource.api_keys {
             runtime = runtime.with_api_keys(resource.name.as_str(), file)?;

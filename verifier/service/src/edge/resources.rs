@@ -4,22 +4,24 @@ use std::collections::HashMap;
 
 use countersign_core::request::Origin;
 use countersign_core::token::result::{Protection, Tier};
+use countersign_edge::{ClientAuthentication, ClientSecret, ClientSecretError, IntrospectionSource};
 use countersign_verifier::check::route::OAuthClient;
 use countersign_verifier::check::{
-    Assurance, CredentialKind, Mode, NoncePolicy, Resource, Route, StepUp, TokenBinding,
+    Assurance, CredentialKind, Mode, NoncePolicy, PathCase, PathMatch, ReplayPolicy, Resource, Route, StepUp,
+    TokenBinding,
 };
-use reqwest::Url;
+use countersign_verifier::credential::introspection::Introspection;
 
 use crate::routes::metadata_url;
-use crate::settings::{self, BodyBinding, KeyProtection, NonceDemand, ResourceSettings, RouteSettings};
+use crate::settings::{
+    self, AuthorizationServerSettings, BodyBinding, IntrospectionSettings, KeyProtection, NonceDemand,
+    ReplayDemand, ResourceSettings, RouteSettings,
+};
 
 /// The resource of these settings; they were checked before.
 pub(super) fn resource_of(settings: &ResourceSettings) -> Resource {
     let identifier = settings.identifier.as_str();
-    let origin = match &settings.origin {
-        Some(origin) => origin.as_str().to_owned(),
-        None => Url::parse(identifier).map(|url| url.origin().ascii_serialization()).unwrap_or_default(),
-    };
+    let origin = settings.origin_text();
     let mut clients: HashMap<String, Vec<OAuthClient>> = HashMap::new();
     for server in &settings.authorization_servers {
         for (app, ids) in &server.clients {
@@ -37,30 +39,68 @@ pub(super) fn resource_of(settings: &ResourceSettings) -> Resource {
         metadata_url: metadata_url(identifier),
         clients,
         authorization_servers: settings
-            .authorization_servers
-            .iter()
+            .jwt_servers()
             .map(|server| server.issuer.as_str().to_owned())
             .collect(),
+        introspection: settings.opaque_token_server().map(|(server, asked)| introspection_of(server, asked)),
+        path_case: match settings.path_case {
+            None => PathCase::Unknown,
+            Some(settings::PathCase::Sensitive) => PathCase::Sensitive,
+            Some(settings::PathCase::Insensitive) => PathCase::Insensitive,
+        },
         replay_domain: String::new(),
         routes: settings.routes.iter().map(route_of).collect(),
     }
 }
 
+/// What answers about the opaque tokens of this server must hold.
+fn introspection_of(server: &AuthorizationServerSettings, asked: &IntrospectionSettings) -> Introspection {
+    Introspection {
+        max_age: asked.max_age.as_seconds(),
+        max_lifetime: asked.max_token_lifetime.map(settings::TimeSpan::as_seconds),
+        danger_missing_audience: asked.danger_missing_audience,
+        ..Introspection::new(server.issuer.as_str())
+    }
+}
+
+/// Whom to ask about opaque tokens, and as whom.
+pub(super) fn introspection_source(
+    asked: &IntrospectionSettings,
+) -> Result<IntrospectionSource, ClientSecretError> {
+    let secret = ClientSecret::file(&asked.client_secret_file)?;
+    let source =
+        IntrospectionSource::new(&asked.client_id, secret).with_authentication(match asked.authentication {
+            settings::ClientAuthentication::ClientSecretBasic => ClientAuthentication::SecretBasic,
+            settings::ClientAuthentication::ClientSecretPost => ClientAuthentication::SecretPost,
+        });
+    Ok(match &asked.endpoint {
+        Some(endpoint) => source.at(endpoint.as_str()),
+        None => source,
+    })
+}
+
 fn route_of(settings: &RouteSettings) -> Route {
     Route {
         path: settings.path.clone(),
+        path_match: match settings.path_match {
+            settings::PathMatch::Prefix => PathMatch::Prefix,
+            settings::PathMatch::Template => PathMatch::Template,
+        },
         methods: settings.methods.clone(),
         mode: match settings.mode {
             settings::Mode::Observe => Mode::Observe,
             settings::Mode::Warn => Mode::Warn,
             settings::Mode::Require => Mode::Require,
         },
+        percentage: settings.percent,
         credentials: settings
             .credentials
             .iter()
             .map(|kind| match kind {
                 settings::CredentialKind::Jwt => CredentialKind::Jwt,
+                settings::CredentialKind::Opaque => CredentialKind::Opaque,
                 settings::CredentialKind::ApiKey => CredentialKind::ApiKey,
+                settings::CredentialKind::ClientCertificate => CredentialKind::ClientCertificate,
             })
             .collect(),
         token_binding: match settings.token_binding {
@@ -73,6 +113,15 @@ fn route_of(settings: &RouteSettings) -> Route {
             NonceDemand::Offered => NoncePolicy::Offered,
             NonceDemand::Required => NoncePolicy::Required,
         },
+        replay: match settings.replay {
+            ReplayDemand::Strict => ReplayPolicy::Strict,
+            ReplayDemand::Windowed => ReplayPolicy::Windowed,
+        },
+        limits: settings
+            .limits
+            .iter()
+            .map(|limit| limit.limit().expect("the settings were checked: each limit can be kept"))
+            .collect(),
         tier: match settings.tier {
             settings::Tier::Affirming => Tier::Affirming,
             settings::Tier::Warning => Tier::Warning,

@@ -10,11 +10,12 @@ use countersign_edge::{DenyListSource, EdgeRuntime, SetupError};
 
 use super::{assemble, jwks_source};
 use crate::clock::Clock;
+use crate::gateways::ext_authz::MAX_CHECK;
 use crate::keys::{self, KeysError};
 use crate::proxy::{Proxy, ProxySetupError};
 use crate::routes::{self, EdgeListener, EdgeState};
 use crate::server::{self, ListenError, Listener, Running};
-use crate::settings::EdgeSettings;
+use crate::settings::{EdgeSettings, Gateway};
 use crate::telemetry::Metrics;
 
 /// Starts edges that run apart from the service.
@@ -96,7 +97,12 @@ impl StandaloneEdge {
             let (router, http1_only) = match (router, &place) {
                 (Some(router), _) => {
                     let concurrency = settings.limits.concurrency;
-                    (server::bounded(router, name, concurrency, connections, Arc::clone(&metrics)), false)
+                    let max_body = match settings.listen.gateway {
+                        Some(Gateway::EnvoyGrpc) if place == Place::Edge => MAX_CHECK,
+                        _ => server::MAX_BODY,
+                    };
+                    let metrics = Arc::clone(&metrics);
+                    (server::bounded(router, name, max_body, concurrency, connections, metrics), false)
                 }
                 (None, Place::Proxy(resource)) => {
                     // It bounds its requests itself: bodies pass through it, however long.
@@ -127,7 +133,15 @@ fn runtime(settings: &EdgeSettings, clock: &Clock) -> Result<EdgeRuntime, EdgeSt
 fn gateway_router(settings: &EdgeSettings, state: &Arc<EdgeState>) -> Option<Router> {
     let gateway = settings.listen.gateway?;
     let (metrics, edge) = (Arc::clone(&state.metrics), Arc::clone(&state.runtime));
-    Some(routes::edge(EdgeListener { metrics, edge, gateway }).merge(routes::resource_metadata(state)))
+    let listen = &settings.listen;
+    let listener = EdgeListener {
+        metrics,
+        edge,
+        gateway,
+        client_certificate: listen.client_certificate,
+        trusted_gateways: listen.trusted_gateways.as_slice().into(),
+    };
+    Some(routes::edge(listener).merge(routes::resource_metadata(state)))
 }
 
 fn proxy_router(

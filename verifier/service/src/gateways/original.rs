@@ -53,7 +53,7 @@ impl<'a> Original<'a> {
         headers: &'a HeaderMap,
     ) -> Result<Self, Misconfigured> {
         let (method, path_and_query, source) = match gateway {
-            Gateway::Nginx | Gateway::Haproxy => (
+            Gateway::Nginx | Gateway::Haproxy | Gateway::Oathkeeper => (
                 one(headers, "x-original-method")?,
                 one(headers, "x-original-uri")?,
                 address(headers, "x-original-source")?,
@@ -69,6 +69,8 @@ impl<'a> Original<'a> {
                 let original = target.strip_prefix(prefix).ok_or(Misconfigured::Malformed("path_prefix"))?;
                 (method.as_str(), original, address(headers, "x-forwarded-for")?)
             }
+            // It asks by another route, which HTTP does not reach.
+            Gateway::EnvoyGrpc => return Err(Misconfigured::Missing("CheckRequest")),
         };
         if !path_and_query.starts_with('/') {
             return Err(Misconfigured::Malformed("the original target"));

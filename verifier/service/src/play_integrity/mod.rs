@@ -2,7 +2,6 @@
 //! port. A token is decoded once: Google clears the verdicts of one that it is shown again.
 
 mod answers;
-mod breaker;
 mod google;
 mod service_account;
 #[cfg(test)]
@@ -17,6 +16,7 @@ use std::sync::Arc;
 
 use base64ct::{Base64, Encoding};
 use countersign_core::time::Timestamp;
+use countersign_edge::Breaker;
 use countersign_verifier::crypto::sha256;
 use countersign_verifier::enrolment::{DecodeFailure, DecodedToken};
 use countersign_verifier::evidence::play_integrity::{
@@ -29,7 +29,6 @@ pub use google::GoogleDecoder;
 pub use service_account::ServiceAccountError;
 
 use self::answers::{Answers, Found};
-use self::breaker::Breaker;
 use crate::keys::{KeysError, files};
 use crate::settings::{PlayAppSettings, PlayIntegritySettings, WebUrl};
 

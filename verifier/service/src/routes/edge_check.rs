@@ -1,18 +1,24 @@
 //! `/edge/check/{resource}`: forward authentication for gateways.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use countersign_core::request::sha256;
 use countersign_edge::{EdgeRuntime, answer};
 use countersign_verifier::check::{Content, Decision, Fields, Request};
 
-use crate::gateways::{Misconfigured, Original};
-use crate::settings::Gateway;
+use crate::gateways::{Misconfigured, Original, client_certificate};
+use crate::settings::{AddressRange, ClientCertificateField, Gateway, is_trusted_gateway};
 use crate::telemetry::Metrics;
+
+/// What stands before the resource's name.
+const PREFIX: &str = "/edge/check/";
 
 /// What the edge listener knows.
 #[derive(Clone)]
@@ -20,49 +26,90 @@ pub(crate) struct EdgeListener {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) edge: Arc<EdgeRuntime>,
     pub(crate) gateway: Gateway,
+    /// The field in which the gateway tells of certificates.
+    pub(crate) client_certificate: Option<ClientCertificateField>,
+    /// Who may ask; nobody named: whoever reaches the listener.
+    pub(crate) trusted_gateways: Arc<[AddressRange]>,
 }
 
 /// Decides about the original request that the gateway tells of.
 pub(super) async fn check(
     State(listener): State<EdgeListener>,
-    Path(path): Path<ResourcePath>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    let resource = path.resource;
-    let prefix = format!("/edge/check/{resource}");
+    let body = match body {
+        Ok(body) => body,
+        Err(rejection) => return rejection.status().into_response(),
+    };
+    let resource = resource(&uri);
+    let prefix = format!("{PREFIX}{resource}");
     let original = match Original::read(listener.gateway, &method, &uri, &prefix, &headers) {
         Ok(original) => original,
         Err(misconfigured) => return misconfiguration(misconfigured),
     };
-    if listener.edge.edge().resource(&resource).is_none() {
-        tracing::error!(resource, "the gateway names a resource that is not in the settings");
+    if !listener.knows(resource) {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     }
+    let lines = |name| headers.get_all(name).iter().map(HeaderValue::as_bytes);
+    let certificate = client_certificate(listener.client_certificate, lines);
     let request = Request {
         method: original.method,
         path_and_query: original.path_and_query,
         source: original.source,
-        // The client's TLS ends at the gateway, and what a field says of it could be the client's own words.
-        client_certificate: None,
-        fields: Fields::collect(|name| headers.get_all(name).iter().map(HeaderValue::as_bytes)),
+        client_certificate: certificate.as_ref(),
+        fields: Fields::collect(lines),
         content: content(listener.gateway, &headers, &body),
     };
-    let decision = listener.edge.decide(&resource, &request).await;
-    listener.metrics.decided(&resource, &decision);
+    let decision = listener.decide(resource, &request).await;
     respond(&listener, &decision)
 }
 
-/// The path of a check: the resource, and for Envoy the original path behind it, which is read from the raw URI.
-#[derive(Debug, serde::Deserialize)]
-pub(super) struct ResourcePath {
-    resource: String,
+impl EdgeListener {
+    /// Whether the settings have this resource; if not, tells the operator.
+    pub(super) fn knows(&self, resource: &str) -> bool {
+        let known = self.edge.edge().resource(resource).is_some();
+        if !known {
+            tracing::error!(resource, "the gateway names a resource that is not in the settings");
+        }
+        known
+    }
+
+    /// Decides about a request, and counts the decision.
+    pub(super) async fn decide(&self, resource: &str, request: &Request<'_>) -> Decision {
+        let decision = self.edge.decide(resource, request).await;
+        self.metrics.decided(resource, &decision);
+        decision
+    }
+}
+
+/// The resource's name, as it stands in the path. It is not decoded: behind it Envoy has the client's own path, in which
+/// an escape may stand for anything.
+fn resource(uri: &Uri) -> &str {
+    let rest = uri.path().strip_prefix(PREFIX).unwrap_or_default();
+    rest.split_once('/').map_or(rest, |(resource, _)| resource)
+}
+
+/// Lets nobody ask but the gateways that the settings name. Who is told no gets no decision, so a gateway that is not
+/// named lets nothing through.
+pub(super) async fn only_trusted_gateways(
+    State(listener): State<EdgeListener>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: axum::extract::Request,
+    next: Next,
+) -> Response {
+    if is_trusted_gateway(&listener.trusted_gateways, peer.ip()) {
+        return next.run(request).await;
+    }
+    tracing::error!(peer = %peer.ip(), "who asked is not in `trusted_gateways` of [listen], and was refused");
+    StatusCode::INTERNAL_SERVER_ERROR.into_response()
 }
 
 /// The body, if this gateway sends it and it is all there. Envoy's field alone proves nothing, since an Envoy that is
-/// not told to send bodies lets a client's own field through: an empty body is one that was not seen.
+/// not told to send bodies lets a client's own field through: an empty body is one that was not seen. Oathkeeper sends
+/// every body, and one that breaks off is no request.
 fn content(gateway: Gateway, headers: &HeaderMap, body: &[u8]) -> Content {
     let only = |name: &str| {
         let mut lines = headers.get_all(name).iter();
@@ -70,17 +117,22 @@ fn content(gateway: Gateway, headers: &HeaderMap, body: &[u8]) -> Content {
     };
     let length = only("content-length").and_then(|length| length.parse::<usize>().ok());
     let whole = only("x-envoy-auth-partial-body") == Some("false");
-    if gateway == Gateway::EnvoyHttp && whole && !body.is_empty() && length == Some(body.len()) {
-        Content::Hash(sha256(body))
-    } else {
-        Content::Unseen
-    }
+    let seen = match gateway {
+        Gateway::EnvoyHttp => whole && length == Some(body.len()),
+        Gateway::Oathkeeper => true,
+        _ => false,
+    };
+    if seen && !body.is_empty() { Content::Hash(sha256(body)) } else { Content::Unseen }
 }
 
 fn respond(listener: &EdgeListener, decision: &Decision) -> Response {
     let answer = answer(decision, listener.edge.now());
     let passes = answer.status.is_success();
-    let answer = if listener.gateway == Gateway::Nginx { answer.for_auth_request() } else { answer };
+    let answer = match listener.gateway {
+        Gateway::Nginx => answer.for_auth_request(),
+        Gateway::Oathkeeper => answer.for_authorizer(),
+        _ => answer,
+    };
     let mut response = answer.status.into_response();
     // What identifies is for the upstream; with a refusal it would go to the client.
     let identity = if passes { answer.identity } else { Vec::new() };

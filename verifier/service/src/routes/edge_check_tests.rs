@@ -4,6 +4,7 @@ use countersign_verifier::check::identity::IDENTITY_FIELDS;
 use countersign_verifier::policy::AppraisalPolicy;
 use countersign_virtual_device::{HeaderFields, ProofRequest, Session};
 use reqwest::{Client, Method, RequestBuilder, Response};
+use serde_json::json;
 
 use crate::trust::Trust;
 use crate::virtual_world::{RESOURCE, World, access_token, iphone, trust};
@@ -156,6 +157,23 @@ async fn envoy_asks_with_the_original_method_and_target() {
 }
 
 #[tokio::test]
+async fn bytes_that_are_no_text_are_answered_in_the_same_shape_as_everything_else() {
+    let (world, _, _) = world_and_call("envoy-http", "").await;
+    // In the resource's name the gateway is wrong; behind it stands what a client may send.
+    for (path, status) in
+        [("/edge/check/%ff", 500), ("/edge/check/api/%ff", 401), ("/edge/check/api/v1%", 400)]
+    {
+        let response = Client::new().get(url(&world, path)).send().await.unwrap();
+        assert_eq!(response.status(), status, "{path}");
+        assert_eq!(response.headers().get("content-type"), None, "{path}");
+        assert_eq!(response.text().await.unwrap(), "", "{path}");
+    }
+    let large = Client::new().post(url(&world, "/edge/check/api/v1")).body(vec![0; 70_000]);
+    let response = large.send().await.unwrap();
+    assert_eq!((response.status().as_u16(), response.text().await.unwrap().as_str()), (413, ""));
+}
+
+#[tokio::test]
 async fn envoy_with_the_whole_body_has_it_checked() {
     let (world, session, call) = world_and_call("envoy-http", "body = 'required'").await;
     let ask = async |number: u8, sent: &'static str| {
@@ -208,6 +226,42 @@ async fn an_observed_route_passes_without_identity() {
 }
 
 #[tokio::test]
+async fn who_calls_too_often_is_told_by_the_gateway_when_to_come_again() {
+    let limits = "limits = [{ per = 'instance', rate = '1/min' }]";
+    let (world, session, first) = world_and_call("caddy", limits).await;
+    let ask = |call: &Call| {
+        let request = Client::new()
+            .get(url(&world, "/edge/check/api"))
+            .header("x-forwarded-method", "POST")
+            .header("x-forwarded-uri", TARGET);
+        with_call(request, call).send()
+    };
+    assert_eq!(ask(&first).await.unwrap().status(), 200);
+    let again = call(&world, &session, first.token.clone(), "DPoP", 2);
+    let refused = ask(&again).await.unwrap();
+    assert_eq!((refused.status().as_u16(), refused.headers()["retry-after"].to_str().unwrap()), (429, "60"));
+    assert!(!refused.headers().contains_key("x-attested-client"));
+    let counted =
+        r#"countersign_edge_decisions_total{resource="api",verdict="refused",reason="limit_instance"} 1"#;
+    let metrics = world.service().metrics.to_prometheus();
+    assert!(metrics.contains(counted), "{metrics}");
+}
+
+#[tokio::test]
+async fn behind_nginx_who_calls_too_often_is_refused_as_it_passes_on() {
+    let (world, session, first) =
+        world_and_call("nginx", "limits = [{ per = 'address', rate = '1/min' }]").await;
+    assert_eq!(ask_as_nginx(&world, &first).await.status(), 200);
+    let again = call(&world, &session, first.token.clone(), "DPoP", 2);
+    let refused = ask_as_nginx(&world, &again).await;
+    let field = |name: &str| refused.headers()[name].to_str().unwrap();
+    assert_eq!(
+        (refused.status().as_u16(), field("attestation-status"), field("retry-after")),
+        (403, "429", "60")
+    );
+}
+
+#[tokio::test]
 async fn devices_do_not_reach_the_check() {
     let (world, _, call) = world_and_call("nginx", "").await;
     let address = world.running.address("public").unwrap();
@@ -229,6 +283,27 @@ async fn metadata_name_the_resource_and_whose_tokens_it_takes() {
     }
     let unknown = Client::new().get(format!("http://{address}{path}/other")).send().await.unwrap();
     assert_eq!(unknown.status(), 404);
+}
+
+#[tokio::test]
+async fn metadata_name_what_a_client_of_the_oauth_flavour_can_send() {
+    for (demand, methods) in [
+        ("", json!(["dpop_combined", "countersign_proof"])),
+        ("danger_unbound_pop = true", json!(["dpop_combined", "attestation_pop_jwt", "countersign_proof"])),
+    ] {
+        let (world, _, _) = world_and_call("nginx", demand).await;
+        let address = world.running.address("public").unwrap();
+        let url = format!("http://{address}/.well-known/oauth-protected-resource");
+        let metadata: serde_json::Value = Client::new().get(url).send().await.unwrap().json().await.unwrap();
+        assert_eq!(metadata["client_attestation_pop_methods_supported"], methods);
+        for member in [
+            "dpop_signing_alg_values_supported",
+            "client_attestation_signing_alg_values_supported",
+            "client_attestation_pop_signing_alg_values_supported",
+        ] {
+            assert_eq!(metadata[member], json!(["ES256"]), "{member}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -270,4 +345,126 @@ async fn the_edge_of_this_process_hears_of_a_change_at_once() {
         }
     };
     tokio::time::timeout(std::time::Duration::from_secs(5), heard).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_is_no_gateway_of_the_settings_may_ask_nothing() {
+    for (trusted, expected) in [("192.0.2.0/24", 500), ("::1", 500), ("127.0.0.0/8", 200)] {
+        let settings = format!(
+            "edge = '127.0.0.1:0'\ngateway = 'nginx'\ntrusted_gateways = ['{trusted}']\n[[resource]]\nname = 'api'\n\
+             identifier = '{RESOURCE}'\napps = ['app']\n[[resource.route]]\npath = '/'\ncredentials = []\n\
+             mode = 'observe'\n"
+        );
+        let world = World::with(&settings, |_| {}).await;
+        let asked = Client::new()
+            .get(url(&world, "/edge/check/api"))
+            .header("x-original-method", "GET")
+            .header("x-original-uri", "/");
+        assert_eq!(asked.send().await.unwrap().status(), expected, "{trusted}");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_field_that_the_gateway_does_not_overwrite_is_refused() {
+    let settings = format!(
+        "edge = '127.0.0.1:0'\ngateway = 'nginx'\nclient_certificate = 'client-cert'\n[[resource]]\nname = 'api'\n\
+         identifier = '{RESOURCE}'\napps = ['app']\n[[resource.route]]\npath = '/'\ncredentials = []\n"
+    );
+    let world = World::with(&settings, |_| {}).await;
+    let status = async |lines: &[&str]| {
+        let mut asked = Client::new()
+            .get(url(&world, "/edge/check/api"))
+            .header("x-original-method", "GET")
+            .header("x-original-uri", "/");
+        for line in lines {
+            asked = asked.header("client-cert", *line);
+        }
+        asked.send().await.unwrap().headers()["attestation-status"].to_str().unwrap().to_owned()
+    };
+    assert_eq!(status(&[":MAA=:"]).await, "401", "nothing is attested");
+    assert_eq!(status(&[":MAA=:", ":MAA=:"]).await, "400");
+    assert_eq!(status(&[":MAA=:, :MAA=:"]).await, "400");
+}
+
+/// A fake authorization server's introspection endpoint on loopback, which tells the secret that it was shown.
+async fn fake_introspection(answer: std::sync::Arc<std::sync::Mutex<serde_json::Value>>) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/introspect", listener.local_addr().unwrap());
+    let handler = move |headers: axum::http::HeaderMap, body: String| async move {
+        // `edge:s3cret`, in Base64.
+        let knows_us = headers.get("authorization").is_some_and(|value| value == "Basic ZWRnZTpzM2NyZXQ=");
+        match knows_us && body.starts_with("token=opaque-1&") {
+            true => axum::Json(answer.lock().unwrap().clone()),
+            false => axum::Json(serde_json::json!({"active": false})),
+        }
+    };
+    let router = axum::Router::new().route("/introspect", axum::routing::post(handler));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    url
+}
+
+#[tokio::test]
+async fn the_server_of_opaque_tokens_is_asked_as_the_settings_say() {
+    let answer = std::sync::Arc::new(std::sync::Mutex::new(serde_json::json!({"active": false})));
+    let world = World::with_opaque_tokens(&fake_introspection(std::sync::Arc::clone(&answer)).await).await;
+    let mut phone = iphone();
+    let session = world.session(&mut phone).await;
+    *answer.lock().unwrap() = serde_json::json!({
+        "active": true, "client_id": "mobile", "sub": "alice", "aud": RESOURCE,
+        "exp": world.now().as_unix_seconds() + 600, "cnf": {"jkt": phone.instance_key().thumbprint().to_base64url()},
+    });
+    let good = call(&world, &session, "opaque-1".to_owned(), "DPoP", 1);
+    let response = ask_as_nginx(&world, &good).await;
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.headers()["x-attested-subject"], "alice");
+    let unknown = call(&world, &session, "opaque-2".to_owned(), "DPoP", 2);
+    assert_eq!(ask_as_nginx(&world, &unknown).await.status(), 401);
+}
+
+#[tokio::test]
+async fn the_age_of_each_issuers_keys_is_a_metric() {
+    let (world, _, _) = world_and_call("nginx", "").await;
+    let url = format!("http://{}/metrics", world.running.address("admin").unwrap());
+    let text = Client::new().get(url).send().await.unwrap().text().await.unwrap();
+    let ages: Vec<_> = text.lines().filter(|line| line.starts_with("countersign_edge_keys_as_of")).collect();
+    assert_eq!(ages.len(), 2, "the service's own, and the authorization server's: {text}");
+    let fetched = format!("}} {}", world.now().as_unix_seconds());
+    assert!(ages.iter().all(|line| line.ends_with(&fetched)), "{ages:?}");
+}
+
+#[tokio::test]
+async fn over_grpc_what_is_no_check_request_is_an_error_of_the_call() {
+    let (world, _, call) = world_and_call("envoy-grpc", "mode = 'observe'").await;
+    let ask = async |body: Vec<u8>| {
+        let request = Client::new().post(url(&world, "/envoy.service.auth.v3.Authorization/Check"));
+        with_call(request, &call).header("content-type", "application/grpc").body(body).send().await.unwrap()
+    };
+    let framed = |length: u32, message: &[u8]| [&[0][..], &length.to_be_bytes(), message].concat();
+    for (what, body) in [
+        ("nothing", Vec::new()),
+        ("an empty message", framed(0, b"")),
+        ("no protobuf", framed(4, b"\xff\xff\xff\xff")),
+        ("no text", framed(8, b"\x0a\x06\x52\x04\x0a\x02\xff\xff")),
+        ("less than announced", framed(9, b"\x0a")),
+        ("more than anybody reads", framed(u32::MAX, b"\x0a")),
+        ("compressed", [&[1][..], &0u32.to_be_bytes()].concat()),
+    ] {
+        let response = ask(body).await;
+        let status = response.headers().get("grpc-status").map(|status| status.to_str().unwrap().to_owned());
+        assert!(status.as_deref().is_some_and(|status| status != "0"), "{what}: {response:?}");
+    }
+    let large = ask(vec![0; crate::gateways::ext_authz::MAX_CHECK + 1]).await;
+    assert_eq!(large.status(), 413);
+}
+
+#[tokio::test]
+async fn a_listener_for_grpc_answers_nothing_else() {
+    let (world, _, call) = world_and_call("envoy-grpc", "mode = 'observe'").await;
+    for path in ["/edge/check/api", "/edge/check/api/v1/pay", "/envoy.service.auth.v2.Authorization/Check"] {
+        let request = Client::new().post(url(&world, path)).header("x-original-uri", TARGET);
+        assert_eq!(with_call(request, &call).send().await.unwrap().status(), 404, "{path}");
+    }
+    let http = world_and_call("envoy-http", "").await;
+    let path = "/envoy.service.auth.v3.Authorization/Check";
+    assert_eq!(Client::new().post(url(&http.0, path)).send().await.unwrap().status(), 404);
 }

@@ -8,7 +8,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use countersign_edge::EdgeRuntime;
 
-use super::well_known;
+use super::{health::keys_as_of, well_known};
 use crate::settings::ResourceSettings;
 use crate::telemetry::Metrics;
 
@@ -48,11 +48,12 @@ pub(super) async fn readyz(State(state): State<Arc<EdgeState>>) -> Response {
 pub(super) async fn metrics(State(state): State<Arc<EdgeState>>) -> Response {
     let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     let ends = state.runtime.edge().deny_list().map_or(0, |list| list.expires_at.as_unix_seconds());
-    let text = format!(
+    let mut text = format!(
         "{}# HELP countersign_deny_list_expires_at_seconds End of the deny list in force, since the epoch; 0: none.\n\
          # TYPE countersign_deny_list_expires_at_seconds gauge\ncountersign_deny_list_expires_at_seconds {ends}\n",
         state.metrics.to_prometheus()
     );
+    keys_as_of(&state.runtime, &mut text);
     (content_type, text).into_response()
 }
 

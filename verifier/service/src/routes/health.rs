@@ -5,6 +5,8 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use countersign_core::time::Timestamp;
+use countersign_edge::EdgeRuntime;
 
 use crate::service::Service;
 
@@ -23,7 +25,8 @@ pub(super) async fn readyz(State(service): State<Arc<Service>>) -> Response {
     };
     match usable {
         Ok(()) if keys_missing => {
-            let sentence = "the keys of an authorization server have not come yet\n";
+            let sentence =
+                "the keys of an authorization server have not come yet, or are too old to be believed\n";
             (StatusCode::SERVICE_UNAVAILABLE, sentence).into_response()
         }
         Ok(()) => {
@@ -49,5 +52,22 @@ pub(super) async fn readyz(State(service): State<Arc<Service>>) -> Response {
 /// Prometheus' text format.
 pub(super) async fn metrics(State(service): State<Arc<Service>>) -> Response {
     let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    (content_type, service.metrics.to_prometheus()).into_response()
+    let mut text = service.metrics.to_prometheus();
+    if let Some(edge) = &service.edge {
+        keys_as_of(edge, &mut text);
+    }
+    (content_type, text).into_response()
+}
+
+/// When each issuer last said which keys are in force; 0 before it did.
+pub(super) fn keys_as_of(edge: &EdgeRuntime, text: &mut String) {
+    const NAME: &str = "countersign_edge_keys_as_of_seconds";
+    text.push_str(&format!(
+        "# HELP {NAME} When an issuer's keys were last fetched; 0: not yet.\n# TYPE {NAME} gauge\n"
+    ));
+    for (issuer, as_of) in edge.keys_as_of() {
+        let issuer = issuer.replace('\\', "\\\\").replace('"', "\\\"");
+        let seconds = as_of.map(Timestamp::as_unix_seconds).unwrap_or_default();
+        text.push_str(&format!("{NAME}{{issuer=\"{issuer}\"}} {seconds}\n"));
+    }
 }

@@ -7,6 +7,7 @@ mod edge_check;
 #[cfg(test)]
 mod edge_check_tests;
 mod edge_only;
+mod envoy_check;
 mod health;
 mod instances;
 mod problem;
@@ -17,6 +18,7 @@ mod well_known;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::middleware;
 use axum::routing::{any, get, post};
 
 pub(crate) use deny_list::LastDenyList;
@@ -24,7 +26,9 @@ pub(crate) use edge_check::EdgeListener;
 pub(crate) use edge_only::EdgeState;
 pub(crate) use well_known::{cacheable, metadata, metadata_url};
 
+use crate::gateways::ext_authz::CHECK_PATH;
 use crate::service::Service;
+use crate::settings::Gateway;
 
 /// For devices.
 pub(crate) fn public(service: &Arc<Service>) -> Router {
@@ -39,12 +43,16 @@ pub(crate) fn public(service: &Arc<Service>) -> Router {
         .with_state(Arc::clone(service))
 }
 
-/// For gateways. Envoy asks with the original path behind the resource's name.
+/// For gateways. Envoy over HTTP asks with the original path behind the resource's name.
 pub(crate) fn edge(listener: EdgeListener) -> Router {
+    if listener.gateway == Gateway::EnvoyGrpc {
+        return Router::new().route(CHECK_PATH, post(envoy_check::check)).with_state(listener);
+    }
     Router::new()
         .route("/edge/check/{resource}", any(edge_check::check))
         .route("/edge/check/{resource}/", any(edge_check::check))
         .route("/edge/check/{resource}/{*original}", any(edge_check::check))
+        .layer(middleware::from_fn_with_state(listener.clone(), edge_check::only_trusted_gateways))
         .with_state(listener)
 }
 

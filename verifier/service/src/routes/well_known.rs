@@ -54,8 +54,9 @@ pub(crate) fn metadata_url(identifier: &str) -> Option<String> {
     Some(format!("{}/.well-known/oauth-protected-resource{path}", url.origin().ascii_serialization()))
 }
 
-/// RFC 9728 section 2, and the members of draft-ietf-oauth-attestation-based-client-auth for resource servers. The
-/// method is our own; there is no challenge endpoint, because nonces come with the answers that ask for them.
+/// RFC 9728 section 2, and the members of draft-ietf-oauth-attestation-based-client-auth for resource servers: what a
+/// client of the OAuth flavour can send, and beside it our own method. Instance keys are P-256 keys, so DPoP proofs are
+/// ES256. There is no challenge endpoint, because nonces come with the answers that ask for them.
 pub(crate) fn metadata(resource: &ResourceSettings) -> Value {
     let servers: Vec<&str> =
         resource.authorization_servers.iter().map(|server| server.issuer.as_str()).collect();
@@ -64,16 +65,21 @@ pub(crate) fn metadata(resource: &ResourceSettings) -> Value {
     scopes.sort_unstable();
     scopes.dedup();
     let bound = resource.routes.iter().all(|route| route.token_binding == TokenBinding::Instance);
+    let mut methods = vec!["dpop_combined"];
+    if resource.routes.iter().any(|route| route.danger_unbound_pop) {
+        methods.push("attestation_pop_jwt");
+    }
+    methods.push("countersign_proof");
     json!({
         "resource": resource.identifier,
         "authorization_servers": servers,
         "scopes_supported": scopes,
         "bearer_methods_supported": ["header"],
-        "dpop_signing_alg_values_supported": ["ES256", "Ed25519"],
+        "dpop_signing_alg_values_supported": ["ES256"],
         "dpop_bound_access_tokens_required": bound,
-        "client_attestation_signing_alg_values_supported": ["Ed25519"],
-        "client_attestation_pop_signing_alg_values_supported": ["Ed25519"],
-        "client_attestation_pop_methods_supported": ["countersign_proof"],
+        "client_attestation_signing_alg_values_supported": ["ES256"],
+        "client_attestation_pop_signing_alg_values_supported": ["ES256"],
+        "client_attestation_pop_methods_supported": methods,
     })
 }
 

@@ -199,21 +199,23 @@ pub(crate) fn tls(settings: &TlsSettings) -> Result<Arc<ServerConfig>, ListenErr
 pub(crate) fn bounded(
     router: Router,
     name: &'static str,
+    max_body: usize,
     concurrency: usize,
     uploads: usize,
     metrics: Arc<Metrics>,
 ) -> Router {
     let places = |count| Arc::new(Semaphore::new(count));
-    let guard = Guard { name, uploads: places(uploads), places: places(concurrency), metrics };
+    let guard = Guard { name, max_body, uploads: places(uploads), places: places(concurrency), metrics };
     router
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIMEOUT))
         .layer(middleware::from_fn_with_state(guard, admit))
-        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(DefaultBodyLimit::max(max_body))
 }
 
 #[derive(Clone)]
 struct Guard {
     name: &'static str,
+    max_body: usize,
     uploads: Arc<Semaphore>,
     places: Arc<Semaphore>,
     metrics: Arc<Metrics>,
@@ -236,7 +238,7 @@ async fn answered(guard: &Guard, request: Request, next: Next) -> Response {
         request
     } else {
         let Some(_upload) = place(&guard.uploads).await else { return busy() };
-        match tokio::time::timeout(BODY_TIMEOUT, with_whole_body(request)).await {
+        match tokio::time::timeout(BODY_TIMEOUT, with_whole_body(request, guard.max_body)).await {
             Ok(Ok(request)) => request,
             Ok(Err(refused)) => return refused,
             Err(_) => return StatusCode::REQUEST_TIMEOUT.into_response(),
@@ -252,15 +254,18 @@ async fn place(places: &Semaphore) -> Option<SemaphorePermit<'_>> {
     tokio::time::timeout(QUEUE_TIMEOUT, places.acquire()).await.ok()?.ok()
 }
 
-/// Reads the body. One that is too large is replaced by another such, for the route to refuse in its own words.
-async fn with_whole_body(request: Request) -> Result<Request, Response> {
+/// Reads the body. One that is too large is replaced by another such, for the route to refuse in its own words; where
+/// more than [`MAX_BODY`] is allowed, it is refused here.
+async fn with_whole_body(request: Request, max_body: usize) -> Result<Request, Response> {
     static TOO_LARGE: [u8; MAX_BODY + 1] = [0; MAX_BODY + 1];
     let (parts, body) = request.into_parts();
     let mut reading = Request::new(body);
     *reading.extensions_mut() = parts.extensions.clone();
     let body = match Bytes::from_request(reading, &()).await {
         Ok(body) => body,
-        Err(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => Bytes::from_static(&TOO_LARGE),
+        Err(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE && max_body <= MAX_BODY => {
+            Bytes::from_static(&TOO_LARGE)
+        }
         Err(error) => return Err(error.into_response()),
     };
     Ok(Request::from_parts(parts, Body::from(body)))
@@ -409,7 +414,7 @@ mod tests {
         let bound = bind("public", SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let router = Router::new().route("/", post(async |body: Bytes| format!("{} bytes", body.len())));
         let metrics = Arc::<Metrics>::default();
-        let router = bounded(router, "public", 1, 8, metrics);
+        let router = bounded(router, "public", MAX_BODY, 1, 8, metrics);
         let address = bound.local_addr().unwrap();
         let listener =
             Listener { name: "public", address, tls: None, connections: 8, http1_only: false, router };

@@ -7,7 +7,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::listen::{check_addresses, check_gateway};
-use super::{Gateway, LimitSettings, ProxySettings, ResourceSettings, TlsSettings, WebUrl};
+use super::{
+    AddressRange, ClientCertificateField, Gateway, LimitSettings, ProxySettings, ResourceSettings,
+    TlsSettings, WebUrl,
+};
 use super::{private_url, proxy, resource};
 use crate::document::{self, Document, Problems, directory_of, formats};
 
@@ -63,6 +66,13 @@ pub struct EdgeListenSettings {
     pub edge: Option<SocketAddr>,
     /// The gateway that asks the edge listener.
     pub gateway: Option<Gateway>,
+    /// The field in which the gateway tells of the client's TLS certificate, for tokens bound to one (RFC 8705) and routes
+    /// that take certificates. The gateway must overwrite or remove it in every request, or clients write it themselves:
+    /// the examples do. Default: none is read.
+    pub client_certificate: Option<ClientCertificateField>,
+    /// The addresses that gateways ask the edge listener from, such as `127.0.0.1` or `10.0.0.0/8`; everybody else is
+    /// refused. Default: whoever reaches the listener is a gateway.
+    pub trusted_gateways: Vec<AddressRange>,
     /// For operators: metrics and health.
     #[schemars(with = "String", extend("format" = formats::SOCKET_ADDRESS))]
     pub admin: SocketAddr,
@@ -132,6 +142,13 @@ impl AttestationServiceSettings {
 }
 
 impl Document for EdgeSettings {
+    fn complete(&mut self, problems: &mut Problems) {
+        let gateway = self.listen.gateway;
+        for (index, resource) in self.resources.iter_mut().enumerate() {
+            resource.complete(&format!("/resource/{index}"), gateway, problems);
+        }
+    }
+
     fn check(&self, problems: &mut Problems) {
         self.attestation_service.check(problems);
         let listeners = [("edge", self.listen.edge), ("admin", Some(self.listen.admin))];
@@ -140,7 +157,8 @@ impl Document for EdgeSettings {
         let proxies = proxies.map(|(index, proxy)| (format!("/proxy/{index}/listen"), proxy.listen));
         let listeners: Vec<_> = listeners.into_iter().filter_map(at).chain(proxies).collect();
         check_addresses(&listeners, self.listen.tls.as_ref(), self.listen.danger_plaintext, problems);
-        check_gateway(self.listen.edge, self.listen.gateway, problems);
+        let EdgeListenSettings { edge, gateway, client_certificate, trusted_gateways, .. } = &self.listen;
+        check_gateway(*edge, *gateway, *client_certificate, trusted_gateways, problems);
         resource::check(&self.resources, self.listen.gateway, problems);
         proxy::check(&self.proxies, &self.resources, problems);
         if self.listen.edge.is_none() && self.proxies.is_empty() {
@@ -157,6 +175,8 @@ impl Default for EdgeListenSettings {
         Self {
             edge: None,
             gateway: None,
+            client_certificate: None,
+            trusted_gateways: Vec::new(),
             admin: SocketAddr::from(([127, 0, 0, 1], 9090)),
             tls: None,
             danger_plaintext: false,

@@ -1,12 +1,12 @@
 //! Where the service listens, and for whom.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::existing_file;
+use super::{AddressRange, existing_file};
 use crate::document::{Problems, formats};
 
 /// Where the service listens. A listener on this machine alone (127.0.0.1, ::1) speaks plain HTTP; every other
@@ -22,6 +22,13 @@ pub struct ListenSettings {
     pub edge: Option<SocketAddr>,
     /// The gateway that asks the edge listener.
     pub gateway: Option<Gateway>,
+    /// The field in which the gateway tells of the client's TLS certificate, for tokens bound to one (RFC 8705) and routes
+    /// that take certificates. The gateway must overwrite or remove it in every request, or clients write it themselves:
+    /// the examples do. Default: none is read.
+    pub client_certificate: Option<ClientCertificateField>,
+    /// The addresses that gateways ask the edge listener from, such as `127.0.0.1` or `10.0.0.0/8`; everybody else is
+    /// refused. Default: whoever reaches the listener is a gateway.
+    pub trusted_gateways: Vec<AddressRange>,
     /// For operators: metrics, health, and the administration for whoever holds an admin key.
     #[schemars(with = "String", extend("format" = formats::SOCKET_ADDRESS))]
     pub admin: SocketAddr,
@@ -53,24 +60,45 @@ pub enum Gateway {
     Haproxy,
     /// Traefik with the ForwardAuth middleware.
     Traefik,
+    /// Ory Oathkeeper with the authorizer `remote`.
+    Oathkeeper,
     /// Envoy with `ext_authz` over HTTP.
     EnvoyHttp,
+    /// Envoy with `ext_authz` over gRPC.
+    EnvoyGrpc,
+}
+
+/// How a gateway tells of the certificate that the client showed in its TLS handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClientCertificateField {
+    /// `Client-Cert` (RFC 9440): Caddy and HAProxy as in the examples, and every gateway that follows the RFC.
+    ClientCert,
+    /// `X-Forwarded-Client-Cert`: Envoy with `forward_client_cert_details: SANITIZE_SET`, and no other value of that.
+    Xfcc,
+    /// `X-SSL-Client-Cert` with nginx's `$ssl_client_escaped_cert`, as in the example.
+    NginxEscapedPem,
 }
 
 impl Gateway {
     /// Whether it can hand the request's whole body to the edge.
     pub const fn sends_body(self) -> bool {
-        matches!(self, Self::EnvoyHttp)
+        matches!(self, Self::EnvoyHttp | Self::EnvoyGrpc | Self::Oathkeeper)
     }
 }
 
 impl ListenSettings {
+    /// Whether a peer with this address may ask the edge listener.
+    pub fn is_trusted_gateway(&self, address: IpAddr) -> bool {
+        is_trusted_gateway(&self.trusted_gateways, address)
+    }
+
     pub(super) fn check(&self, problems: &mut Problems) {
         let listeners = [("public", Some(self.public)), ("edge", self.edge), ("admin", Some(self.admin))];
         let at = |(name, address): (&str, Option<SocketAddr>)| Some((format!("/listen/{name}"), address?));
         let listeners: Vec<_> = listeners.into_iter().filter_map(at).collect();
         check_addresses(&listeners, self.tls.as_ref(), self.danger_plaintext, problems);
-        check_gateway(self.edge, self.gateway, problems);
+        check_gateway(self.edge, self.gateway, self.client_certificate, &self.trusted_gateways, problems);
     }
 }
 
@@ -103,18 +131,47 @@ pub(super) fn check_addresses(
     }
 }
 
-/// Checks that a listener for gateways knows its gateway.
-pub(super) fn check_gateway(edge: Option<SocketAddr>, gateway: Option<Gateway>, problems: &mut Problems) {
+/// Whether a peer with this address may ask the edge listener of settings with these `trusted_gateways`.
+pub(crate) fn is_trusted_gateway(trusted_gateways: &[AddressRange], address: IpAddr) -> bool {
+    trusted_gateways.is_empty() || trusted_gateways.iter().any(|range| range.contains(address))
+}
+
+/// Checks that a listener for gateways knows its gateway, and who may speak in its name.
+pub(super) fn check_gateway(
+    edge: Option<SocketAddr>,
+    gateway: Option<Gateway>,
+    client_certificate: Option<ClientCertificateField>,
+    trusted_gateways: &[AddressRange],
+    problems: &mut Problems,
+) {
     match (edge, gateway) {
         (Some(_), None) => problems.at(
             "/listen/edge",
-            "name the gateway that will ask: add `gateway` = \"nginx\", \"caddy\", \"haproxy\", \"traefik\" or \
-             \"envoy-http\"",
+            "name the gateway that will ask: add `gateway` = \"nginx\", \"caddy\", \"haproxy\", \"traefik\", \
+             \"oathkeeper\", \"envoy-http\" or \"envoy-grpc\"",
         ),
         (None, Some(_)) => {
             problems.at("/listen/gateway", "without `edge` nothing listens for a gateway; add its address");
         }
         _ => {}
+    }
+    match (edge, client_certificate) {
+        (None, Some(_)) => problems.at(
+            "/listen/client_certificate",
+            "without `edge` no gateway tells of certificates; add its address, or remove this line",
+        ),
+        (Some(edge), Some(_)) if !edge.ip().is_loopback() && trusted_gateways.is_empty() => {
+            problems.at(
+                "/listen/client_certificate",
+                "whoever reaches `edge` could claim any certificate; name the addresses of your gateways, such as \
+                 `trusted_gateways = [\"10.0.0.7\"]`",
+            );
+        }
+        _ => {}
+    }
+    if edge.is_none() && !trusted_gateways.is_empty() {
+        problems
+            .at("/listen/trusted_gateways", "without `edge` nothing listens for gateways; remove this line");
     }
 }
 
@@ -124,6 +181,8 @@ impl Default for ListenSettings {
             public: SocketAddr::from(([127, 0, 0, 1], 8080)),
             edge: None,
             gateway: None,
+            client_certificate: None,
+            trusted_gateways: Vec::new(),
             admin: SocketAddr::from(([127, 0, 0, 1], 9090)),
             tls: None,
             danger_plaintext: false,

@@ -2,6 +2,9 @@
 //!
 //! Every default is safe for production, and every value that weakens security is named `danger…`.
 
+mod address_range;
+#[cfg(test)]
+mod client_certificate_tests;
 mod edge;
 mod lifetime;
 mod listen;
@@ -17,16 +20,19 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use address_range::AddressRange;
 pub use edge::{AttestationServiceSettings, EdgeListenSettings, EdgeSettings};
 pub use lifetime::LifetimeSettings;
-pub use listen::{Gateway, ListenSettings, TlsSettings};
+pub(crate) use listen::is_trusted_gateway;
+pub use listen::{ClientCertificateField, Gateway, ListenSettings, TlsSettings};
 pub use play_integrity::{PlayAppSettings, PlayIntegritySettings};
 pub use proxy::ProxySettings;
 pub use resource::{
-    Assurance, AuthorizationServerSettings, BodyBinding, CredentialKind, KeyProtection, Mode, NonceDemand,
-    ResourceSettings, RouteSettings, Tier, TokenBinding,
+    Assurance, AuthorizationServerSettings, BodyBinding, ClientAuthentication, ClientCertificateSettings,
+    CredentialKind, IntrospectionSettings, KeyProtection, LimitPer, Mode, NonceDemand, PathCase, PathMatch,
+    RateLimitSettings, RateText, ReplayDemand, ResourceSettings, RouteSettings, Tier, TokenBinding,
 };
-pub use values::{InvalidText, Origin, TimeSpan, WebUrl};
+pub use values::{InvalidText, LastDay, Origin, TimeSpan, WebUrl};
 
 use crate::document::{self, Document, Problems, directory_of};
 
@@ -141,9 +147,17 @@ pub struct LimitSettings {
     /// Proofs that are remembered against replay; each takes about 40 bytes.
     #[schemars(range(min = 1024, max = 50_000_000))]
     pub replay_entries: usize,
-    /// Failed requests that a source address may send within ten seconds.
+    /// Forged or broken requests that a source address may send within ten seconds before it has to wait. One that
+    /// spends this has half of it from then on, down to an eighth; an hour without any gives all back.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub failures_per_10s: u32,
+    /// Callers that the limits of routes are counted for; each takes about 100 bytes. Twice as many are known at most,
+    /// and whoever has not called for longest is forgotten first.
+    #[schemars(range(min = 1024, max = 50_000_000))]
+    pub rate_entries: usize,
+    /// How long the keys of an authorization server are believed that cannot be fetched again. Afterwards requests that
+    /// need them are answered 503. An hour at least, 30 days at most.
+    pub stale_keys: TimeSpan,
 }
 
 impl Settings {
@@ -185,6 +199,13 @@ impl Settings {
 }
 
 impl Document for Settings {
+    fn complete(&mut self, problems: &mut Problems) {
+        let gateway = self.listen.gateway;
+        for (index, resource) in self.resources.iter_mut().enumerate() {
+            resource.complete(&format!("/resource/{index}"), gateway, problems);
+        }
+    }
+
     fn check(&self, problems: &mut Problems) {
         private_url(&self.issuer, "/issuer", problems);
         existing_file(&self.policy, "/policy", problems);
@@ -204,7 +225,18 @@ impl Document for Settings {
         self.listen.check(problems);
         self.play_integrity.check(problems);
         self.lifetime.check(problems);
+        if !(3600..=30 * 86_400).contains(&self.limits.stale_keys.as_seconds()) {
+            problems.at("/limits/stale_keys", "keys are believed for an hour at least and 30 days at most");
+        }
         resource::check(&self.resources, self.listen.gateway, problems);
+        let wants_certificates = self.resources.iter().any(ResourceSettings::takes_client_certificates);
+        if wants_certificates && self.listen.edge.is_some() && self.listen.client_certificate.is_none() {
+            problems.at(
+                "/listen/gateway",
+                "a route asks for client certificates, and nobody says how the gateway tells of them; add \
+                 `client_certificate` = \"client-cert\", \"xfcc\" or \"nginx-escaped-pem\"",
+            );
+        }
         if self.listen.edge.is_some() && self.resources.is_empty() {
             problems.at(
                 "/listen/edge",
@@ -255,7 +287,14 @@ impl Default for WithdrawalAlarm {
 
 impl Default for LimitSettings {
     fn default() -> Self {
-        Self { concurrency: 1024, connections: 8192, replay_entries: 1 << 20, failures_per_10s: 20 }
+        Self {
+            concurrency: 1024,
+            connections: 8192,
+            replay_entries: 1 << 20,
+            failures_per_10s: 20,
+            rate_entries: 1 << 16,
+            stale_keys: TimeSpan::from_seconds(86_400),
+        }
     }
 }
 

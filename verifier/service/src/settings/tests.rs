@@ -194,3 +194,236 @@ fn a_users_authentication_can_be_demanded_only_where_access_tokens_tell_of_it() 
         assert!(found.contains("one word of visible ASCII"), "{found}");
     }
 }
+
+fn with_route(more: &str) -> Result<Settings, String> {
+    read(&format!("issuer = 'https://a.example'\n{RESOURCE}{more}\n"))
+}
+
+#[test]
+fn a_route_enforces_for_all_and_a_proof_passes_once_unless_it_is_told_otherwise() {
+    let route = |more: &str| with_route(more).unwrap().resources[0].routes[0].clone();
+    let default = route("");
+    assert_eq!((default.percent, default.replay, default.limits.len()), (100, ReplayDemand::Strict, 0));
+    let other = route("percent = 20\nreplay = 'windowed'");
+    assert_eq!((other.percent, other.replay), (20, ReplayDemand::Windowed));
+}
+
+#[test]
+fn a_percentage_is_of_those_whom_require_refuses() {
+    for (more, complaint) in [
+        ("percent = 0", "settings.toml:12: "),
+        ("percent = 101", "settings.toml:12: "),
+        ("mode = 'observe'\npercent = 20", "settings.toml:13: only the mode \"require\" refuses anybody"),
+        ("mode = 'warn'\npercent = 20", "settings.toml:13: only the mode \"require\" refuses anybody"),
+    ] {
+        let found = with_route(more).unwrap_err();
+        assert!(found.contains(complaint), "{more}: {found}");
+    }
+}
+
+#[test]
+fn limits_are_read_as_they_are_written() {
+    let limits = with_route(
+        r#"limits = [
+            { per = "instance", rate = "60/min", burst = 20, adaptive = true },
+            { per = "subject", rate = "1000/h" },
+            { per = "address", rate = "10/s", ipv4_prefix = 24, ipv6_prefix = 56 },
+            { per = "client", rate = "10000/s" },
+            { per = "route", rate = "5000/day" },
+        ]"#,
+    );
+    let limits = limits.unwrap().resources[0].routes[0].limits.clone();
+    let limits: Vec<_> = limits.iter().map(|limit| limit.limit().unwrap()).collect();
+    let microseconds = |index: usize| limits[index].gcra().emission_interval();
+    assert_eq!(
+        (0..5).map(microseconds).collect::<Vec<_>>(),
+        [1_000_000, 3_600_000, 100_000, 100, 17_280_000]
+    );
+    assert_eq!(
+        limits.iter().map(|limit| limit.is_adaptive()).collect::<Vec<_>>(),
+        [true, false, false, false, false]
+    );
+    assert_eq!(limits[0].gcra().burst_tolerance(), 19_000_000);
+    assert_eq!(
+        limits[1].gcra().burst_tolerance(),
+        999 * 3_600_000,
+        "a burst that is not written is the rate's number"
+    );
+    assert_eq!((limits[2].prefix().ipv4, limits[2].prefix().ipv6), (24, 56));
+    assert_eq!((limits[0].prefix().ipv4, limits[0].prefix().ipv6), (32, 64));
+}
+
+#[test]
+fn a_limit_that_could_not_be_kept_as_it_is_written_is_refused() {
+    for (limit, complaint) in [
+        ("per = 'instance', rate = '60/m'", "a rate such as"),
+        ("per = 'instance', rate = '0/s'", "a rate such as"),
+        ("per = 'device', rate = '1/s'", "device"),
+        ("per = 'instance', rate = '1/s', burst = 0", "0"),
+        ("per = 'instance', rate = '20000/s'", "write at most 10000/s"),
+        ("per = 'instance', rate = '100/s', burst = 20", "write at least 100"),
+        ("per = 'instance', rate = '1/day', burst = 40", "more than 30 days"),
+        ("per = 'instance', rate = '1/s', ipv6_prefix = 48", "write `per = \"address\"`"),
+        ("per = 'address', rate = '1/s', ipv6_prefix = 128", "a host has a /64"),
+        ("per = 'address', rate = '1/s', ipv4_prefix = 0", "8 to 32 bits"),
+        ("per = 'client', rate = '1/s', adaptive = true", "one caller could lock out the others"),
+    ] {
+        let found = with_route(&format!("limits = [{{ {limit} }}]")).unwrap_err();
+        assert!(found.contains("settings.toml:12: ") && found.contains(complaint), "{limit}: {found}");
+    }
+}
+
+#[test]
+fn the_limits_of_a_route_are_few_and_each_says_something_else() {
+    let same = "{ per = 'route', rate = '1/s' }";
+    assert!(with_route(&format!("limits = [{same}, {same}]")).unwrap_err().contains("says the same"));
+    let many: Vec<_> = (1..10).map(|rate| format!("{{ per = 'route', rate = '{rate}/s' }}")).collect();
+    assert!(with_route(&format!("limits = [{}]", many.join(", "))).unwrap_err().contains("8 limits at most"));
+}
+
+#[test]
+fn users_are_counted_only_where_each_caller_is_one() {
+    let text = |credentials: &str| {
+        format!("credentials = [{credentials}]\nlimits = [{{ per = 'subject', rate = '1/s' }}]")
+    };
+    assert!(with_route(&text("'jwt'")).is_ok());
+    for credentials in ["", "'jwt', 'api_key'"] {
+        let found = with_route(&text(credentials)).unwrap_err();
+        assert!(
+            found.contains("settings.toml:13: requests to this route may come without a user"),
+            "{found}"
+        );
+    }
+}
+
+/// Settings whose authorization server has these lines, and whose route asks for these credentials.
+fn with_server(lines: &str, credentials: &str) -> Result<Settings, String> {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = directory();
+    for (name, mode) in [("edge.secret", 0o600), ("exposed.secret", 0o644)] {
+        let file = directory.path().join(name);
+        fs::write(&file, "s3cret\n").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let text = format!(
+        "issuer = 'https://attest.example'\n[[resource]]\nname = 'api'\nidentifier = 'https://api.example'\n\
+         [[resource.authorization_server]]\nissuer = 'https://login.example'\nclients = {{ 'app' = ['mobile'] }}\n\
+         {lines}\n[[resource.route]]\npath = '/'\ncredentials = {credentials}\n"
+    );
+    let file = directory.path().join("settings.toml");
+    fs::write(&file, text).unwrap();
+    Settings::load(&file).map_err(|problems| problems.to_string())
+}
+
+const ASKED: &str = "introspection = { client_id = 'edge', client_secret_file = 'edge.secret' }";
+
+#[test]
+fn an_authorization_server_whose_keys_are_not_named_is_discovered() {
+    let settings = with_server("", "['jwt']").unwrap();
+    let servers: Vec<_> = settings.resources[0].jwt_servers().map(|server| server.jwks.clone()).collect();
+    assert_eq!(servers, [None]);
+    assert_eq!(settings.limits.stale_keys.as_seconds(), 86_400);
+}
+
+#[test]
+fn a_server_of_opaque_tokens_is_asked_and_needs_keys_only_where_jwts_are_taken() {
+    let settings = with_server(ASKED, "['opaque']").unwrap();
+    let resource = &settings.resources[0];
+    let (server, asked) = resource.opaque_token_server().unwrap();
+    assert_eq!((server.issuer.as_str(), asked.client_id.as_str()), ("https://login.example", "edge"));
+    assert!(asked.client_secret_file.is_absolute() && !asked.danger_missing_audience);
+    assert_eq!(
+        (asked.max_age.as_seconds(), asked.authentication),
+        (60, ClientAuthentication::ClientSecretBasic)
+    );
+    assert_eq!(resource.jwt_servers().count(), 0);
+    let both = with_server(ASKED, "['opaque', 'jwt']").unwrap();
+    assert_eq!(both.resources[0].jwt_servers().count(), 1);
+}
+
+#[test]
+fn introspection_that_cannot_be_meant_is_named() {
+    let asked = |more: &str| {
+        with_server(&ASKED.replace(" }", &format!(", {more} }}")), "['opaque']").expect_err("refused")
+    };
+    assert!(asked("endpoint = 'http://login.example/introspect'").contains("is not private"));
+    for age in ["0s", "11m"] {
+        assert!(asked(&format!("max_age = '{age}'")).contains("a revoked token passes this long"), "{age}");
+    }
+    assert!(asked("client_secret = 's3cret'").contains("client_secret"), "a secret in the settings");
+    assert!(asked("authentication = 'none'").contains("authentication"));
+    let exposed = ASKED.replace("edge.secret", "exposed.secret");
+    assert!(with_server(&exposed, "['opaque']").unwrap_err().contains("give it mode 0600"));
+    let missing = ASKED.replace("edge.secret", "missing.secret");
+    assert!(with_server(&missing, "['opaque']").unwrap_err().contains("cannot be read"));
+    assert!(with_server("", "['opaque']").unwrap_err().contains("how it is asked about them"));
+    assert!(with_server(ASKED, "['jwt']").unwrap_err().contains("no route asks for opaque tokens"));
+    let second = format!(
+        "{ASKED}\n[[resource.authorization_server]]\nissuer = 'https://other.example'\nclients = {{ 'app' = ['a'] }}\n{ASKED}"
+    );
+    assert!(with_server(&second, "['opaque']").unwrap_err().contains("takes those of one server"));
+}
+
+#[test]
+fn step_up_can_be_demanded_of_opaque_tokens() {
+    assert!(with_server(ASKED, "['opaque', 'jwt']\nmax_age = '5m'").is_ok());
+    assert!(with_server(ASKED, "['opaque', 'api_key']\nmax_age = '5m'").is_err());
+}
+
+#[test]
+fn keys_that_cannot_be_fetched_again_are_believed_for_an_hour_at_least_and_a_month_at_most() {
+    let text = |span: &str| format!("issuer = 'https://a.example'\n[limits]\nstale_keys = '{span}'\n");
+    assert!(read(&text("1h")).is_ok() && read(&text("30d")).is_ok());
+    for wrong in ["59m", "31d"] {
+        assert!(read(&text(wrong)).unwrap_err().contains("settings.toml:3: keys are believed"), "{wrong}");
+    }
+}
+
+#[test]
+fn a_template_is_said_to_be_one() {
+    let text = |route: &str| {
+        let resource = RESOURCE.replace("path = \"/\"", route);
+        read(&format!("issuer = 'https://a.example'\n{resource}"))
+    };
+    let settings = text("path = '/pets/{id}'\nmatch = 'template'").unwrap();
+    assert_eq!(settings.resources[0].routes[0].path_match, PathMatch::Template);
+    assert!(text("path = '/pets/{id}'").unwrap_err().contains("braces stand for themselves"));
+    for path in ["/{a}{b}", "/{", "/{}"] {
+        let found = text(&format!("path = '{path}'\nmatch = 'template'")).unwrap_err();
+        assert!(found.contains("this is no template"), "{found}");
+    }
+    assert!(text("path = '/a'\n[[resource.route]]\npath = '/a'\nmatch = 'template'").is_ok());
+}
+
+#[test]
+fn a_resource_needs_a_route_or_a_document() {
+    let resource = RESOURCE.replace("[[resource.route]]\npath = \"/\"", "");
+    let found = read(&format!("issuer = 'https://a.example'\n{resource}")).unwrap_err();
+    assert!(found.contains("it has no route"), "{found}");
+}
+
+#[test]
+fn the_operations_of_a_document_are_routes_beside_those_of_the_settings() {
+    let directory = directory();
+    let file = directory.path().join("settings.toml");
+    let read = |document: &str, more: &str| {
+        fs::write(directory.path().join("api.yaml"), document).unwrap();
+        let resource = RESOURCE.replace("identifier", "openapi = 'api.yaml'\nidentifier");
+        fs::write(&file, format!("issuer = 'https://a.example'\n{more}\n{resource}")).unwrap();
+        Settings::load(&file).map_err(|problems| problems.to_string())
+    };
+    let document = |members: &str| format!("openapi: 3.1.0\npaths:\n  /pets/{{id}}:\n    put: {members}\n");
+    let settings = read(&document("{}"), "").unwrap();
+    let paths: Vec<&str> = settings.resources[0].routes.iter().map(|route| route.path.as_str()).collect();
+    assert_eq!(paths, ["/", "/pets/{id}"]);
+    assert!(settings.resources[0].openapi.as_ref().unwrap().is_absolute());
+    let found = read(&document("{x-attestation: {tier: gold}}"), "").unwrap_err();
+    assert!(found.contains("settings.toml:6: ") && found.contains("api.yaml:4: PUT /pets/{id}: "), "{found}");
+    let nginx = "[listen]\nedge = '127.0.0.1:8081'\ngateway = 'nginx'";
+    let found = read(&document("{x-attestation: {body: required}}"), nginx).unwrap_err();
+    assert!(found.contains("PUT /pets/{id}: the gateway in [listen] sends no bodies"), "{found}");
+    assert!(read("swagger: '2.0'", "").unwrap_err().contains("Swagger 2.0"));
+    fs::remove_file(directory.path().join("api.yaml")).unwrap();
+    let found = Settings::load(&file).unwrap_err().to_string();
+    assert!(found.contains("the file does not exist"), "{found}");
+}

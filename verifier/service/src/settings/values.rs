@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use countersign_core::time::Timestamp;
 use reqwest::Url;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -57,6 +58,19 @@ impl TimeSpan {
     }
 }
 
+/// The last day on which something counts, UTC, written as `2027-06-30`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String", extend("format" = formats::DATE))]
+pub struct LastDay(String);
+
+impl LastDay {
+    /// Its last second.
+    pub fn end(&self) -> Timestamp {
+        Timestamp::from_unix_seconds(formats::date(&self.0).unwrap_or(0))
+    }
+}
+
 /// A text breaks the rule of its kind; the schema has said so before, with the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidText;
@@ -88,6 +102,20 @@ impl TryFrom<String> for TimeSpan {
 
     fn try_from(text: String) -> Result<Self, InvalidText> {
         formats::time_span(&text).map(Self).ok_or(InvalidText)
+    }
+}
+
+impl TryFrom<String> for LastDay {
+    type Error = InvalidText;
+
+    fn try_from(text: String) -> Result<Self, InvalidText> {
+        formats::date(&text).map(|_| Self(text)).ok_or(InvalidText)
+    }
+}
+
+impl From<LastDay> for String {
+    fn from(day: LastDay) -> Self {
+        day.0
     }
 }
 

@@ -9,7 +9,7 @@ use countersign_verifier::check::decision::Permit;
 use countersign_verifier::check::identity::{identity_values, verdict_value};
 use countersign_verifier::check::refusal::Refusal;
 use countersign_verifier::check::trust::KeyOwner;
-use countersign_verifier::check::{Decision, Mode, NoncePolicy, Reason, Route};
+use countersign_verifier::check::{CredentialKind, Decision, Mode, NoncePolicy, Reason, Route};
 
 use super::scene::{AUTHORIZATION_SERVER, NOW, PARTNER_SERVER, SERVICE, Scene, Sent};
 
@@ -219,4 +219,26 @@ fn a_permit_is_shown_by_its_instance_and_without_keys() {
     let shown = format!("{:?}", permit(scene.check(&scene.sent())));
     assert!(shown.contains("VerifiedResult(InstanceId"), "{shown}");
     assert!(!shown.contains("confirmation: PublicKey"), "{shown}");
+}
+
+#[test]
+fn http_basic_is_answered_with_what_the_route_takes_instead() {
+    let tokens = "DPoP algs=\"ES256 Ed25519\", resource_metadata=\"https://api.example/m\", Bearer \
+                  resource_metadata=\"https://api.example/m\"";
+    let keys = "ApiKey header=\"X-API-Key\", resource_metadata=\"https://api.example/m\"";
+    let (jwt, opaque, key) = (CredentialKind::Jwt, CredentialKind::Opaque, CredentialKind::ApiKey);
+    for (credentials, expected) in [
+        (vec![jwt], tokens.to_owned()),
+        (vec![opaque], tokens.to_owned()),
+        (vec![jwt, opaque], tokens.to_owned()),
+        (vec![key], keys.to_owned()),
+        (vec![key, opaque], format!("{tokens}, {keys}")),
+    ] {
+        let scene = Scene::with_route(Route { credentials: credentials.clone(), ..Route::new("/") });
+        for basic in ["Basic", "basic", "BASIC"] {
+            let refusal = refusal(scene.check(&scene.sent_with(basic, "dXNlcjpwYXNz")));
+            assert_eq!((refusal.reason, refusal.code().status()), (Reason::BasicRefused, 401));
+            assert_eq!(refusal.www_authenticate(), Some(expected.clone()), "{credentials:?}");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use countersign_core::token::result::{InstanceId, ResultClaims};
 use countersign_verifier::check::trust::KeyOwner;
-use countersign_verifier::check::{Decision, Lookup, Reason, Route, TokenBinding};
+use countersign_verifier::check::{ClientCertificate, Decision, Lookup, Reason, Route, TokenBinding};
 use countersign_verifier::credential::jwt::AccessTokenError;
 
 use super::scene::{AUTHORIZATION_SERVER, NOW, Scene, Sent};
@@ -44,31 +44,35 @@ fn a_certificate_bound_token_needs_its_certificate() {
     let token = scene.token(&device, |claims| {
         claims["cnf"]["x5t#S256"] = countersign_core::encoding::base64url(&[1; 32]).into();
     });
-    let with = |certificate| Sent { client_certificate: certificate, ..scene.sent_with("DPoP", &token) };
+    let with = |shown| Sent { client_certificate: shown, ..scene.sent_with("DPoP", &token) };
     assert_eq!(scene.refused(&with(None)), Reason::CertificateMissing);
-    assert_eq!(scene.refused(&with(Some([2; 32]))), Reason::CertificateMismatch);
-    assert_eq!(scene.verdict(&with(Some([1; 32]))), None);
+    assert_eq!(scene.refused(&with(certificate([2; 32]))), Reason::CertificateMismatch);
+    assert_eq!(scene.verdict(&with(certificate([1; 32]))), None);
 }
 
 #[test]
 fn a_certificate_does_not_stand_in_for_the_instance() {
-    let (scene, certificate) = (Scene::new(), countersign_core::encoding::base64url(&[1; 32]));
+    let (scene, thumbprint) = (Scene::new(), countersign_core::encoding::base64url(&[1; 32]));
     let certificate_alone = scene.token(&scene.device([4; 32]), |claims| {
-        claims["cnf"] = serde_json::json!({ "x5t#S256": certificate });
+        claims["cnf"] = serde_json::json!({ "x5t#S256": thumbprint });
     });
-    let sent =
-        |scheme| Sent { client_certificate: Some([1; 32]), ..scene.sent_with(scheme, &certificate_alone) };
+    let sent = |scheme| Sent {
+        client_certificate: certificate([1; 32]),
+        ..scene.sent_with(scheme, &certificate_alone)
+    };
     assert_eq!(scene.refused(&sent("Bearer")), Reason::TokenUnbound);
     assert_eq!(scene.refused(&sent("DPoP")), Reason::SchemeMismatch);
-    let thief =
-        Sent { client_certificate: Some([1; 32]), ..scene.sent_by(&scene.device([9; 32]), |_| {}, |_| {}) };
+    let thief = Sent {
+        client_certificate: certificate([1; 32]),
+        ..scene.sent_by(&scene.device([9; 32]), |_| {}, |_| {})
+    };
     assert_eq!(scene.refused(&thief), Reason::TokenOfAnotherInstance);
 }
 
 #[test]
 fn a_certificate_beside_a_token_that_asks_for_none_changes_nothing() {
     let scene = Scene::new();
-    assert_eq!(scene.verdict(&Sent { client_certificate: Some([1; 32]), ..scene.sent() }), None);
+    assert_eq!(scene.verdict(&Sent { client_certificate: certificate([1; 32]), ..scene.sent() }), None);
 }
 
 #[test]
@@ -132,4 +136,8 @@ fn an_unknown_access_token_key_asks_for_one_fetch() {
     assert!(matches!(scene.check(&sent), Decision::Needs(Lookup::Keys(needed)) if needed == owner));
     scene.edge.authorization_server(AUTHORIZATION_SERVER).unwrap().fetched(NOW);
     assert_eq!(scene.refused(&sent), Reason::AccessToken(AccessTokenError::UnknownKey));
+}
+
+fn certificate(thumbprint: [u8; 32]) -> Option<ClientCertificate> {
+    Some(ClientCertificate::from_thumbprint(thumbprint))
 }

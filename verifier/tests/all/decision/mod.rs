@@ -5,9 +5,13 @@ mod answers;
 mod api_key;
 mod bounds;
 mod budget;
+mod client_certificate;
 mod credential;
 mod deny_list;
+mod limits;
 mod oauth;
+mod opaque;
+mod percentage;
 mod proof;
 mod request;
 mod result;
@@ -26,7 +30,7 @@ fn a_bound_token_with_its_instance_passes_once() {
     let sent = scene.sent();
     let Decision::Permit(permit) = scene.check(&sent) else { panic!("refused") };
     assert_eq!(permit.attestation().instance, InstanceId::from_bytes([5; 16]));
-    assert_eq!(permit.access_token().map(|token| token.subject.as_str()), Some("user"));
+    assert_eq!(permit.access_token().and_then(|token| token.subject.as_deref()), Some("user"));
     assert_eq!(scene.refused(&sent), Reason::Replayed, "replayed proof");
     assert_eq!(scene.verdict(&scene.sent()), None, "a further proof of the same device passes");
 }

@@ -96,7 +96,7 @@ fn answers_speak_in_the_scheme_that_came_and_name_the_metadata() {
     let none = refusal(&Sent { authorization: None, ..scene.sent() });
     assert_eq!(
         none.www_authenticate().unwrap(),
-        "DPoP algs=\"ES256 Ed25519\", resource_metadata=\"https://api.example/m\", \
+        "DPoP algs=\"ES256\", resource_metadata=\"https://api.example/m\", \
          Bearer resource_metadata=\"https://api.example/m\""
     );
     let missing = refusal(&Sent { proof: None, ..scene.sent() });

@@ -1,7 +1,8 @@
 //! Which route a request takes, and what that one demands.
 
+use countersign_core::request::RequestError;
 use countersign_core::token::result::{Protection, ResultClaims, Tier};
-use countersign_verifier::check::{Code, Decision, Mode, ProofKind, Reason, Route};
+use countersign_verifier::check::{Code, Decision, Mode, PathMatch, ProofKind, Reason, Route};
 
 use super::scene::{NOW, Scene, Sent};
 
@@ -20,6 +21,24 @@ fn paths_with_two_readings_and_unknown_routes_are_refused() {
         let in_query = Sent { path_and_query: format!("/v1/accounts/1?{query}"), ..scene.sent() };
         assert_eq!(scene.refused(&in_query), Reason::TokenInQuery, "{query}");
     }
+}
+
+#[test]
+fn a_tolerant_upstream_serves_no_operation_under_a_laxer_route() {
+    let template = |path: &str| Route { path_match: PathMatch::Template, ..Route::new(path) };
+    let lax = Route { mode: Mode::Observe, ..Route::new("/") };
+    let scene = Scene::with_routes(vec![lax, template("/v1/accounts/{id}"), template("/admin")]);
+    let check = |path: &str| {
+        scene.edge.check("api", &Sent { path_and_query: path.into(), ..scene.sent() }.request(), NOW)
+    };
+    for path in ["/Admin", "/admin/", "/%41DMIN", "/V1/accounts/1", "/v1/accounts/", "/v1/accounts/1/"] {
+        let Decision::Refusal(refusal) = check(path) else { panic!("{path} passed") };
+        assert_eq!(refusal.reason, Reason::Request(RequestError::AmbiguousPath), "{path}");
+        let request = Sent { path_and_query: path.into(), ..scene.sent() };
+        let without_keys = scene.edge.lookup_failed("api", &request.request());
+        assert!(matches!(without_keys, Decision::Refusal(_)), "{path}");
+    }
+    assert!(matches!(check("/other"), Decision::Observed { .. }), "the lax route is there");
 }
 
 #[test]

@@ -19,8 +19,10 @@ use countersign_verifier::check::deny_list::DenyList;
 use countersign_verifier::check::route::OAuthClient;
 use countersign_verifier::check::trust::{ServiceKeys, service_keys};
 use countersign_verifier::check::{
-    Content, Decision, Edge, Field, Fields, Limits, Reason, Request, Resource, Route,
+    ClientCertificate, Content, CredentialKind, Decision, Edge, Field, Fields, Limits, PathCase, Reason,
+    Request, Resource, Route,
 };
+use countersign_verifier::credential::introspection::Introspection;
 use countersign_verifier::credential::jwks::Jwks;
 use serde_json::{Map, Value, json};
 
@@ -56,7 +58,7 @@ pub(crate) struct Sent {
     pub(crate) proof: Option<String>,
     pub(crate) content: Content,
     pub(crate) source: Option<IpAddr>,
-    pub(crate) client_certificate: Option<[u8; 32]>,
+    pub(crate) client_certificate: Option<ClientCertificate>,
 }
 
 struct Constant;
@@ -84,7 +86,7 @@ impl Device {
         public(&self.pair())
     }
 
-    fn instance_jkt(&self) -> Thumbprint {
+    pub(crate) fn instance_jkt(&self) -> Thumbprint {
         Thumbprint::from_bytes(sha256(&self.seed))
     }
 }
@@ -95,7 +97,7 @@ impl Sent {
             method: self.method,
             path_and_query: &self.path_and_query,
             source: self.source,
-            client_certificate: self.client_certificate,
+            client_certificate: self.client_certificate.as_ref(),
             fields: Fields {
                 authorization: Field::from_lines(self.authorization.as_deref().map(str::as_bytes)),
                 api_key: Field::from_lines(self.api_key.as_deref().map(str::as_bytes)),
@@ -334,6 +336,7 @@ impl Scene {
 }
 
 fn edge(routes: Vec<Route>, deny_list_required: bool, randomness: Box<dyn Randomness>) -> Edge {
+    let takes_opaque = routes.iter().any(|route| route.credentials.contains(&CredentialKind::Opaque));
     let client = OAuthClient { issuer: AUTHORIZATION_SERVER.to_owned(), client_id: "client".to_owned() };
     let resource = Resource {
         identifier: RESOURCE.to_owned(),
@@ -341,6 +344,8 @@ fn edge(routes: Vec<Route>, deny_list_required: bool, randomness: Box<dyn Random
         metadata_url: Some("https://api.example/m".to_owned()),
         authorization_servers: vec![AUTHORIZATION_SERVER.to_owned()],
         clients: HashMap::from([("app".to_owned(), vec![client])]),
+        introspection: takes_opaque.then(|| Introspection::new(AUTHORIZATION_SERVER)),
+        path_case: PathCase::Unknown,
         replay_domain: String::new(),
         routes,
     };

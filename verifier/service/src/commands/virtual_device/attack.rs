@@ -1,7 +1,6 @@
 //! The app of a thief: one lie in evidence, assertion, envelope or proof, where core's attester makes none.
 
 use std::fmt::Write;
-use std::time::Duration;
 
 use countersign_core::challenge::Challenge;
 use countersign_core::enrolment::{ChallengeAnswer, EnrolmentAnswer};
@@ -14,9 +13,9 @@ use countersign_virtual_device::{
 };
 use reqwest::Client;
 
-use super::app::refused;
+use super::installation::{Installation, refused};
 use super::printed::{self, Fields};
-use super::{Failed, Headers, Request, random};
+use super::{Failed, Headers, Request, http_client, random};
 use crate::clock::Clock;
 
 /// One lie.
@@ -65,7 +64,7 @@ pub(super) fn list() -> String {
 pub(super) async fn prove(arguments: &Headers, attack: Attack, request: &Request) -> Result<Fields, Failed> {
     let thief = Thief {
         arguments,
-        client: Client::builder().timeout(Duration::from_secs(30)).build()?,
+        client: http_client()?,
         session: SessionKey::from_seed(&Seed::from_bytes(random()?)),
     };
     let mut phone = thief.phone(attack)?;
@@ -92,8 +91,12 @@ struct Thief<'a> {
 }
 
 impl Thief<'_> {
+    fn installation(&self) -> &Installation {
+        &self.arguments.installation
+    }
+
     fn phone(&self, attack: Attack) -> Result<VirtualPhone, Failed> {
-        let phone = &self.arguments.phone;
+        let phone = &self.installation().phone;
         Ok(match attack {
             Attack::Iphone(lie) => phone.iphone()?.attack(lie).into(),
             Attack::Android(lie) => phone.android()?.attack(lie).into(),
@@ -103,13 +106,13 @@ impl Thief<'_> {
     }
 
     async fn call(&self) -> Result<ServiceCall<'_>, Failed> {
-        let url = format!("{}/v1/challenge", self.arguments.service());
+        let url = format!("{}/v1/challenge", self.installation().service());
         let response = self.client.post(&url).send().await.map_err(unreachable)?;
         let answer: ChallengeAnswer =
             response.json().await.map_err(|_| format!("{url} gives no challenge; is it the service?"))?;
         Ok(ServiceCall {
-            issuer: self.arguments.issuer(),
-            client_id: &self.arguments.client_id,
+            issuer: self.installation().issuer(),
+            client_id: &self.installation().client_id,
             challenge: Challenge::from_base64url(&answer.attestation_challenge)
                 .map_err(|error| error.reason())?,
             app_version: env!("CARGO_PKG_VERSION"),
@@ -119,7 +122,7 @@ impl Thief<'_> {
     }
 
     async fn send(&self, path: &str, envelope: Vec<u8>) -> Result<EnrolmentAnswer, Failed> {
-        let request = self.client.post(format!("{}{path}", self.arguments.service()));
+        let request = self.client.post(format!("{}{path}", self.installation().service()));
         let request = request.header("content-type", "application/cbor").body(envelope);
         let response = request.send().await.map_err(unreachable)?;
         if !response.status().is_success() {

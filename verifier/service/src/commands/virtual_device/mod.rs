@@ -7,12 +7,15 @@
 mod app;
 mod attack;
 mod files;
+mod installation;
 mod phone;
 mod printed;
+mod token_request;
 
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use countersign_core::challenge::Challenge;
@@ -21,8 +24,10 @@ use countersign_virtual_device::{AppleAuthority, DevelopmentKey, GoogleAuthority
 
 use crate::cli::{Exit, answer, complain};
 use attack::Attack;
-use phone::{Phone, SeedSource};
+use installation::Installation;
+use phone::SeedSource;
 use printed::Format;
+use token_request::TokenRequest;
 
 /// What the virtual device does.
 #[derive(Debug, Subcommand)]
@@ -46,6 +51,9 @@ pub enum Command {
     /// Enrol with a service, or renew, and print the header fields of one request:
     /// `countersign virtual-device headers … | curl --header @- https://api.example/…`
     Headers(Box<Headers>),
+    /// Enrol with a service, or renew, and print the header fields with which the app asks its authorization server for
+    /// tokens: `countersign virtual-device token-request … | curl --header @- --data grant_type=… https://login.example/token`
+    TokenRequest(Box<TokenRequest>),
     /// List the attacks that `headers --attack` can play.
     Attacks,
 }
@@ -54,29 +62,18 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct Headers {
     #[command(flatten)]
-    phone: Phone,
-    /// URL of the attestation service: https, or http on this machine.
-    #[arg(long, value_name = "URL")]
-    service: String,
-    /// Its issuer, if that is not the URL under which it is called here.
-    #[arg(long, value_name = "URL")]
-    issuer: Option<String>,
-    /// The OAuth client_id of the app.
-    #[arg(long, value_name = "ID")]
-    client_id: String,
-    /// Keep the phone's keys and instance in this file (mode 0600), and renew with them the next time. Default: the
-    /// app is installed anew each time.
-    #[arg(long, value_name = "FILE", conflicts_with = "attack")]
-    state: Option<PathBuf>,
-    /// Run as a development build on a simulator: this registered key vouches, and not the phone.
-    #[arg(long, value_name = "ID", conflicts_with_all = ["attack", "platform"])]
-    development_key: Option<String>,
+    installation: Installation,
     /// Prove with the instance key, in the OAuth flavour (`OAuth-Client-Attestation` and `DPoP`), for routes with
     /// `assurance = "hardware"`.
     #[arg(long, conflicts_with = "attack")]
     instance_key: bool,
     /// Lie, in this way; `countersign virtual-device attacks` lists all.
-    #[arg(long, value_name = "KIND:NAME", value_parser = Attack::from_name)]
+    #[arg(
+        long,
+        value_name = "KIND:NAME",
+        value_parser = Attack::from_name,
+        conflicts_with_all = ["state", "development_key"]
+    )]
     attack: Option<Attack>,
     /// The identifier of the protected resource (RFC 9728); default: the origin of the URL.
     #[arg(long, value_name = "URL")]
@@ -140,6 +137,7 @@ pub fn run(command: &Command) -> Exit {
         Command::Roots { seed, out } => write_roots(seed, out),
         Command::DevelopmentKey { seed } => print_development_key(seed),
         Command::Headers(arguments) => print_headers(arguments),
+        Command::TokenRequest(arguments) => runtime().and_then(|runtime| runtime.block_on(arguments.print())),
         Command::Attacks => {
             answer(attack::list());
             Ok(())
@@ -177,8 +175,8 @@ fn print_development_key(seed: &SeedSource) -> Result<(), Failed> {
 fn print_headers(arguments: &Headers) -> Result<(), Failed> {
     let request = arguments.request()?;
     // Also where an attack plays the app, nothing is sent in the clear to another machine.
-    let settings = app::settings(arguments, &request)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let settings = arguments.installation.settings(&request.url, &request.resource)?;
+    let runtime = runtime()?;
     let fields = match arguments.attack {
         None => runtime.block_on(app::prove(arguments, settings, &request))?,
         Some(attack) => runtime.block_on(attack::prove(arguments, attack, &request))?,
@@ -213,16 +211,15 @@ impl Headers {
             nonce: nonce.map_err(|_| "the nonce is none: 56 characters of base64url")?,
         })
     }
+}
 
-    /// The service as it is called here.
-    fn service(&self) -> &str {
-        self.service.trim_end_matches('/')
-    }
+fn runtime() -> Result<tokio::runtime::Runtime, Failed> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+}
 
-    /// The service as it calls itself.
-    fn issuer(&self) -> &str {
-        self.issuer.as_deref().unwrap_or(self.service())
-    }
+/// For calls of the service.
+fn http_client() -> Result<reqwest::Client, Failed> {
+    Ok(reqwest::Client::builder().timeout(Duration::from_secs(30)).build()?)
 }
 
 /// Bytes that nobody can guess.

@@ -6,19 +6,26 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::introspection::IntrospectionSettings;
 use crate::document::Problems;
 use crate::settings::values::WebUrl;
 use crate::settings::{existing_file, private_url};
 
-/// An authorization server whose JWT access tokens (RFC 9068) a resource accepts.
+/// An authorization server whose access tokens a resource accepts: JWTs (RFC 9068), and opaque ones where it can be asked
+/// about them.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AuthorizationServerSettings {
     /// Its issuer URL, compared byte for byte with `iss`.
     pub issuer: WebUrl,
-    /// Its public keys: an `https` URL, or the path of a JWK Set file.
+    /// Its public keys: an `https` URL, or the path of a JWK Set file. Default: where the issuer's metadata say (RFC 8414,
+    /// else OpenID Connect Discovery).
+    #[serde(default)]
     #[schemars(length(min = 1))]
-    pub jwks: String,
+    pub jwks: Option<String>,
+    /// How it is asked about opaque tokens, for routes whose `credentials` name "opaque". One server of a resource.
+    #[serde(default)]
+    pub introspection: Option<IntrospectionSettings>,
     /// For each client of this service (the `sub` of a result), the client ids that its access tokens may carry.
     pub clients: BTreeMap<String, Vec<String>>,
 }
@@ -26,7 +33,12 @@ pub struct AuthorizationServerSettings {
 impl AuthorizationServerSettings {
     pub(super) fn check(&self, at: &str, problems: &mut Problems) {
         private_url(&self.issuer, &format!("{at}/issuer"), problems);
-        check_jwks(&self.jwks, &format!("{at}/jwks"), problems);
+        if let Some(jwks) = &self.jwks {
+            check_jwks(jwks, &format!("{at}/jwks"), problems);
+        }
+        if let Some(introspection) = &self.introspection {
+            introspection.check(&format!("{at}/introspection"), problems);
+        }
         if self.clients.is_empty() {
             problems.at(
                 &format!("{at}/clients"),

@@ -1,7 +1,28 @@
-//! The words of a route's demands.
+//! The words of routes: what their paths stand for, and what they demand.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+/// What the path of a route stands for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PathMatch {
+    /// Itself and everything below it.
+    #[default]
+    Prefix,
+    /// Exactly its segments, of which `{name}` stands for one or more characters, as in OpenAPI.
+    Template,
+}
+
+/// How the API reads the case of paths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PathCase {
+    /// `/Admin` is not `/admin`.
+    Sensitive,
+    /// `/Admin` is `/admin`.
+    Insensitive,
+}
 
 /// What happens to a request that fails the check.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -46,8 +67,13 @@ pub enum Assurance {
 pub enum CredentialKind {
     /// A JWT access token (RFC 9068).
     Jwt,
+    /// An opaque access token, about which its authorization server is asked (RFC 7662).
+    Opaque,
     /// An API key of the attested app, in `X-API-Key`: the same on each of its installations.
     ApiKey,
+    /// The client's TLS certificate, for systems that call: one of [[resource.client_certificate]]. What binds it to the
+    /// request is the connection to the gateway alone, not the device's proof.
+    ClientCertificate,
 }
 
 /// Whether a proof must carry a nonce of this edge (protocol section 4).
@@ -61,6 +87,18 @@ pub enum NonceDemand {
     Offered,
     /// A proof without one is refused.
     Required,
+}
+
+/// Where a proof passes once (protocol section 6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReplayDemand {
+    /// At all edges together; several edges need a store that they share.
+    #[default]
+    Strict,
+    /// At each edge: one that is caught passes once more at every other edge within 150 seconds. For routes where the
+    /// same request twice does no harm.
+    Windowed,
 }
 
 /// The lowest tier (AR4SI) that is let through.

@@ -1,4 +1,4 @@
-//! Not asking Google for a while after it failed to answer again and again.
+//! Not asking somebody for a while who failed to answer again and again.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -9,9 +9,10 @@ const MAX_FAILURES: u32 = 5;
 /// Seconds until one is asked again.
 const PAUSE: u64 = 30;
 
-/// Counts failures in a row. After a pause one call at a time shows whether Google is back.
+/// Counts failures in a row: after five nobody is asked for 30 seconds, and then one call at a time shows whether the other
+/// side is back.
 #[derive(Debug, Default)]
-pub(super) struct Breaker(Mutex<State>);
+pub struct Breaker(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -21,7 +22,7 @@ struct State {
 
 impl Breaker {
     /// Whether to ask now. Whoever is allowed after a pause is the only one until the next pause has gone by.
-    pub(super) fn allows(&self, now: Timestamp) -> bool {
+    pub fn allows(&self, now: Timestamp) -> bool {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match state.ask_again {
             None => true,
@@ -34,7 +35,7 @@ impl Breaker {
     }
 
     /// Notes how a call ended.
-    pub(super) fn note(&self, failed: bool, now: Timestamp) {
+    pub fn note(&self, failed: bool, now: Timestamp) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if failed {
             state.failures = state.failures.saturating_add(1);

@@ -1,0 +1,57 @@
+//! `/envoy.service.auth.v3.Authorization/Check`: Envoy's `ext_authz` over gRPC.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use countersign_edge::answer;
+use countersign_verifier::check;
+use tonic::Status;
+use tonic::server::{Grpc, UnaryService};
+use tonic_prost::ProstCodec;
+
+use super::edge_check::EdgeListener;
+use crate::gateways::client_certificate;
+use crate::gateways::ext_authz::{CheckRequest, CheckResponse, MAX_CHECK, Told, check_response};
+
+/// Answers one call. What cannot be decided is an error of the call, which Envoy takes for an edge that does not answer:
+/// nothing passes with `failure_mode_allow: false`.
+pub(super) async fn check(State(listener): State<EdgeListener>, request: Request) -> Response {
+    let codec = ProstCodec::<CheckResponse, CheckRequest>::default();
+    let mut grpc = Grpc::new(codec).max_decoding_message_size(MAX_CHECK);
+    grpc.unary(Check(listener), request).await.into_response()
+}
+
+struct Check(EdgeListener);
+
+impl UnaryService<CheckRequest> for Check {
+    type Response = CheckResponse;
+    type Future = Pin<Box<dyn Future<Output = Result<tonic::Response<CheckResponse>, Status>> + Send>>;
+
+    fn call(&mut self, request: tonic::Request<CheckRequest>) -> Self::Future {
+        let listener = self.0.clone();
+        Box::pin(async move { decide(&listener, request.get_ref()).await.map(tonic::Response::new) })
+    }
+}
+
+async fn decide(listener: &EdgeListener, request: &CheckRequest) -> Result<CheckResponse, Status> {
+    let told = Told::read(request).map_err(|misconfigured| {
+        tracing::error!("{}", misconfigured.advice());
+        Status::failed_precondition("")
+    })?;
+    if !listener.knows(told.resource) {
+        return Err(Status::failed_precondition(""));
+    }
+    let certificate = client_certificate(listener.client_certificate, |name| told.lines(name));
+    let request = check::Request {
+        method: told.original.method,
+        path_and_query: told.original.path_and_query,
+        source: told.original.source,
+        client_certificate: certificate.as_ref(),
+        fields: told.fields(),
+        content: told.content(),
+    };
+    let decision = listener.decide(told.resource, &request).await;
+    Ok(check_response(&told, &answer(&decision, listener.edge.now())))
+}
