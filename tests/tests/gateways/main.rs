@@ -15,5 +15,6 @@ mod http;
 mod nginx;
 mod process;
 mod proxy;
+mod reload;
 mod upstream;
 mod world;

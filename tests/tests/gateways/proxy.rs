@@ -32,8 +32,15 @@ async fn before(world: &World, upstream: SocketAddr, more: &str) -> (SocketAddr,
 
 /// An edge apart from the service, which both a gateway and a proxy ask.
 async fn edge(world: &World, upstream: SocketAddr, more: &str, clock: Clock) -> RunningEdge {
+    let text = settings_text(world, upstream, more);
+    let settings = EdgeSettings::parse(&world.directory.path().join("edge.toml"), &text).unwrap();
+    StandaloneEdge::start_with(settings, clock).await.unwrap()
+}
+
+/// The settings of such an edge.
+pub(crate) fn settings_text(world: &World, upstream: SocketAddr, more: &str) -> String {
     let service = world.public;
-    let text = format!(
+    format!(
         "nonce_keys = 'edge-keys/edge.jwks'\n[attestation_service]\nissuer = '{ISSUER}'\n\
          jwks = 'http://{service}/.well-known/jwks.json'\ndeny_list = 'http://{service}/v1/deny-list'\n\
          [listen]\nadmin = '127.0.0.1:0'\nedge = '127.0.0.1:0'\ngateway = 'envoy-http'\n\
@@ -41,9 +48,7 @@ async fn edge(world: &World, upstream: SocketAddr, more: &str, clock: Clock) -> 
          [[resource.authorization_server]]\nissuer = '{LOGIN}'\njwks = 'login.jwks'\n\
          clients = {{ app = ['mobile'] }}\n{ROUTES}{BODY_ROUTE}\
          [[proxy]]\nresource = 'api'\nlisten = '127.0.0.1:0'\nupstream = 'http://{upstream}'\n{more}"
-    );
-    let settings = EdgeSettings::parse(&world.directory.path().join("edge.toml"), &text).unwrap();
-    StandaloneEdge::start_with(settings, clock).await.unwrap()
+    )
 }
 
 /// What one connection to a raw upstream brought, in full, once it was closed.

@@ -26,7 +26,7 @@ const ROUNDS: usize = 3;
 /// Requests that wait for keys at one time; further ones are refused.
 const MAX_WAITING: usize = 1024;
 /// A failed fetch is tried again after this long, then after twice that, and so on up to the interval.
-const FIRST_RETRY: Duration = Duration::from_secs(5);
+const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// Keys of an issuer that cannot be asked are believed for this long.
 const DEFAULT_MAX_STALE: Duration = Duration::from_secs(24 * 3600);
 
@@ -37,8 +37,8 @@ const DEFAULT_MAX_STALE: Duration = Duration::from_secs(24 * 3600);
 pub struct EdgeRuntime {
     edge: Edge,
     clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
-    sources: Vec<Source>,
-    deny_list: Option<DenyListPull>,
+    sources: Vec<Arc<Source>>,
+    deny_list: Option<Arc<DenyListPull>>,
     api_keys: Vec<Arc<ApiKeyFile>>,
     pub(crate) introspectors: Vec<Arc<Introspector>>,
     pub(crate) fetch_timeout: Duration,
@@ -46,10 +46,13 @@ pub struct EdgeRuntime {
     max_stale: Duration,
     pub(crate) waiting: Semaphore,
     tasks: Mutex<Vec<AbortHandle>>,
+    /// Whose keys came from the edge before.
+    inherited: Vec<KeyOwner>,
 }
 
 struct Source {
     owner: KeyOwner,
+    place: JwksSource,
     reader: Reader,
     /// The fetch under way, which everybody joins who needs it.
     flight: Mutex<Option<Flight>>,
@@ -71,16 +74,18 @@ impl EdgeRuntime {
         sources: impl IntoIterator<Item = (KeyOwner, JwksSource)>,
     ) -> Result<Self, SetupError> {
         let source = |(owner, source): (KeyOwner, JwksSource)| {
-            let reader = Reader::new(source).map_err(|error| SetupError::Source(owner.clone(), error))?;
-            Ok(Source {
+            let reader =
+                Reader::new(source.clone()).map_err(|error| SetupError::Source(owner.clone(), error))?;
+            Ok(Arc::new(Source {
                 owner,
+                place: source,
                 reader,
                 flight: Mutex::default(),
                 in_force: Mutex::default(),
                 as_of: Mutex::default(),
-            })
+            }))
         };
-        let sources: Vec<Source> = sources.into_iter().map(source).collect::<Result<_, _>>()?;
+        let sources: Vec<Arc<Source>> = sources.into_iter().map(source).collect::<Result<_, _>>()?;
         if let Some(owner) = edge.key_owners().find(|owner| !sources.iter().any(|s| s.owner == *owner)) {
             return Err(SetupError::NoSource(owner));
         }
@@ -99,6 +104,7 @@ impl EdgeRuntime {
             introspectors: Vec::new(),
             waiting: Semaphore::new(MAX_WAITING),
             tasks: Mutex::default(),
+            inherited: Vec::new(),
         })
     }
 
@@ -159,7 +165,7 @@ impl EdgeRuntime {
         if self.edge.service(&source.issuer).is_none() {
             return Err(SetupError::DenyListIssuer(source.issuer));
         }
-        self.deny_list = Some(DenyListPull::new(source).map_err(SetupError::DenyListUrl)?);
+        self.deny_list = Some(Arc::new(DenyListPull::new(source).map_err(SetupError::DenyListUrl)?));
         Ok(self)
     }
 
@@ -183,6 +189,32 @@ impl EdgeRuntime {
         Ok(self)
     }
 
+    /// Takes the place of `earlier`: [`Edge::succeed`], with the keys of every issuer whose source is the same. Only what
+    /// is not handed over is fetched by [`Self::start`].
+    #[must_use]
+    pub fn succeeding(mut self, earlier: &Self) -> Self {
+        let before = |source: &Arc<Source>| {
+            let same = |before: &&Arc<Source>| {
+                before.owner == source.owner && before.place.is_same_place(&source.place)
+            };
+            earlier.sources.iter().find(same).cloned()
+        };
+        let kept: Vec<Arc<Source>> = self.sources.iter().filter_map(before).collect();
+        self.edge.succeed(&earlier.edge, |owner| kept.iter().any(|source| source.owner == *owner));
+        for source in &mut self.sources {
+            if let Some(before) = before(source) {
+                *source = before;
+            }
+        }
+        if let (Some(pull), Some(before)) = (&mut self.deny_list, &earlier.deny_list)
+            && pull.is_same_place(before)
+        {
+            *pull = Arc::clone(before);
+        }
+        self.inherited = kept.into_iter().map(|source| source.owner.clone()).collect();
+        self
+    }
+
     /// Reads the files of API keys again, now; what cannot be used is logged, and the last keys stay.
     pub async fn reload_api_keys(self: &Arc<Self>) {
         for file in &self.api_keys {
@@ -202,7 +234,7 @@ impl EdgeRuntime {
     /// logged and tried again soon; until it comes, requests that need it are refused.
     pub async fn start(self) -> Arc<Self> {
         let runtime = Arc::new(self);
-        let failed = runtime.refresh().await;
+        let failed = runtime.fetch_missing().await;
         let mut tasks = Vec::new();
         for index in 0..runtime.sources.len() {
             let failed = runtime.sources.get(index).is_some_and(|source| failed.contains(&source.owner));
@@ -216,6 +248,27 @@ impl EdgeRuntime {
         }
         runtime.tasks.lock().unwrap_or_else(PoisonError::into_inner).append(&mut tasks);
         runtime
+    }
+
+    /// Fetches what was not handed over. Returns whose keys are still to come.
+    async fn fetch_missing(self: &Arc<Self>) -> Vec<KeyOwner> {
+        let is_missing = |source: &Source| !self.inherited.contains(&source.owner);
+        let flight = |(index, source): (usize, &Arc<Source>)| is_missing(source).then(|| self.join(index));
+        let flights: Vec<_> = self.sources.iter().enumerate().map(flight).collect();
+        let mut failed = Vec::new();
+        for (source, flight) in self.sources.iter().zip(flights) {
+            let has_come = match flight {
+                Some(flight) => landed(flight).await.is_ok(),
+                None => self.has_keys(&source.owner),
+            };
+            if !has_come {
+                failed.push(source.owner.clone());
+            }
+        }
+        if self.edge.deny_list().is_none() {
+            self.pull_deny_list().await;
+        }
+        failed
     }
 
     /// Fetches everything now, and reads the files of API keys. Returns whose keys did not come.
@@ -492,7 +545,7 @@ async fn keep_keys_fresh(runtime: Weak<EdgeRuntime>, index: usize, failed: bool)
 async fn keep_deny_list_fresh(runtime: Weak<EdgeRuntime>) {
     loop {
         let interval =
-            runtime.upgrade().and_then(|runtime| runtime.deny_list.as_ref().map(DenyListPull::interval));
+            runtime.upgrade().and_then(|runtime| Some(runtime.deny_list.as_ref()?.wait(&runtime.edge)));
         let Some(interval) = interval else { return };
         tokio::time::sleep(interval).await;
         let Some(runtime) = runtime.upgrade() else { return };
@@ -524,7 +577,7 @@ mod tests {
     fn a_failed_fetch_is_tried_again_soon_and_never_in_a_flood() {
         let interval = Duration::from_secs(300);
         let waits: Vec<_> = (0..9).map(|failures| wait(interval, failures).as_secs()).collect();
-        assert_eq!(waits, [300, 5, 10, 20, 40, 80, 160, 300, 300]);
+        assert_eq!(waits, [300, 1, 2, 4, 8, 16, 32, 64, 128]);
         assert_eq!(wait(interval, u32::MAX), interval);
     }
 }

@@ -20,6 +20,7 @@ pub mod policy_file;
 mod proxy;
 mod reappraisal;
 pub mod receipts;
+mod reload;
 mod routes;
 pub mod server;
 mod service;
@@ -32,4 +33,5 @@ mod virtual_world;
 
 pub use edge::{EdgeStartError, RunningEdge, StandaloneEdge};
 pub use proxy::ProxySetupError;
+pub use reload::ReloadError;
 pub use service::{RunningService, Service, StartError};

@@ -3,24 +3,27 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use countersign_edge::{EdgeRuntime, SetupError};
+use countersign_edge::{JwksSource, SetupError};
 use countersign_verifier::revocation::RevocationList;
+use serde_json::json;
 use tokio::sync::{Mutex, Notify, watch};
 use tokio::task::JoinHandle;
 
 use crate::administration::KeyFailures;
 use crate::attestation::RecordBudget;
 use crate::clock::Clock;
-use crate::edge;
+use crate::edge::{self, EdgeInForce};
 use crate::gateways::ext_authz::MAX_CHECK;
 use crate::keys::{KeysError, ServiceKeys};
 use crate::play_integrity::{PlayIntegrity, PlayIntegrityProblem};
 use crate::reappraisal::{self, Reappraisal};
 use crate::receipts::{self, AppleReceiptExchange, AppleSetupError, Endpoints};
+use crate::reload::{self, ReloadError, Reloads};
 use crate::routes::{self, EdgeListener, LastDenyList};
 use crate::server::{self, ListenError, Listener, Running};
 use crate::settings::{Gateway, LimitSettings, Settings};
@@ -41,7 +44,10 @@ pub struct Service {
     pub(crate) keys: ServiceKeys,
     pub(crate) trust: ArcSwap<Trust>,
     pub(crate) play_integrity: PlayIntegrity,
-    pub(crate) edge: Option<Arc<EdgeRuntime>>,
+    pub(crate) edge: Option<Arc<EdgeInForce>>,
+    /// Where that edge has the keys of this service from.
+    own_keys: JwksSource,
+    reloads: Reloads,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) refusals: RecordBudget,
     /// Told of every ban that an administrator makes or lifts over HTTP.
@@ -143,12 +149,17 @@ impl Service {
         if !had_keys {
             store.remember_keys().await?;
         }
+        let own_keys = JwksSource::fixed(keys.public_jwks().to_string());
         let edge = match listen.edge {
-            Some(_) => Some(edge::start(&settings, &keys, &clock).await?),
+            Some(_) => {
+                let edge = edge::beside_service(&settings, own_keys.clone(), keys.nonces.clone(), &clock)?;
+                Some(EdgeInForce::new(edge.start().await, settings.resources.clone()))
+            }
             None => None,
         };
         let play_integrity = PlayIntegrity::open(&settings.play_integrity)?;
         let metrics = Arc::<Metrics>::default();
+        metrics.settings_as_of(clock.now().as_unix_seconds());
         trust.measure(&metrics);
         let trust = ArcSwap::from_pointee(trust);
         let service = Arc::new(Self {
@@ -159,6 +170,8 @@ impl Service {
             trust,
             play_integrity,
             edge,
+            own_keys,
+            reloads: Reloads::default(),
             metrics,
             refusals: RecordBudget::default(),
             bans_changed: Notify::new(),
@@ -178,7 +191,7 @@ impl Service {
 
         // Before the first request: without a list of bans nothing passes.
         if let Some(edge) = &service.edge {
-            edge.edge().replace_deny_list(service.deny_list().await?);
+            edge.runtime().edge().replace_deny_list(service.deny_list().await?);
         }
 
         let mut listeners = BTreeMap::new();
@@ -271,6 +284,50 @@ impl Service {
         }
     }
 
+    /// Has the settings in `file` read again, without waiting for that. What is wrong is logged and counted, and nothing
+    /// changes.
+    pub fn reload_settings_soon(self: &Arc<Self>, file: &Path) {
+        let (service, file) = (Arc::clone(self), file.to_owned());
+        tokio::spawn(async move { service.reload_settings(&file).await });
+    }
+
+    /// Reads the settings in `file` again, and puts the rules of its resources in force: routes, limits, authorization
+    /// servers and client certificates. The edge goes on remembering what it has seen. Whatever else has changed waits for
+    /// the next start, and is named in the log.
+    ///
+    /// # Errors
+    /// [`ReloadError`] if the settings cannot be used: the last ones stay in force.
+    pub async fn reload_settings(self: &Arc<Self>, file: &Path) -> Result<(), ReloadError> {
+        self.reloads.run(&self.metrics, &self.clock, self.reloaded(file)).await
+    }
+
+    async fn reloaded(self: &Arc<Self>, file: &Path) -> Result<Vec<String>, ReloadError> {
+        let (service, file) = (Arc::clone(self), file.to_owned());
+        let read = reload::read(move || {
+            let new = Settings::load(&file)?;
+            let mut waiting = reload::waiting(&service.settings, &new);
+            let Some(edge) = &service.edge else {
+                if json!(new.resources) != json!(service.settings.resources) {
+                    waiting.push("resource".to_owned());
+                }
+                return Ok((waiting, None));
+            };
+            let rules = Settings { resources: new.resources, ..service.settings.clone() };
+            let next = edge::beside_service(
+                &rules,
+                service.own_keys.clone(),
+                service.keys.nonces.clone(),
+                &service.clock,
+            )?;
+            Ok((waiting, Some((Arc::clone(edge), next.succeeding(&edge.runtime()), rules.resources))))
+        });
+        let (waiting, next) = read.await?;
+        if let Some((edge, next, resources)) = next {
+            edge.replace(next.start().await, resources);
+        }
+        Ok(waiting)
+    }
+
     fn edge_listener(self: &Arc<Self>) -> Option<EdgeListener> {
         let (edge, gateway) = (self.edge.clone()?, self.settings.listen.gateway?);
         let listen = &self.settings.listen;
@@ -288,7 +345,8 @@ impl RunningService {
     /// Has the files of API keys read again, without waiting for that. What cannot be used is logged, and the last keys
     /// stay.
     pub fn reload_api_keys_soon(&self) {
-        if let Some(edge) = self.service.edge.clone() {
+        if let Some(edge) = &self.service.edge {
+            let edge = edge.runtime();
             tokio::spawn(async move { edge.reload_api_keys().await });
         }
     }

@@ -56,6 +56,8 @@ pub struct Metrics {
     status_list_as_of: AtomicU64,
     trust_bundle_expires_at: AtomicU64,
     mass_withdrawals: AtomicU64,
+    settings_as_of: AtomicU64,
+    settings_reload_failures: AtomicU64,
     withdrawn_instances: AtomicU64,
     deny_list_left_out: AtomicU64,
     deny_list_unreadable: AtomicU64,
@@ -156,6 +158,16 @@ impl Metrics {
     /// The trust bundle in force ends at this time, in seconds since the epoch; 0 without a bundle or an end.
     pub fn trust_bundle_expires_at(&self, seconds: u64) {
         self.trust_bundle_expires_at.store(seconds, Ordering::Relaxed);
+    }
+
+    /// When the settings in force were read.
+    pub fn settings_as_of(&self, seconds: u64) {
+        self.settings_as_of.store(seconds, Ordering::Relaxed);
+    }
+
+    /// Settings were read again and could not be used.
+    pub fn settings_reload_failure(&self) {
+        self.settings_reload_failures.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A re-appraisal withdrew a large part of all instances.
@@ -270,6 +282,18 @@ impl Metrics {
                 "# HELP countersign_trust_bundle_expires_at_seconds End of the trust bundle in force, since the epoch; \
                  0: none.\n# TYPE countersign_trust_bundle_expires_at_seconds gauge\n\
                  countersign_trust_bundle_expires_at_seconds {ends}\n"
+            ),
+        );
+        let as_of = self.settings_as_of.load(Ordering::Relaxed);
+        let failures = self.settings_reload_failures.load(Ordering::Relaxed);
+        put(
+            &mut text,
+            format_args!(
+                "# HELP countersign_settings_as_of_seconds When the settings in force were read, since the epoch.\n\
+                 # TYPE countersign_settings_as_of_seconds gauge\ncountersign_settings_as_of_seconds {as_of}\n\
+                 # HELP countersign_settings_reload_failures_total Settings that were read again and could not be used: \
+                 the last ones stayed.\n# TYPE countersign_settings_reload_failures_total counter\n\
+                 countersign_settings_reload_failures_total {failures}\n"
             ),
         );
         let mass_withdrawals = self.mass_withdrawals.load(Ordering::Relaxed);

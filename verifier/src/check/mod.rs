@@ -24,6 +24,7 @@ mod result;
 pub mod route;
 mod route_table;
 mod steps;
+mod succession;
 pub mod trust;
 
 pub use crate::credential::client_certificate::ClientCertificate;

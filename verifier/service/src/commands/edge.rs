@@ -1,6 +1,6 @@
 //! `countersign edge` and `countersign proxy`: the edge apart from the service, behind a gateway or as a proxy.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
@@ -32,7 +32,8 @@ const HELP: &str = "\
 The settings name the attestation service to trust ([attestation_service]), the APIs ([[resource]]), and who asks: a
 gateway ([listen] edge, gateway), or a proxy of ours before the API ([[proxy]] resource, listen, upstream). Check them
 with `countersign settings check --edge FILE`. Nothing passes without the service's keys and a deny list of the last
-ten minutes; /readyz on [listen] admin says what is missing. SIGHUP fetches both again, SIGTERM ends it in order.";
+ten minutes; /readyz on [listen] admin says what is missing. SIGHUP reads the rules of
+[[resource]] again and fetches both, SIGTERM ends it in order.";
 
 /// Runs the edge until the process is told to end (SIGTERM or SIGINT).
 pub fn run(arguments: &Arguments) -> Exit {
@@ -70,13 +71,13 @@ fn with_settings(arguments: &Arguments, objection: impl FnOnce(&EdgeSettings) ->
             return Exit::Failure;
         }
     };
-    let exit = runtime.block_on(serve(settings));
+    let exit = runtime.block_on(serve(settings, &arguments.settings));
     // A file system that does not answer keeps whoever reads from it, and not the end of the process.
     runtime.shutdown_background();
     exit
 }
 
-async fn serve(settings: EdgeSettings) -> Exit {
+async fn serve(settings: EdgeSettings, file: &Path) -> Exit {
     // Before anything is opened, so that no signal in between is lost.
     let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hang_up)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()))
@@ -95,7 +96,7 @@ async fn serve(settings: EdgeSettings) -> Exit {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = hang_up.recv() => running.refresh_soon(),
+            _ = hang_up.recv() => running.reload_soon(file),
         }
     }
     tracing::info!("ending; requests that are under way have ten seconds");

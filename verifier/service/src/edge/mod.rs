@@ -1,6 +1,7 @@
 //! The edge of this process: the protected resources of the settings, decided by the verifier's check.
 
 mod client_certificates;
+mod in_force;
 mod resources;
 mod standalone;
 
@@ -16,11 +17,11 @@ use countersign_verifier::check::trust::KeyOwner;
 use tokio::sync::watch;
 
 use client_certificates::client_certificates_of;
+pub(crate) use in_force::{EdgeInForce, Edition};
 use resources::{introspection_source, resource_of};
 pub use standalone::{EdgeStartError, RunningEdge, StandaloneEdge};
 
 use crate::clock::Clock;
-use crate::keys::ServiceKeys;
 use crate::service::Service;
 use crate::settings::{LimitSettings, ResourceSettings, Settings};
 use crate::store::{Bans, StoreError};
@@ -30,20 +31,15 @@ pub(crate) const DENY_LIST_INTERVAL: Duration = Duration::from_secs(10);
 /// How long a deny list is good, in seconds: an edge that cannot get a newer one for this long lets nothing pass.
 const DENY_LIST_LIFETIME: u64 = 600;
 
-/// Starts the edge beside the service, for the resources of the settings: fetches keys, and keeps them fresh.
-pub(crate) async fn start(
+/// The edge beside the service, for the resources of the settings, not yet started.
+pub(crate) fn beside_service(
     settings: &Settings,
-    keys: &ServiceKeys,
+    service_keys: JwksSource,
+    nonces: MacKeyRing,
     clock: &Clock,
-) -> Result<Arc<EdgeRuntime>, SetupError> {
-    let runtime = assemble(
-        &settings.resources,
-        &settings.limits,
-        (settings.issuer.as_str().to_owned(), JwksSource::fixed(keys.public_jwks().to_string())),
-        keys.nonces.clone(),
-        clock,
-    )?;
-    Ok(runtime.start().await)
+) -> Result<EdgeRuntime, SetupError> {
+    let service = (settings.issuer.as_str().to_owned(), service_keys);
+    assemble(&settings.resources, &settings.limits, service, nonces, clock)
 }
 
 /// An edge for `resources` that trusts the results of one attestation service, its issuer with its keys. Without a
@@ -110,12 +106,12 @@ fn jwks_source(place: &str) -> JwksSource {
 /// it expires and nothing passes.
 pub(crate) async fn watch_bans(
     service: Arc<Service>,
-    edge: Arc<EdgeRuntime>,
+    edge: Arc<EdgeInForce>,
     mut stopped: watch::Receiver<bool>,
 ) {
     loop {
         match service.deny_list().await {
-            Ok(list) => edge.edge().replace_deny_list(list),
+            Ok(list) => edge.runtime().edge().replace_deny_list(list),
             Err(error) => {
                 service.metrics.store_error(error.reason());
                 tracing::error!(%error, "bans cannot be read");

@@ -3,16 +3,19 @@
 
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::Arc;
 
 use axum::Router;
+use countersign_core::challenge::MacKeyRing;
 use countersign_edge::{DenyListSource, EdgeRuntime, SetupError};
 
-use super::{assemble, jwks_source};
+use super::{EdgeInForce, assemble, jwks_source};
 use crate::clock::Clock;
 use crate::gateways::ext_authz::MAX_CHECK;
 use crate::keys::{self, KeysError};
 use crate::proxy::{Proxy, ProxySetupError};
+use crate::reload::{self, ReloadError, Reloads};
 use crate::routes::{self, EdgeListener, EdgeState};
 use crate::server::{self, ListenError, Listener, Running};
 use crate::settings::{EdgeSettings, Gateway};
@@ -25,8 +28,20 @@ pub struct StandaloneEdge;
 /// An edge that answers until [`RunningEdge::shut_down`], or the end of the process.
 #[derive(Debug)]
 pub struct RunningEdge {
-    runtime: Arc<EdgeRuntime>,
+    shared: Arc<Shared>,
     listeners: Vec<(Place, Running)>,
+}
+
+/// What outlives a change of the settings.
+#[derive(Debug)]
+struct Shared {
+    /// As they were at the start.
+    settings: EdgeSettings,
+    clock: Clock,
+    nonces: MacKeyRing,
+    state: Arc<EdgeState>,
+    proxies: Vec<Arc<Proxy>>,
+    reloads: Reloads,
 }
 
 /// Which listener it is.
@@ -83,10 +98,13 @@ impl StandaloneEdge {
         }
         bind(Place::Admin, listen.admin)?;
 
-        let runtime = runtime(&settings, &clock)?.start().await;
+        let nonces = keys::nonce_keys(&settings.nonce_keys, clock.now())?;
+        let runtime = runtime(&settings, nonces.clone(), &clock)?.start().await;
         let metrics = Arc::<Metrics>::default();
-        let state = EdgeState::new(Arc::clone(&runtime), Arc::clone(&metrics), settings.resources.clone());
-        let mut listeners = Vec::new();
+        metrics.settings_as_of(clock.now().as_unix_seconds());
+        let edge = EdgeInForce::new(runtime, settings.resources.clone());
+        let state = Arc::new(EdgeState { edge, metrics: Arc::clone(&metrics) });
+        let (mut listeners, mut proxies) = (Vec::new(), Vec::new());
         for (place, address, socket) in bound {
             let router = match &place {
                 Place::Edge => gateway_router(&settings, &state),
@@ -106,7 +124,9 @@ impl StandaloneEdge {
                 }
                 (None, Place::Proxy(resource)) => {
                     // It bounds its requests itself: bodies pass through it, however long.
-                    (proxy_router(&settings, resource, address, &socket, &state)?, true)
+                    let proxy = proxy(&settings, resource, address, &socket, &state)?;
+                    proxies.push(Arc::clone(&proxy));
+                    (proxy.into_router(), true)
                 }
                 (None, _) => continue,
             };
@@ -117,22 +137,23 @@ impl StandaloneEdge {
             tracing::info!(listener = name, resource = place.resource(), address = %running.address, "listening");
             listeners.push((place, running));
         }
-        Ok(RunningEdge { runtime, listeners })
+        let reloads = Reloads::default();
+        let shared = Arc::new(Shared { settings, clock, nonces, state, proxies, reloads });
+        Ok(RunningEdge { shared, listeners })
     }
 }
 
-fn runtime(settings: &EdgeSettings, clock: &Clock) -> Result<EdgeRuntime, EdgeStartError> {
-    let nonces = keys::nonce_keys(&settings.nonce_keys, clock.now())?;
+fn runtime(settings: &EdgeSettings, nonces: MacKeyRing, clock: &Clock) -> Result<EdgeRuntime, SetupError> {
     let service = &settings.attestation_service;
     let issuer = service.issuer.as_str().to_owned();
     let list = DenyListSource { url: service.deny_list(), ..DenyListSource::of(issuer.as_str()) };
     let keys = (issuer, jwks_source(&service.jwks()));
-    Ok(assemble(&settings.resources, &settings.limits, keys, nonces, clock)?.with_deny_list(list)?)
+    assemble(&settings.resources, &settings.limits, keys, nonces, clock)?.with_deny_list(list)
 }
 
 fn gateway_router(settings: &EdgeSettings, state: &Arc<EdgeState>) -> Option<Router> {
     let gateway = settings.listen.gateway?;
-    let (metrics, edge) = (Arc::clone(&state.metrics), Arc::clone(&state.runtime));
+    let (metrics, edge) = (Arc::clone(&state.metrics), Arc::clone(&state.edge));
     let listen = &settings.listen;
     let listener = EdgeListener {
         metrics,
@@ -144,19 +165,19 @@ fn gateway_router(settings: &EdgeSettings, state: &Arc<EdgeState>) -> Option<Rou
     Some(routes::edge(listener).merge(routes::resource_metadata(state)))
 }
 
-fn proxy_router(
+fn proxy(
     settings: &EdgeSettings,
     resource: &str,
     address: SocketAddr,
     socket: &TcpListener,
     state: &Arc<EdgeState>,
-) -> Result<Router, EdgeStartError> {
+) -> Result<Arc<Proxy>, EdgeStartError> {
     let proxy = settings.proxies.iter().find(|proxy| proxy.resource == resource);
     let proxy = proxy.ok_or_else(|| ProxySetupError::UnknownResource(resource.to_owned()))?;
     let address = socket.local_addr().unwrap_or(address);
     let encrypted = !address.ip().is_loopback() && settings.listen.tls.is_some();
     let concurrency = settings.limits.concurrency;
-    Ok(Proxy::new(proxy, state, encrypted, concurrency)?.into_router())
+    Ok(Arc::new(Proxy::new(proxy, state, encrypted, concurrency)?))
 }
 
 impl RunningEdge {
@@ -172,16 +193,30 @@ impl RunningEdge {
         self.listeners.iter().find(|(place, _)| is_it(place)).map(|(_, running)| running.address)
     }
 
-    /// The edge itself.
-    pub const fn runtime(&self) -> &Arc<EdgeRuntime> {
-        &self.runtime
+    /// The edge that decides now.
+    pub fn runtime(&self) -> Arc<EdgeRuntime> {
+        self.shared.state.edge.runtime()
     }
 
-    /// Has keys, deny list and API keys fetched again, without waiting for that. What cannot be used is logged, and the
-    /// last ones stay.
-    pub fn refresh_soon(&self) {
-        let runtime = Arc::clone(&self.runtime);
-        tokio::spawn(async move { runtime.refresh().await });
+    /// Has the settings in `file` read again, and then keys, deny list and API keys fetched, without waiting for that.
+    /// What cannot be used is logged, and the last ones stay.
+    pub fn reload_soon(&self, file: &Path) {
+        let (shared, file) = (Arc::clone(&self.shared), file.to_owned());
+        tokio::spawn(async move {
+            // Log and metrics have it already.
+            let _ = shared.reload(&file).await;
+            shared.state.edge.runtime().refresh().await;
+        });
+    }
+
+    /// Reads the settings in `file` again, and puts the rules of its resources in force: routes, limits, authorization
+    /// servers and client certificates. The edge goes on remembering what it has seen. Whatever else has changed waits for
+    /// the next start, and is named in the log.
+    ///
+    /// # Errors
+    /// [`ReloadError`] if the settings cannot be used: the last ones stay in force.
+    pub async fn reload_settings(&self, file: &Path) -> Result<(), ReloadError> {
+        self.shared.reload(file).await
     }
 
     /// Stops accepting, and lets requests that are under way end within ten seconds.
@@ -192,6 +227,28 @@ impl RunningEdge {
         for (_, running) in self.listeners {
             running.ended().await;
         }
+    }
+}
+
+impl Shared {
+    async fn reload(self: &Arc<Self>, file: &Path) -> Result<(), ReloadError> {
+        self.reloads.run(&self.state.metrics, &self.clock, self.reloaded(file)).await
+    }
+
+    async fn reloaded(self: &Arc<Self>, file: &Path) -> Result<Vec<String>, ReloadError> {
+        let (shared, file) = (Arc::clone(self), file.to_owned());
+        let read = reload::read(move || {
+            let new = EdgeSettings::load(&file)?;
+            let waiting = reload::waiting(&shared.settings, &new);
+            let rules = EdgeSettings { resources: new.resources, ..shared.settings.clone() };
+            let next = runtime(&rules, shared.nonces.clone(), &shared.clock)?;
+            Ok((waiting, next.succeeding(&shared.state.edge.runtime()), rules.resources))
+        });
+        let (waiting, next, resources) = read.await?;
+        self.state.edge.replace(next.start().await, resources);
+        let edition = self.state.edge.edition();
+        self.proxies.iter().for_each(|proxy| proxy.follow(&edition));
+        Ok(waiting)
     }
 }
 

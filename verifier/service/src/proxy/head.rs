@@ -64,7 +64,7 @@ pub(super) fn refuse_ambiguous(parts: &Parts, body: &Body) -> Result<(), (Status
 }
 
 /// What the proxy tells the upstream of the client.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Forwarding {
     host: HeaderValue,
     scheme: HeaderValue,

@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::{ConnectInfo, Request, State};
@@ -27,6 +28,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use upstream::ProxySetupError;
 
+use crate::edge::Edition;
 use crate::routes::{EdgeState, cacheable, metadata, metadata_url};
 use crate::settings::ProxySettings;
 use crate::telemetry::Metrics;
@@ -43,18 +45,25 @@ const HELD_BODIES: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Proxy {
     resource: String,
-    edge: Arc<EdgeRuntime>,
+    encrypted: bool,
+    front: ArcSwap<Front>,
     metrics: Arc<Metrics>,
-    forwarding: Forwarding,
     upstream: Upstream,
-    /// Path of the resource's metadata, and the metadata: what challenges point to.
-    metadata: Option<(String, serde_json::Value)>,
     places: Arc<Semaphore>,
     held_bodies: Arc<Semaphore>,
     response_timeout: Duration,
     body_timeout: Duration,
     max_body: u64,
     max_content: usize,
+}
+
+/// What follows from the settings of the resource, which may change; a request keeps the one that it came to.
+#[derive(Debug)]
+struct Front {
+    edge: Arc<EdgeRuntime>,
+    forwarding: Forwarding,
+    /// Path of the resource's metadata, and the metadata: what challenges point to.
+    metadata: Option<(String, serde_json::Value)>,
 }
 
 /// Why a request gets no answer of the upstream's.
@@ -76,19 +85,13 @@ impl Proxy {
         concurrency: usize,
     ) -> Result<Self, ProxySetupError> {
         let unknown = || ProxySetupError::UnknownResource(settings.resource.clone());
-        let edge = &state.runtime;
-        let described = state.resources.iter().find(|described| described.name == settings.resource);
-        let described = described.ok_or_else(unknown)?;
-        let origin = &edge.edge().resource(&settings.resource).ok_or_else(unknown)?.origin;
-        let path = metadata_url(described.identifier.as_str())
-            .and_then(|url| reqwest::Url::parse(&url).ok().map(|url| url.path().to_owned()));
+        let front = Front::new(&settings.resource, encrypted, &state.edge.edition()).ok_or_else(unknown)?;
         Ok(Self {
             resource: settings.resource.clone(),
-            edge: Arc::clone(edge),
+            encrypted,
+            front: ArcSwap::from_pointee(front),
             metrics: Arc::clone(&state.metrics),
-            forwarding: Forwarding::new(&origin.to_string(), encrypted).ok_or_else(unknown)?,
             upstream: Upstream::new(settings.upstream.as_str())?,
-            metadata: path.map(|path| (path, metadata(described))),
             places: Arc::new(Semaphore::new(concurrency)),
             held_bodies: Arc::new(Semaphore::new(HELD_BODIES)),
             response_timeout: Duration::from_secs(settings.response_timeout.as_seconds()),
@@ -98,8 +101,33 @@ impl Proxy {
         })
     }
 
-    pub(crate) fn into_router(self) -> Router {
-        Router::new().fallback(serve).with_state(Arc::new(self))
+    /// Goes by another edge and its settings from now on. Where they have the resource no more, every request is refused.
+    pub(crate) fn follow(&self, edition: &Edition) {
+        let front = Front::new(&self.resource, self.encrypted, edition).unwrap_or_else(|| Front {
+            edge: Arc::clone(&edition.runtime),
+            forwarding: self.front.load().forwarding.clone(),
+            metadata: None,
+        });
+        self.front.store(Arc::new(front));
+    }
+
+    pub(crate) fn into_router(self: Arc<Self>) -> Router {
+        Router::new().fallback(serve).with_state(self)
+    }
+}
+
+impl Front {
+    fn new(resource: &str, encrypted: bool, edition: &Edition) -> Option<Self> {
+        let edge = Arc::clone(&edition.runtime);
+        let described = edition.resources.iter().find(|described| described.name == resource)?;
+        let origin = edge.edge().resource(resource)?.origin.to_string();
+        let path = metadata_url(described.identifier.as_str())
+            .and_then(|url| reqwest::Url::parse(&url).ok().map(|url| url.path().to_owned()));
+        Some(Self {
+            edge,
+            forwarding: Forwarding::new(&origin, encrypted)?,
+            metadata: path.map(|path| (path, metadata(described))),
+        })
     }
 }
 
@@ -121,7 +149,8 @@ impl Proxy {
     async fn pass(&self, peer: SocketAddr, request: Request) -> Result<Response, Stop> {
         let (mut parts, body) = request.into_parts();
         head::refuse_ambiguous(&parts, &body).map_err(|(status, reason)| Stop::Failed(status, reason))?;
-        if let Some((path, metadata)) = &self.metadata
+        let front = self.front.load_full();
+        if let Some((path, metadata)) = &front.metadata
             && parts.method == Method::GET
             && parts.uri.path() == path
         {
@@ -132,9 +161,9 @@ impl Proxy {
         }
         let place = place(&self.places).await?;
         let (body, ending) = ArrivingBody::new(body, self.body_timeout, self.max_body);
-        let (decision, body, held) = self.decide(peer, &parts, body, &ending).await?;
+        let (decision, body, held) = self.decide(&front.edge, (peer, &parts), body, &ending).await?;
         self.metrics.decided(&self.resource, &decision);
-        let now = self.edge.now();
+        let now = front.edge.now();
         let mut answer = answer(&decision, now);
         let (digest, lives) = match &decision {
             Decision::Permit(permit) => {
@@ -147,7 +176,7 @@ impl Proxy {
             _ => return Err(Stop::Refused(Box::new(answer))),
         };
         let identity = std::mem::take(&mut answer.identity);
-        self.forwarding.apply(&mut parts, peer.ip(), identity);
+        front.forwarding.apply(&mut parts, peer.ip(), identity);
         let (body, sent) = PassingBody::new(body, digest, Arc::clone(&ending), held);
         keep_true_length(&mut parts, &body);
         let is_head = parts.method == Method::HEAD;
@@ -157,7 +186,7 @@ impl Proxy {
             .await;
         let response = match response {
             Ok(response) => response,
-            Err(error) => return Err(self.failure(&ending, error)),
+            Err(error) => return Err(self.failure(&front.edge, &ending, error)),
         };
         Ok(self.answered(response, passing_fields(&decision), (is_head, lives, place)))
     }
@@ -165,13 +194,13 @@ impl Proxy {
     /// The decision, the body, and if all of it is in memory, its place there.
     async fn decide(
         &self,
-        peer: SocketAddr,
-        parts: &Parts,
+        edge: &Arc<EdgeRuntime>,
+        (peer, parts): (SocketAddr, &Parts),
         body: ArrivingBody,
         ending: &Ending,
     ) -> Result<(Decision, Body, Option<OwnedSemaphorePermit>), Stop> {
         let content = if body.is_end_stream() { Content::Hash(sha256(b"")) } else { Content::Deferred };
-        let decision = self.check(peer, parts, content).await;
+        let decision = self.check(edge, peer, parts, content).await;
         if !matches!(decision, Decision::Needs(Lookup::Content)) {
             return Ok((decision, Body::new(body), None));
         }
@@ -185,10 +214,16 @@ impl Proxy {
                 return Err(Stop::Failed(status, reason));
             }
         };
-        Ok((self.check(peer, parts, content).await, body, held))
+        Ok((self.check(edge, peer, parts, content).await, body, held))
     }
 
-    async fn check(&self, peer: SocketAddr, parts: &Parts, content: Content) -> Decision {
+    async fn check(
+        &self,
+        edge: &Arc<EdgeRuntime>,
+        peer: SocketAddr,
+        parts: &Parts,
+        content: Content,
+    ) -> Decision {
         let lines = |name| parts.headers.get_all(name).iter().map(HeaderValue::as_bytes);
         let request = check::Request {
             method: parts.method.as_str(),
@@ -199,16 +234,16 @@ impl Proxy {
             fields: Fields::collect(lines),
             content,
         };
-        self.edge.decide(&self.resource, &request).await
+        edge.decide(&self.resource, &request).await
     }
 
     /// What became of a request that the upstream did not answer: the client's fault if its body broke off.
-    fn failure(&self, ending: &Ending, error: UpstreamError) -> Stop {
+    fn failure(&self, edge: &EdgeRuntime, ending: &Ending, error: UpstreamError) -> Stop {
         match ending.get() {
             Some(Broken::Unproven) => {
                 let refusal = Decision::Refusal(Refusal::new(Reason::ProofContent));
                 self.metrics.proxy_failure(&self.resource, "content_mismatch");
-                Stop::Refused(Box::new(answer(&refusal, self.edge.now())))
+                Stop::Refused(Box::new(answer(&refusal, edge.now())))
             }
             Some(broken) => {
                 let (status, reason) = broken.blames_client();

@@ -10,9 +10,11 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use countersign_core::request::sha256;
+use countersign_core::time::Timestamp;
 use countersign_edge::{EdgeRuntime, answer};
 use countersign_verifier::check::{Content, Decision, Fields, Request};
 
+use crate::edge::EdgeInForce;
 use crate::gateways::{Misconfigured, Original, client_certificate};
 use crate::settings::{AddressRange, ClientCertificateField, Gateway, is_trusted_gateway};
 use crate::telemetry::Metrics;
@@ -24,7 +26,7 @@ const PREFIX: &str = "/edge/check/";
 #[derive(Clone)]
 pub(crate) struct EdgeListener {
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) edge: Arc<EdgeRuntime>,
+    pub(crate) edge: Arc<EdgeInForce>,
     pub(crate) gateway: Gateway,
     /// The field in which the gateway tells of certificates.
     pub(crate) client_certificate: Option<ClientCertificateField>,
@@ -50,7 +52,8 @@ pub(super) async fn check(
         Ok(original) => original,
         Err(misconfigured) => return misconfiguration(misconfigured),
     };
-    if !listener.knows(resource) {
+    let edge = listener.edge.runtime();
+    if !knows(&edge, resource) {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     }
     let lines = |name| headers.get_all(name).iter().map(HeaderValue::as_bytes);
@@ -63,26 +66,31 @@ pub(super) async fn check(
         fields: Fields::collect(lines),
         content: content(listener.gateway, &headers, &body),
     };
-    let decision = listener.decide(resource, &request).await;
-    respond(&listener, &decision)
+    let decision = listener.decide(&edge, resource, &request).await;
+    respond(listener.gateway, &decision, edge.now())
 }
 
 impl EdgeListener {
-    /// Whether the settings have this resource; if not, tells the operator.
-    pub(super) fn knows(&self, resource: &str) -> bool {
-        let known = self.edge.edge().resource(resource).is_some();
-        if !known {
-            tracing::error!(resource, "the gateway names a resource that is not in the settings");
-        }
-        known
-    }
-
-    /// Decides about a request, and counts the decision.
-    pub(super) async fn decide(&self, resource: &str, request: &Request<'_>) -> Decision {
-        let decision = self.edge.decide(resource, request).await;
+    /// Decides about a request by `edge`, and counts the decision.
+    pub(super) async fn decide(
+        &self,
+        edge: &Arc<EdgeRuntime>,
+        resource: &str,
+        request: &Request<'_>,
+    ) -> Decision {
+        let decision = edge.decide(resource, request).await;
         self.metrics.decided(resource, &decision);
         decision
     }
+}
+
+/// Whether the settings of `edge` have this resource; if not, tells the operator.
+pub(super) fn knows(edge: &EdgeRuntime, resource: &str) -> bool {
+    let known = edge.edge().resource(resource).is_some();
+    if !known {
+        tracing::error!(resource, "the gateway names a resource that is not in the settings");
+    }
+    known
 }
 
 /// The resource's name, as it stands in the path. It is not decoded: behind it Envoy has the client's own path, in which
@@ -125,10 +133,10 @@ fn content(gateway: Gateway, headers: &HeaderMap, body: &[u8]) -> Content {
     if seen && !body.is_empty() { Content::Hash(sha256(body)) } else { Content::Unseen }
 }
 
-fn respond(listener: &EdgeListener, decision: &Decision) -> Response {
-    let answer = answer(decision, listener.edge.now());
+fn respond(gateway: Gateway, decision: &Decision, now: Timestamp) -> Response {
+    let answer = answer(decision, now);
     let passes = answer.status.is_success();
-    let answer = match listener.gateway {
+    let answer = match gateway {
         Gateway::Nginx => answer.for_auth_request(),
         Gateway::Oathkeeper => answer.for_authorizer(),
         _ => answer,

@@ -18,7 +18,7 @@ pub(super) async fn healthz() -> &'static str {
 /// Ready: an enrolment could be committed now, edges get a deny list (without one they refuse everything soon), and the
 /// edge of this process has the keys that it decides with.
 pub(super) async fn readyz(State(service): State<Arc<Service>>) -> Response {
-    let keys_missing = service.edge.as_ref().is_some_and(|edge| !edge.is_ready());
+    let keys_missing = service.edge.as_ref().is_some_and(|edge| !edge.runtime().is_ready());
     let usable = match service.store.check_writable().await {
         Ok(()) => service.deny_list().await.map(drop),
         Err(error) => Err(error),
@@ -54,7 +54,7 @@ pub(super) async fn metrics(State(service): State<Arc<Service>>) -> Response {
     let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     let mut text = service.metrics.to_prometheus();
     if let Some(edge) = &service.edge {
-        keys_as_of(edge, &mut text);
+        keys_as_of(&edge.runtime(), &mut text);
     }
     (content_type, text).into_response()
 }

@@ -19,7 +19,10 @@ pub(super) async fn jwks(State(service): State<Arc<Service>>) -> Response {
 
 /// Metadata of the only protected resource (RFC 9728).
 pub(super) async fn only_resource(State(service): State<Arc<Service>>) -> Response {
-    only(&service.settings.resources)
+    match &service.edge {
+        Some(edge) => only(&edge.edition().resources),
+        None => only(&service.settings.resources),
+    }
 }
 
 /// As [`only_resource`], of these resources.
@@ -32,7 +35,10 @@ pub(super) fn only(resources: &[ResourceSettings]) -> Response {
 
 /// Metadata of the protected resource of a name, or whose identifier ends in this path (RFC 9728 section 3.1).
 pub(super) async fn resource(State(service): State<Arc<Service>>, Path(path): Path<String>) -> Response {
-    named(&service.settings.resources, &path)
+    match &service.edge {
+        Some(edge) => named(&edge.edition().resources, &path),
+        None => named(&service.settings.resources, &path),
+    }
 }
 
 /// As [`resource`], of these resources.
