@@ -18,7 +18,7 @@ use crate::process::Running;
 use crate::proxy;
 use crate::world::{RESOURCE, World};
 
-const IDENTITY: [&str; 9] = [
+const IDENTITY: [&str; 10] = [
     "x-attested-instance",
     "x-attested-client",
     "x-attested-tier",
@@ -27,6 +27,7 @@ const IDENTITY: [&str; 9] = [
     "x-attested-subject",
     "x-attested-scope",
     "x-attested-content",
+    "x-attested-replay",
     "attestation-verdict",
 ];
 

@@ -102,7 +102,7 @@ impl Metrics {
             Decision::Permit(_) => ("permit", "ok"),
             Decision::Observed { refusal, .. } => ("observed", refusal.reason.reason()),
             Decision::Refusal(refusal) => ("refused", refusal.reason.reason()),
-            Decision::Needs(_) => ("refused", "keys_unavailable"),
+            Decision::Needs(_) | Decision::Pending(_) => ("refused", "keys_unavailable"),
         };
         self.edge_decision(resource, verdict, reason);
         if let Decision::Observed { told: true, .. } = decision {

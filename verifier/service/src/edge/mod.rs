@@ -4,6 +4,7 @@ mod client_certificates;
 mod in_force;
 mod resources;
 mod standalone;
+mod store_metrics;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,10 +21,11 @@ use client_certificates::client_certificates_of;
 pub(crate) use in_force::{EdgeInForce, Edition};
 use resources::{introspection_source, resource_of};
 pub use standalone::{EdgeStartError, RunningEdge, StandaloneEdge};
+pub(crate) use store_metrics::store_metrics;
 
 use crate::clock::Clock;
 use crate::service::Service;
-use crate::settings::{LimitSettings, ResourceSettings, Settings};
+use crate::settings::{LimitSettings, ResourceSettings, Settings, SharedStoreSettings};
 use crate::store::{Bans, StoreError};
 
 /// How often bans are read from the registry (protocol section 9).
@@ -39,14 +41,15 @@ pub(crate) fn beside_service(
     clock: &Clock,
 ) -> Result<EdgeRuntime, SetupError> {
     let service = (settings.issuer.as_str().to_owned(), service_keys);
-    assemble(&settings.resources, &settings.limits, service, nonces, clock)
+    let bounds = (&settings.limits, settings.shared_store.as_ref());
+    assemble(&settings.resources, bounds, service, nonces, clock)
 }
 
 /// An edge for `resources` that trusts the results of one attestation service, its issuer with its keys. Without a
 /// current deny list it lets nothing pass.
 fn assemble(
     resources: &[ResourceSettings],
-    limits: &LimitSettings,
+    (limits, store): (&LimitSettings, Option<&SharedStoreSettings>),
     (service, service_keys): (String, JwksSource),
     nonces: MacKeyRing,
     clock: &Clock,
@@ -60,7 +63,7 @@ fn assemble(
         servers.insert(server.issuer.as_str().to_owned(), source);
     }
     let edge = Edge::new(
-        resources.iter().map(|resource| (resource.name.clone(), resource_of(resource))).collect(),
+        resources.iter().map(|resource| (resource.name.clone(), resource_of(resource, store))).collect(),
         [service.clone()],
         servers.keys().cloned(),
         nonces,
@@ -93,6 +96,9 @@ fn assemble(
         if let Some(file) = &resource.api_keys {
             runtime = runtime.with_api_keys(resource.name.as_str(), file)?;
         }
+    }
+    if let Some(store) = store {
+        runtime = runtime.with_shared_store(store.opened().map_err(SetupError::SharedStore)?);
     }
     Ok(runtime)
 }

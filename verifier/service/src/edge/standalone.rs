@@ -148,7 +148,8 @@ fn runtime(settings: &EdgeSettings, nonces: MacKeyRing, clock: &Clock) -> Result
     let issuer = service.issuer.as_str().to_owned();
     let list = DenyListSource { url: service.deny_list(), ..DenyListSource::of(issuer.as_str()) };
     let keys = (issuer, jwks_source(&service.jwks()));
-    assemble(&settings.resources, &settings.limits, keys, nonces, clock)?.with_deny_list(list)
+    let bounds = (&settings.limits, settings.shared_store.as_ref());
+    assemble(&settings.resources, bounds, keys, nonces, clock)?.with_deny_list(list)
 }
 
 fn gateway_router(settings: &EdgeSettings, state: &Arc<EdgeState>) -> Option<Router> {

@@ -8,7 +8,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::{health::keys_as_of, well_known};
-use crate::edge::EdgeInForce;
+use crate::edge::{EdgeInForce, store_metrics};
 use crate::telemetry::Metrics;
 
 /// What its routes share.
@@ -24,6 +24,9 @@ pub(super) async fn readyz(State(state): State<Arc<EdgeState>>) -> Response {
     let listed = edge.edge().deny_list().is_some_and(|list| edge.now() < list.expires_at);
     let missing = match (edge.is_ready(), listed) {
         (true, true) => return "ready\n".into_response(),
+        (false, _) if edge.is_store_connected() == Some(false) => {
+            "the shared store has not been reached yet\n"
+        }
         (false, _) => "keys of the attestation service or of an authorization server have not come yet\n",
         (true, false) => {
             "there is no current deny list: the attestation service has not answered for ten minutes\n"
@@ -43,6 +46,7 @@ pub(super) async fn metrics(State(state): State<Arc<EdgeState>>) -> Response {
         state.metrics.to_prometheus()
     );
     keys_as_of(&edge, &mut text);
+    text.push_str(&store_metrics(&edge));
     (content_type, text).into_response()
 }
 

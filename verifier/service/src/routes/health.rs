@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use countersign_core::time::Timestamp;
 use countersign_edge::EdgeRuntime;
 
+use crate::edge::store_metrics;
 use crate::service::Service;
 
 /// Alive: the process answers.
@@ -25,8 +26,13 @@ pub(super) async fn readyz(State(service): State<Arc<Service>>) -> Response {
     };
     match usable {
         Ok(()) if keys_missing => {
-            let sentence =
-                "the keys of an authorization server have not come yet, or are too old to be believed\n";
+            let no_store =
+                service.edge.as_ref().is_some_and(|edge| edge.runtime().is_store_connected() == Some(false));
+            let sentence = if no_store {
+                "the shared store has not been reached yet\n"
+            } else {
+                "the keys of an authorization server have not come yet, or are too old to be believed\n"
+            };
             (StatusCode::SERVICE_UNAVAILABLE, sentence).into_response()
         }
         Ok(()) => {
@@ -54,7 +60,9 @@ pub(super) async fn metrics(State(service): State<Arc<Service>>) -> Response {
     let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     let mut text = service.metrics.to_prometheus();
     if let Some(edge) = &service.edge {
-        keys_as_of(&edge.runtime(), &mut text);
+        let edge = edge.runtime();
+        keys_as_of(&edge, &mut text);
+        text.push_str(&store_metrics(&edge));
     }
     (content_type, text).into_response()
 }

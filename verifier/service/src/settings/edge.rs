@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::listen::{check_addresses, check_gateway};
 use super::{
     AddressRange, ClientCertificateField, Gateway, LimitSettings, ProxySettings, ResourceSettings,
-    TlsSettings, WebUrl,
+    SharedStoreSettings, TlsSettings, WebUrl,
 };
-use super::{private_url, proxy, resource};
+use super::{private_url, proxy, resource, shared_store};
 use crate::document::{self, Document, Problems, directory_of, formats};
 
 /// Everything that an edge is told before it starts. It needs no policy, no registry and no signing key, and asks nobody
@@ -32,6 +32,9 @@ pub struct EdgeSettings {
     /// Bounds that protect the edge itself.
     #[serde(default)]
     pub limits: LimitSettings,
+    /// The store that this edge shares with others. Default: it is alone.
+    #[serde(default)]
+    pub shared_store: Option<SharedStoreSettings>,
     /// The protected APIs that this edge decides for.
     #[serde(rename = "resource")]
     #[schemars(length(min = 1))]
@@ -102,7 +105,8 @@ impl EdgeSettings {
 
     fn resolved(mut self, directory: &Path) -> Self {
         let tls = self.listen.tls.iter_mut().flat_map(|tls| [&mut tls.certificate, &mut tls.key]);
-        for path in tls.chain([&mut self.nonce_keys]) {
+        let url_file = self.shared_store.as_mut().and_then(|store| store.url_file.as_mut());
+        for path in tls.chain([&mut self.nonce_keys]).chain(url_file) {
             *path = directory.join(&path);
         }
         if let Some(jwks) = self.attestation_service.jwks.as_mut().filter(|jwks| !jwks.contains("://")) {
@@ -161,6 +165,7 @@ impl Document for EdgeSettings {
         check_gateway(*edge, *gateway, *client_certificate, trusted_gateways, problems);
         resource::check(&self.resources, self.listen.gateway, problems);
         proxy::check(&self.proxies, &self.resources, problems);
+        shared_store::check(self.shared_store.as_ref(), &self.resources, true, problems);
         if self.listen.edge.is_none() && self.proxies.is_empty() {
             problems.at(
                 "",

@@ -11,6 +11,7 @@ mod deny_list;
 mod limits;
 mod oauth;
 mod opaque;
+mod pending;
 mod percentage;
 mod proof;
 mod request;
