@@ -81,7 +81,8 @@ pub enum StartError {
     AppAttest(AppleSetupError),
 }
 
-/// A service that answers. Dropping it ends it at once; [`RunningService::shut_down`] is the graceful way.
+/// A service that answers until [`RunningService::shut_down`]. Dropped, it goes on answering until the process ends, and
+/// reads neither bans nor trust data again: its edge lets nothing pass once the last deny list is over.
 #[derive(Debug)]
 pub struct RunningService {
     service: Arc<Service>,

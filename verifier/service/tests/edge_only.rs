@@ -42,7 +42,7 @@ fn countersign(directory: &Path, words: &[&str]) -> Command {
 struct Running {
     child: Child,
     /// Held, so that the process can go on writing.
-    _lines: std::io::Lines<BufReader<std::process::ChildStderr>>,
+    lines: std::io::Lines<BufReader<std::process::ChildStderr>>,
     listeners: Vec<(String, SocketAddr)>,
 }
 
@@ -61,11 +61,16 @@ impl Running {
                 listeners.push((name.to_owned(), address.parse().unwrap()));
             }
         }
-        Self { child, _lines: lines, listeners }
+        Self { child, lines, listeners }
     }
 
     fn address(&self, name: &str) -> SocketAddr {
         self.listeners.iter().find(|(listener, _)| listener == name).unwrap().1
+    }
+
+    /// Waits until the log has these words.
+    fn says(&mut self, words: &str) {
+        assert!(self.lines.any(|line| line.unwrap().contains(words)), "it never says: {words}");
     }
 
     fn signal(&self, name: &str) {
@@ -188,4 +193,46 @@ fn a_proxy_needs_to_be_told_where_to() {
     assert!(output.status.code() == Some(1) && said.contains("[[proxy]]"), "{said}");
     let check = countersign(desk.path(), &["settings", "check", "--edge", "edge.toml"]).output().unwrap();
     assert_eq!(check.status.code(), Some(0), "{}", String::from_utf8_lossy(&check.stderr));
+}
+
+/// Hangs up after nonsense and after other rules, and asks in between.
+fn changes_its_rules(desk: &Path, words: &[&str], file: &str, settings: &str, count: usize) {
+    let file = desk.join(file);
+    fs::write(&file, settings).unwrap();
+    let mut running = Running::start(desk, words, count);
+    let (edge, admin) = (running.address("edge"), running.address("admin"));
+    let status = |resource: &str| {
+        let lines = "X-Original-Method: GET\r\nX-Original-URI: /hello\r\n";
+        ask(edge, &format!("/edge/check/{resource}"), lines)[9..12].to_owned()
+    };
+    assert_eq!((status("api").as_str(), status("other").as_str()), ("401", "500"));
+    fs::write(&file, settings.replace("path = '/'", "path = 'nonsense'")).unwrap();
+    running.signal("HUP");
+    running.says("the last ones stay in force");
+    assert!(ask(admin, "/metrics", "").contains("\ncountersign_settings_reload_failures_total 1\n"));
+    assert_eq!((status("api").as_str(), status("other").as_str()), ("401", "500"));
+    fs::write(&file, settings.replace("name = 'api'", "name = 'other'").replace("nginx", "caddy")).unwrap();
+    running.signal("HUP");
+    running.says("listen.gateway");
+    running.says("their rules are in force");
+    assert_eq!((status("api").as_str(), status("other").as_str()), ("500", "401"));
+    assert!(ask(admin, "/metrics", "").contains("\ncountersign_settings_reload_failures_total 1\n"));
+    running.end();
+}
+
+#[test]
+fn an_edge_that_is_hung_up_on_reads_its_rules_again() {
+    let desk = tempfile::tempdir().unwrap();
+    changes_its_rules(desk.path(), &["edge"], "edge.toml", &edge_settings(9), 2);
+}
+
+#[test]
+fn a_service_that_is_hung_up_on_reads_the_rules_of_its_edge_again() {
+    let desk = tempfile::tempdir().unwrap();
+    fs::write(desk.path().join("policy.toml"), "").unwrap();
+    let settings = format!(
+        "issuer = 'http://127.0.0.1:9'\n[listen]\npublic = '127.0.0.1:0'\nedge = '127.0.0.1:0'\ngateway = 'nginx'\n\
+         admin = '127.0.0.1:0'\n{RESOURCE}"
+    );
+    changes_its_rules(desk.path(), &["serve"], "countersign.toml", &settings, 3);
 }
