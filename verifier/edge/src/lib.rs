@@ -63,6 +63,7 @@ mod system;
 
 pub use api_keys::ApiKeyFileError;
 pub use attested::{Attested, Verdict};
+pub use body::{Read as ContentRead, read as read_content};
 pub use breaker::Breaker;
 pub use builder::{BuildError, CountersignBuilder};
 pub use client_cert::{CLIENT_CERT, client_cert};
@@ -71,7 +72,7 @@ pub use deny_list::DenyListSource;
 pub use extract::NotAttested;
 pub use introspection::{ClientAuthentication, IntrospectionSource};
 pub use layer::{CountersignLayer, DEFAULT_MAX_CONTENT, UnknownResource, peer_address};
-pub use respond::{Answer, STATUS_FIELD, answer, is_identity, strip_identity};
+pub use respond::{Answer, STATUS_FIELD, answer, is_identity, passing_fields, strip_identity};
 pub use runtime::EdgeRuntime;
 pub use service::CountersignService;
 pub use setup_error::SetupError;

@@ -18,8 +18,10 @@ pub mod keys;
 mod openapi;
 pub mod play_integrity;
 pub mod policy_file;
+mod proxy;
 mod reappraisal;
 pub mod receipts;
+mod reload;
 mod routes;
 pub mod server;
 mod service;
@@ -30,4 +32,7 @@ pub mod trust;
 #[cfg(test)]
 mod virtual_world;
 
+pub use edge::{EdgeStartError, RunningEdge, StandaloneEdge};
+pub use proxy::ProxySetupError;
+pub use reload::ReloadError;
 pub use service::{RunningService, Service, StartError};

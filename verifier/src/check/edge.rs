@@ -35,24 +35,26 @@ use crate::credential::jwks::Jwks;
 /// The edge: what it protects, whom it trusts, and what it remembers.
 pub struct Edge {
     pub(super) resources: HashMap<String, Arc<Protected>>,
-    pub(super) services: Vec<IssuerKeys<ServiceKeys>>,
-    pub(super) servers: Vec<IssuerKeys<Jwks>>,
-    pub(super) nonce_keys: ArcSwap<MacKeyRing>,
+    pub(super) services: Vec<Arc<IssuerKeys<ServiceKeys>>>,
+    pub(super) servers: Vec<Arc<IssuerKeys<Jwks>>>,
+    pub(super) nonce_keys: Arc<ArcSwap<MacKeyRing>>,
     pub(super) randomness: Box<dyn Randomness>,
-    pub(super) deny_list: ArcSwapOption<DenyList>,
+    pub(super) deny_list: Arc<ArcSwapOption<DenyList>>,
     pub(super) deny_list_required: bool,
-    pub(super) results: Generations<Box<str>, Arc<VerifiedResult>>,
+    pub(super) results: Arc<Generations<Box<str>, Arc<VerifiedResult>>>,
     pub(super) access_tokens: Generations<([u8; 32], u32), Arc<CachedToken>>,
-    pub(super) first_uses: FirstUse,
-    pub(super) replay: ReplaySet,
-    pub(super) source_failures: Budget,
-    pub(super) instance_failures: Budget,
-    pub(super) instance_requests: Budget,
+    pub(super) first_uses: Arc<FirstUse>,
+    pub(super) replay: Arc<ReplaySet>,
+    pub(super) source_failures: Arc<Budget>,
+    pub(super) instance_failures: Arc<Budget>,
+    pub(super) instance_requests: Arc<Budget>,
     /// Tokens about which their server was asked for an instance, and which it refused.
-    pub(super) refused_tokens: Budget,
-    pub(super) quotas: LimitTable,
+    pub(super) refused_tokens: Arc<Budget>,
+    pub(super) quotas: Arc<LimitTable>,
+    /// Whether a route has a limit: the table has room only then.
+    pub(super) counts_quotas: bool,
     /// By the resource's name; only resources that have rules.
-    pub(super) anomalies: HashMap<String, Anomalies>,
+    pub(super) anomalies: HashMap<String, Arc<Anomalies>>,
     pub(super) witness: Option<Box<dyn Witness>>,
 }
 
@@ -117,21 +119,22 @@ impl Edge {
         };
         Self {
             resources: (0..).zip(resources).map(protected).collect(),
-            services: services.into_iter().map(IssuerKeys::new).collect(),
-            servers: servers.into_iter().map(IssuerKeys::new).collect(),
-            nonce_keys: ArcSwap::from_pointee(nonce_keys),
+            services: services.into_iter().map(|issuer| Arc::new(IssuerKeys::new(issuer))).collect(),
+            servers: servers.into_iter().map(|issuer| Arc::new(IssuerKeys::new(issuer))).collect(),
+            nonce_keys: Arc::new(ArcSwap::from_pointee(nonce_keys)),
             randomness,
-            deny_list: ArcSwapOption::empty(),
+            deny_list: Arc::default(),
             deny_list_required,
-            results: Generations::new(limits.results),
+            results: Arc::new(Generations::new(limits.results)),
             access_tokens: Generations::new(limits.access_tokens),
-            first_uses: FirstUse::new(limits.first_uses),
-            replay: ReplaySet::new(limits.proofs, REPLAY_WINDOW),
-            source_failures: Budget::tightening(limits.addresses, limits.failures),
-            instance_failures: Budget::tightening(limits.addresses, limits.failures),
-            instance_requests: Budget::new(limits.results, limits.instance_requests),
-            refused_tokens: Budget::new(limits.addresses, limits.failures),
-            quotas: LimitTable::new(if has_limits { limits.callers } else { 0 }),
+            first_uses: Arc::new(FirstUse::new(limits.first_uses)),
+            replay: Arc::new(ReplaySet::new(limits.proofs, REPLAY_WINDOW)),
+            source_failures: Arc::new(Budget::tightening(limits.addresses, limits.failures)),
+            instance_failures: Arc::new(Budget::tightening(limits.addresses, limits.failures)),
+            instance_requests: Arc::new(Budget::new(limits.results, limits.instance_requests)),
+            refused_tokens: Arc::new(Budget::new(limits.addresses, limits.failures)),
+            quotas: Arc::new(LimitTable::new(if has_limits { limits.callers } else { 0 })),
+            counts_quotas: has_limits,
             anomalies: HashMap::new(),
             witness: None,
         }
@@ -149,12 +152,12 @@ impl Edge {
 
     /// The keys of an attestation service that this edge trusts.
     pub fn service(&self, issuer: &str) -> Option<&IssuerKeys<ServiceKeys>> {
-        self.services.iter().find(|service| service.issuer == issuer)
+        self.services.iter().find(|service| service.issuer == issuer).map(Arc::as_ref)
     }
 
     /// The keys of an authorization server that this edge trusts.
     pub fn authorization_server(&self, issuer: &str) -> Option<&IssuerKeys<Jwks>> {
-        self.servers.iter().find(|server| server.issuer == issuer)
+        self.servers.iter().find(|server| server.issuer == issuer).map(Arc::as_ref)
     }
 
     /// Everybody whose keys this edge needs.
@@ -168,8 +171,8 @@ impl Edge {
     pub fn is_ready(&self) -> bool {
         let has_api_keys =
             |protected: &Arc<Protected>| !protected.takes_api_keys || protected.api_keys.load().is_some();
-        self.services.iter().all(IssuerKeys::is_ready)
-            && self.servers.iter().all(IssuerKeys::is_ready)
+        self.services.iter().all(|keys| keys.is_ready())
+            && self.servers.iter().all(|keys| keys.is_ready())
             && self.resources.values().all(has_api_keys)
     }
 

@@ -27,6 +27,7 @@ mod result;
 pub mod route;
 mod route_table;
 mod steps;
+mod succession;
 pub mod trust;
 pub mod witness;
 

@@ -9,6 +9,7 @@ mod ratio;
 mod rule;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use countersign_core::time::Timestamp;
 use countersign_core::token::result::{InstanceId, ResultClaims};
@@ -73,7 +74,7 @@ impl Edge {
     pub fn with_anomaly_rules(mut self, resource: &str, rules: Vec<AnomalyRule>) -> Self {
         match rules.is_empty() {
             true => self.anomalies.remove(resource),
-            false => self.anomalies.insert(resource.to_owned(), Anomalies::new(rules)),
+            false => self.anomalies.insert(resource.to_owned(), Arc::new(Anomalies::new(rules))),
         };
         self
     }
@@ -92,7 +93,7 @@ impl Edge {
         if self.anomalies.is_empty() {
             return Ok(());
         }
-        let Some(Anomalies(watched)) = self.anomalies.get(resource) else { return Ok(()) };
+        let Some(Anomalies(watched)) = self.anomalies.get(resource).map(Arc::as_ref) else { return Ok(()) };
         let claims = permit.attestation();
         let mut refused = None;
         for Watched { rule, memory } in watched {
@@ -138,7 +139,7 @@ impl Edge {
         if self.anomalies.is_empty() {
             return;
         }
-        let Some(Anomalies(watched)) = self.anomalies.get(resource) else { return };
+        let Some(Anomalies(watched)) = self.anomalies.get(resource).map(Arc::as_ref) else { return };
         for Watched { rule, memory } in watched {
             let Memory::Ratios(ratios) = memory else { continue };
             if let Some(jump) = ratios.note(&claims.client_id, claims.app_version.as_deref(), true, now) {
@@ -202,6 +203,10 @@ impl Anomalies {
             Watched { rule, memory }
         };
         Self(rules.into_iter().map(watched).collect())
+    }
+
+    pub(super) fn has_rules_of(&self, other: &Self) -> bool {
+        self.0.iter().map(|watched| &watched.rule).eq(other.0.iter().map(|watched| &watched.rule))
     }
 }
 

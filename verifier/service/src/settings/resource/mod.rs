@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use anomaly::{AnomalyAction, AnomalySettings, AnomalySignal};
 pub use authorization_server::AuthorizationServerSettings;
+pub(super) use authorization_server::check_jwks;
 pub use client_certificate::ClientCertificateSettings;
 pub use demand::{
     Assurance, BodyBinding, CredentialKind, KeyProtection, Mode, NonceDemand, PathCase, PathMatch,
@@ -213,6 +214,22 @@ impl ResourceSettings {
     pub(crate) fn all_apps(&self) -> impl Iterator<Item = String> + '_ {
         let clients = self.authorization_servers.iter().flat_map(|server| server.clients.keys());
         self.apps.iter().chain(clients).cloned()
+    }
+
+    /// Has relative paths start from `directory`.
+    pub(super) fn resolve(&mut self, directory: &Path) {
+        let authorities = self.client_certificates.iter_mut().filter_map(|entry| entry.ca_file.as_mut());
+        for file in self.api_keys.iter_mut().chain(&mut self.openapi).chain(authorities) {
+            *file = directory.join(&file);
+        }
+        for server in &mut self.authorization_servers {
+            if let Some(jwks) = server.jwks.as_mut().filter(|jwks| !jwks.contains("://")) {
+                *jwks = directory.join(&jwks).display().to_string();
+            }
+            if let Some(introspection) = &mut server.introspection {
+                introspection.resolve(directory);
+            }
+        }
     }
 
     fn asks_for(&self, kind: CredentialKind) -> bool {
