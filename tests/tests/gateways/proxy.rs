@@ -172,6 +172,43 @@ async fn what_follows_a_request_with_a_length_and_chunks_is_no_request() {
 }
 
 #[tokio::test]
+async fn neither_the_form_of_a_target_nor_an_older_http_leads_to_another_request_than_the_checked_one() {
+    let world = World::new("nginx").await;
+    for (line, passed) in [
+        ("GET http://evil.example/v1/observed?a=1 HTTP/1.1", "GET /v1/observed?a=1 HTTP/1.1"),
+        ("GET /v1/observed?a=1#/evil HTTP/1.1", "GET /v1/observed?a=1 HTTP/1.1"),
+        ("GET /v1/observed HTTP/1.0", "GET /v1/observed HTTP/1.1"),
+    ] {
+        let (upstream, mut connections) = raw_upstream("", OK).await;
+        let (address, _running) = before(&world, upstream, "").await;
+        let bytes = format!("{line}\r\nHost: evil.example\r\nConnection: close\r\n\r\n");
+        assert_eq!(Got::parse(&exchange(address, bytes.into()).await).status, 200, "{line}");
+        let seen = String::from_utf8(connections.recv().await.unwrap()).unwrap();
+        assert!(seen.starts_with(&format!("{passed}\r\n")) && !seen.contains("evil"), "{line}: {seen}");
+    }
+}
+
+#[tokio::test]
+async fn what_stands_in_the_body_of_a_refused_request_is_no_request() {
+    let smuggled = "GET /v1/observed?smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
+    let length = smuggled.len();
+    for (lines, body) in [
+        (format!("Content-Length: {length}"), smuggled.to_owned()),
+        ("Transfer-Encoding: chunked".to_owned(), format!("{length:x}\r\n{smuggled}\r\n0\r\n\r\n")),
+    ] {
+        let world = World::new("nginx").await;
+        let (address, _running) = before(&world, world.upstream.address, "").await;
+        let next = "GET /v1/observed HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        let bytes = format!("POST /v1/account HTTP/1.1\r\nHost: a\r\n{lines}\r\n\r\n{body}{next}");
+        let answers = String::from_utf8(exchange(address, bytes.into()).await).unwrap();
+        assert!(answers.starts_with("HTTP/1.1 401"), "{answers}");
+        assert!(answers.matches("HTTP/1.1").count() <= 2, "{answers}");
+        // The one behind the body may be answered, or the connection may end before it.
+        assert!(world.upstream.requests() <= 1, "{answers}");
+    }
+}
+
+#[tokio::test]
 async fn the_api_reads_our_line_ends_and_chunks_and_not_the_clients() {
     let world = World::new("nginx").await;
     let (upstream, mut connections) = raw_upstream("0\r\n\r\n", OK).await;
@@ -408,7 +445,19 @@ async fn the_api_learns_the_clients_address_and_its_own_name_from_the_proxy() {
     let (address, _running) = before(&world, world.upstream.address, "").await;
     let mut sent =
         world.proven("GET", "/v1/account").with("Upgrade", "websocket").with("Connection", "upgrade");
-    for name in ["X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded", "X-Original-URL"] {
+    for name in [
+        "X-Forwarded-For",
+        "X-Forwarded-Host",
+        "X-Forwarded-Proto",
+        "Forwarded",
+        "X-Original-URL",
+        "Client-Cert",
+        "X-SSL-Client-Cert",
+        "Proxy",
+        "Remote-User",
+        "X_API_Key",
+        "Transfer_Encoding",
+    ] {
         sent = sent.with(name, "spoofed");
     }
     let lines = sent.send(address).await.json()["lines"].clone();

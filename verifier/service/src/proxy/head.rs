@@ -26,24 +26,49 @@ const HOP_BY_HOP: [HeaderName; 9] = [
 
 /// What upstreams believe of a proxy, or take for another method or target than the one that was checked. A client's own
 /// are removed, also where `_` or `.` stands for `-`, as in CGI variables.
-const PROXY_WORDS: [&str; 14] = [
+const PROXY_WORDS: [&str; 20] = [
     "forwarded",
     "via",
     "x-real-ip",
     "x-client-ip",
     "true-client-ip",
     "x-cluster-client-ip",
-    "x-original-url",
-    "x-original-uri",
-    "x-original-method",
-    "x-original-host",
+    "x-remote-ip",
+    "x-remote-addr",
+    "x-remote-user",
+    "remote-user",
+    "x-host",
+    "x-http-host-override",
     "x-rewrite-url",
     "x-http-method",
     "x-http-method-override",
     "x-method-override",
+    // RFC 9440: whoever ends TLS alone says which certificate a client has.
+    "client-cert",
+    "client-cert-chain",
+    "x-client-cert",
+    // In CGI it is HTTP_PROXY, by which programs find the proxy for requests of their own.
+    "proxy",
 ];
 
-const X_FORWARDED: &str = "x-forwarded-";
+/// What every proxy word may begin with.
+const PROXY_PREFIXES: [&str; 5] = ["x-forwarded", "x-original-", "x-ssl-", "ssl-client-", "x-auth-request-"];
+
+/// What the check or the framing goes by: under an alias the client would tell the upstream something else than the check
+/// has seen.
+const READ_BY_THE_CHECK: [&str; 11] = [
+    "authorization",
+    "x-api-key",
+    "attestation-result",
+    "attestation-proof",
+    "dpop",
+    "oauth-client-attestation",
+    "oauth-client-attestation-pop",
+    "content-length",
+    "transfer-encoding",
+    "host",
+    "expect",
+];
 
 /// Refuses what two readers could take for two different requests, or what cannot be passed on.
 pub(super) fn refuse_ambiguous(parts: &Parts, body: &Body) -> Result<(), (StatusCode, &'static str)> {
@@ -125,8 +150,11 @@ fn strip_proxy_words(headers: &mut HeaderMap) {
 }
 
 fn is_proxy_word(name: &HeaderName) -> bool {
-    let name = name.as_str().replace(['_', '.'], "-");
-    name.starts_with(X_FORWARDED) || PROXY_WORDS.contains(&name.as_str())
+    let meant = name.as_str().replace(['_', '.'], "-");
+    let is_alias = meant != name.as_str();
+    PROXY_PREFIXES.iter().any(|prefix| meant.starts_with(prefix))
+        || PROXY_WORDS.contains(&meant.as_str())
+        || (is_alias && READ_BY_THE_CHECK.contains(&meant.as_str()))
 }
 
 #[cfg(test)]
@@ -189,6 +217,17 @@ mod tests {
             "x_rewrite_url",
             "x-http-method-override",
             "host",
+            "x-forwarded",
+            "x-original-for",
+            "proxy",
+            "remote-user",
+            "x-auth-request-email",
+            "client-cert",
+            "client_cert",
+            "client-cert-chain",
+            "x-ssl-client-cert",
+            "ssl-client-verify",
+            "x-forwarded-client-cert",
         ];
         let headers = applied(&spoofed.map(|name| (name, "spoofed")));
         assert!(!headers.values().any(|value| value == "spoofed"), "{headers:?}");
@@ -196,6 +235,30 @@ mod tests {
         assert_eq!(headers["x-forwarded-host"], "api.example:8443");
         assert_eq!(headers["x-forwarded-proto"], "https");
         assert_eq!(headers["x-forwarded-for"], "192.0.2.7");
+    }
+
+    #[test]
+    fn no_alias_tells_the_upstream_of_another_credential_or_framing() {
+        let aliases = [
+            "x_api_key",
+            "x.api.key",
+            "attestation_result",
+            "oauth_client_attestation",
+            "content_length",
+            "transfer_encoding",
+            "transfer.encoding",
+        ];
+        let headers = applied(&aliases.map(|name| (name, "spoofed")));
+        assert!(!headers.values().any(|value| value == "spoofed"), "{headers:?}");
+        let headers = applied(&[("authorization", "DPoP a"), ("x-api-key", "k"), ("x_own", "1")]);
+        assert_eq!(
+            (&headers["authorization"], &headers["x-api-key"], &headers["x_own"]),
+            (
+                &HeaderValue::from_static("DPoP a"),
+                &HeaderValue::from_static("k"),
+                &HeaderValue::from_static("1")
+            )
+        );
     }
 
     #[test]
