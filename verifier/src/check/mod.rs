@@ -10,6 +10,7 @@ pub mod decision;
 pub mod deny_list;
 mod edge;
 mod enforcement;
+pub mod explanation;
 mod first_use;
 pub mod identity;
 mod introspection;
@@ -24,11 +25,13 @@ mod result;
 pub mod route;
 mod route_table;
 mod steps;
+mod trace;
 pub mod trust;
 
 pub use crate::credential::client_certificate::ClientCertificate;
 pub use decision::{Credential, Decision, Limits, Lookup, Permit};
 pub use edge::Edge;
+pub use explanation::Explanation;
 pub use reason::Reason;
 pub use refusal::{Code, ProofKind, Refusal};
 pub use request::{Content, Field, Fields, Request};
@@ -36,3 +39,4 @@ pub use route::{
     Assurance, CredentialKind, Mode, NoncePolicy, PathCase, PathMatch, ReplayPolicy, Resource, Route, StepUp,
     TokenBinding,
 };
+pub use trace::Step;
