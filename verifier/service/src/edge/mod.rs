@@ -1,12 +1,14 @@
 //! The edge of this process: the protected resources of the settings, decided by the verifier's check.
 
 mod client_certificates;
+pub(crate) mod offline;
 mod resources;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use countersign_core::challenge::MacKeyRing;
 use countersign_edge::{EdgeRuntime, JwksSource, Limits, OsRandomness, SetupError};
 use countersign_verifier::check::Edge;
 use countersign_verifier::check::deny_list::DenyList;
@@ -34,34 +36,11 @@ pub(crate) async fn start(
     clock: &Clock,
 ) -> Result<Arc<EdgeRuntime>, SetupError> {
     let service = settings.issuer.as_str().to_owned();
-    let mut servers: HashMap<String, JwksSource> = HashMap::new();
-    for server in settings.resources.iter().flat_map(ResourceSettings::jwt_servers) {
-        let source = match &server.jwks {
-            None => JwksSource::discovery(server.issuer.as_str()),
-            Some(url) if url.contains("://") => JwksSource::url(url),
-            Some(file) => JwksSource::file(file),
-        };
-        servers.insert(server.issuer.as_str().to_owned(), source);
-    }
-    let edge = Edge::new(
-        settings.resources.iter().map(|resource| (resource.name.clone(), resource_of(resource))).collect(),
-        [service.clone()],
-        servers.keys().cloned(),
-        keys.nonces.clone(),
-        Box::new(OsRandomness),
-        true,
-        Limits {
-            proofs: settings.limits.replay_entries,
-            failures: settings.limits.failures_per_10s,
-            callers: settings.limits.rate_entries,
-            ..Limits::default()
-        },
-    );
-    for resource in &settings.resources {
-        edge.replace_client_certificates(&resource.name, client_certificates_of(resource)?);
-    }
+    let edge = edge_of(settings, keys.nonces.clone())?;
     let own = JwksSource::fixed(keys.public_jwks().to_string());
-    let servers = servers.into_iter().map(|(issuer, source)| (KeyOwner::AuthorizationServer(issuer), source));
+    let servers = jwks_sources(settings)
+        .into_iter()
+        .map(|(issuer, source)| (KeyOwner::AuthorizationServer(issuer), source));
     let sources = servers.chain([(KeyOwner::AttestationService(service), own)]);
     let clock = clock.clone();
     let mut runtime = EdgeRuntime::new(edge, sources)?
@@ -80,6 +59,42 @@ pub(crate) async fn start(
         }
     }
     Ok(runtime.start().await)
+}
+
+/// The edge of these settings, before any key has come.
+fn edge_of(settings: &Settings, nonces: MacKeyRing) -> Result<Edge, SetupError> {
+    let edge = Edge::new(
+        settings.resources.iter().map(|resource| (resource.name.clone(), resource_of(resource))).collect(),
+        [settings.issuer.as_str().to_owned()],
+        jwks_sources(settings).into_keys(),
+        nonces,
+        Box::new(OsRandomness),
+        true,
+        Limits {
+            proofs: settings.limits.replay_entries,
+            failures: settings.limits.failures_per_10s,
+            callers: settings.limits.rate_entries,
+            ..Limits::default()
+        },
+    );
+    for resource in &settings.resources {
+        edge.replace_client_certificates(&resource.name, client_certificates_of(resource)?);
+    }
+    Ok(edge)
+}
+
+/// Where the keys of each authorization server are, by its issuer.
+fn jwks_sources(settings: &Settings) -> HashMap<String, JwksSource> {
+    let mut servers = HashMap::new();
+    for server in settings.resources.iter().flat_map(ResourceSettings::jwt_servers) {
+        let source = match &server.jwks {
+            None => JwksSource::discovery(server.issuer.as_str()),
+            Some(url) if url.contains("://") => JwksSource::url(url),
+            Some(file) => JwksSource::file(file),
+        };
+        servers.insert(server.issuer.as_str().to_owned(), source);
+    }
+    servers
 }
 
 /// Keeps the edge's deny list as the registry has it. While the registry cannot be read the last list stays, until
