@@ -17,6 +17,9 @@ use crate::keys::ServiceKeys;
 use crate::settings::Settings;
 use crate::store::Store;
 
+/// Later than every time that is asked about.
+const FOREVER: Timestamp = Timestamp::from_unix_seconds(u64::MAX);
+
 /// Where keys are taken from that an edge fetches.
 pub(crate) struct KeysAtHand {
     /// Files, by issuer; they go before what the settings name.
@@ -87,15 +90,26 @@ pub(crate) async fn edge(settings: &Settings, at_hand: KeysAtHand) -> Result<Off
             _ => notes.push(format!("the API keys of {} are not here", resource.name)),
         }
     }
-    let edge = Arc::new(runtime);
-    // What does not come is told at the step that needs it.
-    let _ = edge.refresh().await;
+    // At this time all is due, so that what does not come is told at the step that needs it, whatever time is asked
+    // about ...
+    let edge = Arc::new(runtime.with_clock(|| Timestamp::EPOCH));
+    let failed = edge.refresh().await;
+    // ... and who has come does not come again: a key that is not in his set is unknown.
+    for owner in edge.edge().key_owners().filter(|owner| !failed.contains(owner)) {
+        match &owner {
+            KeyOwner::AttestationService(issuer) => {
+                edge.edge().service(issuer).into_iter().for_each(|keys| keys.fetched(FOREVER));
+            }
+            KeyOwner::AuthorizationServer(issuer) => {
+                edge.edge().authorization_server(issuer).into_iter().for_each(|keys| keys.fetched(FOREVER));
+            }
+        }
+    }
     let bans = bans(settings, &mut notes).await;
     let knows_bans = bans.is_some();
     let list = bans.unwrap_or_else(|| DenyList { issuer: settings.issuer.as_str().to_owned(), ..empty() });
     // The question may be about any time; bans are as the registry has them now.
-    let forever = Timestamp::from_unix_seconds(u64::MAX);
-    edge.edge().replace_deny_list(DenyList { issued_at: now, expires_at: forever, ..list });
+    edge.edge().replace_deny_list(DenyList { issued_at: now, expires_at: FOREVER, ..list });
     Ok(Offline { edge, knows_bans, notes })
 }
 

@@ -47,8 +47,9 @@ pub struct Arguments {
     /// What to print.
     #[arg(long, value_enum, default_value_t, conflicts_with = "json")]
     pub format: Format,
+    /// How captured requests are judged.
     #[command(flatten, next_help_heading = "Captured requests")]
-    pub walk: walk::Arguments,
+    pub walk: walk::JudgingArguments,
 }
 
 /// What is printed.

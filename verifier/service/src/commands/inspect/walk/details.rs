@@ -124,7 +124,15 @@ impl Scene<'_> {
                     paths.join(", ")
                 )
             }
-            (Reason::FieldMalformed, ..) => self.malformed_fields(),
+            (
+                Reason::FieldMalformed
+                | Reason::ResultEncoding(_)
+                | Reason::ClientAttestation(_)
+                | Reason::ProofEncoding(_)
+                | Reason::Dpop(_)
+                | Reason::ClientAttestationPop(_),
+                ..,
+            ) => self.malformed_fields(),
             (Reason::AuthorizationMalformed, ..) if self.request.values("authorization").nth(1).is_some() => {
                 "two Authorization lines; one may come".to_owned()
             }
@@ -363,8 +371,14 @@ impl Scene<'_> {
     }
 
     fn malformed_fields(&self) -> String {
-        let names =
-            ["Attestation-Result", "Attestation-Proof", "OAuth-Client-Attestation", "DPoP", "X-API-Key"];
+        let names = [
+            "Attestation-Result",
+            "Attestation-Proof",
+            "OAuth-Client-Attestation",
+            "OAuth-Client-Attestation-PoP",
+            "DPoP",
+            "X-API-Key",
+        ];
         let faults = names.iter().filter_map(|name| {
             let count = self.request.values(&name.to_ascii_lowercase()).count();
             let unreadable = self.presented.unreadable.iter().find(|(field, _)| field == name);
@@ -427,10 +441,6 @@ fn what_it_means(reason: Reason) -> &'static str {
         Reason::BasicRefused => "HTTP Basic is no credential here",
         Reason::ProofUnbound => {
             "OAuth-Client-Attestation-PoP covers no request, and the route does not take it"
-        }
-        Reason::ResultEncoding(_) | Reason::ClientAttestation(_) => "the result is malformed",
-        Reason::ProofEncoding(_) | Reason::Dpop(_) | Reason::ClientAttestationPop(_) => {
-            "the proof is malformed"
         }
         Reason::Replayed => "the same proof came before, in this capture",
         Reason::KeysUnavailable => "keys are missing",

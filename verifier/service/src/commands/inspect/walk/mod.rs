@@ -29,7 +29,7 @@ use report::{Mark, Report, RequestReport, Row, Verdict};
 
 /// How captured requests are judged.
 #[derive(Debug, Default, Args)]
-pub struct Arguments {
+pub struct JudgingArguments {
     /// For captured requests: ask the edge of these settings, on this machine and without starting anything.
     #[arg(long, short = 's', value_name = "FILE")]
     pub settings: Option<PathBuf>,
@@ -50,7 +50,7 @@ pub struct Arguments {
     pub fetch: bool,
 }
 
-impl Arguments {
+impl JudgingArguments {
     /// Whether something was said that has a meaning for captured requests alone.
     pub(super) fn are_given(&self) -> bool {
         self.settings.is_some() || self.at.is_some() || self.now
@@ -72,7 +72,7 @@ fn issuer_and_file(text: &str) -> Result<(String, PathBuf), String> {
 ///
 /// # Errors
 /// A sentence: the settings or what they name cannot be used.
-pub(super) fn judge(capture: &Capture, arguments: &Arguments) -> Result<Report, String> {
+pub(super) fn judge(capture: &Capture, arguments: &JudgingArguments) -> Result<Report, String> {
     let judged = match &arguments.settings {
         None => capture.requests.iter().map(|request| unjudged(request, arguments)).collect(),
         Some(file) => {
@@ -88,7 +88,7 @@ pub(super) fn judge(capture: &Capture, arguments: &Arguments) -> Result<Report, 
 async fn with_settings(
     capture: &Capture,
     settings: &Settings,
-    arguments: &Arguments,
+    arguments: &JudgingArguments,
 ) -> Result<Vec<RequestReport>, String> {
     let sets: HashMap<_, _> = arguments.jwks_of.iter().cloned().collect();
     let at_hand = KeysAtHand { sets, fetch: arguments.fetch };
@@ -104,7 +104,11 @@ async fn with_settings(
 }
 
 /// The resource that was named, or the one of the host that the request went to, or the only one.
-fn resource_of(request: &Captured, settings: &Settings, arguments: &Arguments) -> Result<String, String> {
+fn resource_of(
+    request: &Captured,
+    settings: &Settings,
+    arguments: &JudgingArguments,
+) -> Result<String, String> {
     let names: Vec<_> = settings.resources.iter().map(|resource| resource.name.as_str()).collect();
     if let Some(name) = &arguments.resource {
         return if names.contains(&name.as_str()) {
@@ -131,7 +135,7 @@ fn judged(
     name: &str,
     runtime: &Arc<EdgeRuntime>,
     knows_bans: bool,
-    arguments: &Arguments,
+    arguments: &JudgingArguments,
 ) -> RequestReport {
     let presented = Presented::read(captured);
     let (now, because) = time(captured, &presented, arguments);
@@ -190,7 +194,7 @@ fn without_query(target: &str) -> String {
     target.split_once('?').map_or_else(|| target.to_owned(), |(path, _)| format!("{path}?…"))
 }
 
-fn unjudged(captured: &Captured, arguments: &Arguments) -> RequestReport {
+fn unjudged(captured: &Captured, arguments: &JudgingArguments) -> RequestReport {
     let presented = Presented::read(captured);
     let (now, because) = time(captured, &presented, arguments);
     let rows = self_contained::rows(captured, &presented, now);
@@ -211,7 +215,11 @@ fn unjudged(captured: &Captured, arguments: &Arguments) -> RequestReport {
 }
 
 /// When the request is judged, and why then.
-fn time(captured: &Captured, presented: &Presented, arguments: &Arguments) -> (Timestamp, &'static str) {
+fn time(
+    captured: &Captured,
+    presented: &Presented,
+    arguments: &JudgingArguments,
+) -> (Timestamp, &'static str) {
     let made = presented.proof.as_ref().map(|proof| proof.issued_at);
     match (arguments.at, captured.time, made) {
         (Some(at), ..) => (at, "as --at says"),
