@@ -16,6 +16,8 @@ pub(crate) enum Group {
     Vectors,
     /// Real gateways in front of a plain API; need nginx, Caddy, HAProxy and Envoy.
     Gateways,
+    /// Edges that share a store; need a real Redis or Valkey.
+    ManyEdges,
     /// Other people's OAuth software and token libraries; need node, Python, their packages, and nginx.
     Interop,
     /// The whole flow and its attacks, as a newcomer runs them; need Rust alone.
@@ -33,8 +35,8 @@ pub(crate) enum Presence {
 
 impl Group {
     /// Every group, in the order of the table.
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Rust, Self::Vectors, Self::Gateways, Self::Interop, Self::Quickstart];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Rust, Self::Vectors, Self::Gateways, Self::ManyEdges, Self::Interop, Self::Quickstart];
 
     /// The name on the command line and in `SKIPPED name: …` lines.
     pub(crate) const fn name(self) -> &'static str {
@@ -42,6 +44,7 @@ impl Group {
             Self::Rust => "rust",
             Self::Vectors => "vectors",
             Self::Gateways => "gateways",
+            Self::ManyEdges => "many-edges",
             Self::Interop => "interop",
             Self::Quickstart => "quickstart",
         }
@@ -61,7 +64,7 @@ impl Group {
     /// The test program of this group in the crate `tests`; `None` for a group that is no single test program.
     pub(crate) const fn test_target(self) -> Option<&'static str> {
         match self {
-            Self::Vectors | Self::Gateways | Self::Interop => Some(self.name()),
+            Self::Vectors | Self::Gateways | Self::ManyEdges | Self::Interop => Some(self.name()),
             Self::Rust | Self::Quickstart => None,
         }
     }
@@ -83,6 +86,12 @@ impl Group {
                     folder.display()
                 )),
             },
+            Self::ManyEdges => match store_program() {
+                Some(_) => Presence::Here,
+                None => Presence::Missing(
+                    "without redis-server, which `cargo xtask setup many-edges` installs".to_owned(),
+                ),
+            },
             Self::Gateways => match missing_gateways().as_slice() {
                 [] => Presence::Here,
                 missing => Presence::Missing(format!(
@@ -103,6 +112,11 @@ impl Group {
 
 /// The gateways that are Debian packages, each with a program of the same name.
 pub(crate) const DEBIAN_GATEWAYS: [&str; 3] = ["nginx", "caddy", "haproxy"];
+
+/// Redis, or Valkey in its place, if one of them is installed.
+pub(crate) fn store_program() -> Option<PathBuf> {
+    ["redis-server", "valkey-server"].into_iter().find_map(workspace::program)
+}
 
 /// The folder of the Python environment that holds Envoy, which no Debian package does.
 pub(crate) fn envoy_environment() -> PathBuf {

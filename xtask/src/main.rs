@@ -23,13 +23,13 @@ const HELP: &str = "\
 cargo xtask COMMAND
 
   setup [GROUP]...      install what a group of tests needs, and say what was installed
-                          groups: gateways (nginx, Caddy, HAProxy, Envoy), interop (packages of
-                          npm and PyPI), all (the default);
+                          groups: gateways (nginx, Caddy, HAProxy, Envoy), many-edges (Redis),
+                          interop (packages of npm and PyPI), all (the default);
                           jvm, swift, mobile (no tests of these exist yet)
   test                  run every test whose parts are present; ends with a table: ran / skipped because
     --require GROUP       fail if this group had to be skipped (may be repeated)
     -- ARGS               give ARGS to `cargo test`; for example: -- --test vectors, or: -- replay
-                          groups: rust, vectors, gateways, interop, quickstart
+                          groups: rust, vectors, gateways, many-edges, interop, quickstart
   ci                    format, dependencies, clippy, docs, and all tests with nothing skipped
     --without GROUP       do not insist on this group (may be repeated)
   bench [ARGS]...       the benchmarks, as ratios of one run; ARGS go to `cargo bench`

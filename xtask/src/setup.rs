@@ -21,6 +21,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Stop> {
     for group in chosen(arguments)? {
         match group {
             SetUp::Gateways => gateways()?,
+            SetUp::ManyEdges => many_edges()?,
             SetUp::Interop => set_up_interop()?,
             SetUp::Planned(name) => {
                 println!("{name}: no tests of this group exist yet; nothing to install");
@@ -33,17 +34,19 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Stop> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum SetUp {
     Gateways,
+    ManyEdges,
     Interop,
     Planned(&'static str),
 }
 
 fn chosen(arguments: &[String]) -> Result<Vec<SetUp>, Stop> {
-    const ALL: [SetUp; 2] = [SetUp::Gateways, SetUp::Interop];
+    const ALL: [SetUp; 3] = [SetUp::Gateways, SetUp::ManyEdges, SetUp::Interop];
     let mut groups = Vec::new();
     for name in arguments {
         match name.as_str() {
             "all" => groups.extend(ALL),
             "gateways" => groups.push(SetUp::Gateways),
+            "many-edges" => groups.push(SetUp::ManyEdges),
             "interop" => groups.push(SetUp::Interop),
             other => match PLANNED.into_iter().find(|planned| *planned == other) {
                 Some(planned) => groups.push(SetUp::Planned(planned)),
@@ -79,6 +82,20 @@ fn gateways() -> Result<(), Stop> {
     if envoy {
         install_envoy()?;
     }
+    Ok(())
+}
+
+/// Redis from Debian's packages.
+fn many_edges() -> Result<(), Stop> {
+    if let Some(program) = groups::store_program() {
+        println!("many-edges: {} is already here; nothing to install", program.display());
+        return Ok(());
+    }
+    debian_packages("many-edges", &["redis-server"])?;
+    println!(
+        "many-edges: installed Debian's redis-server. The tests start their own on free ports of 127.0.0.1.\n\
+         many-edges: where Debian started one too, `systemctl disable --now redis-server` turns it off."
+    );
     Ok(())
 }
 
@@ -176,7 +193,7 @@ mod tests {
     #[test]
     fn without_a_name_everything_that_exists_is_set_up() {
         for everything in ["", "all"] {
-            assert_eq!(set_up(everything).unwrap(), [SetUp::Gateways, SetUp::Interop]);
+            assert_eq!(set_up(everything).unwrap(), [SetUp::Gateways, SetUp::ManyEdges, SetUp::Interop]);
         }
     }
 

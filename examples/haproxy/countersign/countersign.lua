@@ -30,6 +30,7 @@ local IDENTITY = {
     "x-attested-subject",
     "x-attested-scope",
     "x-attested-content",
+    "x-attested-replay",
     "attestation-verdict",
 }
 

@@ -17,7 +17,7 @@ use crate::http::{Got, Sent};
 use crate::process::Running;
 use crate::world::{RESOURCE, World};
 
-const IDENTITY: [&str; 9] = [
+const IDENTITY: [&str; 10] = [
     "x-attested-instance",
     "x-attested-client",
     "x-attested-tier",
@@ -26,6 +26,7 @@ const IDENTITY: [&str; 9] = [
     "x-attested-subject",
     "x-attested-scope",
     "x-attested-content",
+    "x-attested-replay",
     "attestation-verdict",
 ];
 

@@ -9,9 +9,13 @@ use std::time::Duration;
 use countersign_core::challenge::{MacKey, MacKeyRing};
 use countersign_core::request::{Origin, RequestError, TargetUri, check_method, check_path};
 use countersign_core::time::Timestamp;
+#[cfg(feature = "redis")]
+use countersign_verifier::check::WhenStoreFails;
 use countersign_verifier::check::route::{OAuthClient, is_template};
 use countersign_verifier::check::trust::KeyOwner;
-use countersign_verifier::check::{CredentialKind, Edge, Limits, Mode, PathCase, PathMatch, Resource, Route};
+use countersign_verifier::check::{
+    CredentialKind, Edge, Limits, Mode, PathCase, PathMatch, ReplayPolicy, Resource, Route,
+};
 use countersign_verifier::credential::client_certificate::ClientCertificates;
 use countersign_verifier::credential::introspection::Introspection;
 use http::request::Parts;
@@ -21,6 +25,8 @@ use crate::introspection::IntrospectionSource;
 use crate::layer::{CountersignLayer, DEFAULT_MAX_CONTENT, SourceAddress};
 use crate::runtime::EdgeRuntime;
 use crate::setup_error::SetupError;
+#[cfg(feature = "redis")]
+use crate::shared_store::SharedStoreSettings;
 use crate::source::JwksSource;
 use crate::system::{OsRandomness, system_time};
 
@@ -44,6 +50,8 @@ pub struct CountersignBuilder {
     client_certificates: Option<ClientCertificates>,
     introspection: Option<(Introspection, IntrospectionSource)>,
     shared: Option<(String, MacKeyRing)>,
+    #[cfg(feature = "redis")]
+    shared_store: Option<SharedStoreSettings>,
     limits: Limits,
     max_content: usize,
     source: Option<Box<SourceAddress>>,
@@ -81,6 +89,13 @@ pub enum BuildError {
     RoutePath(String),
     /// A route's method is no method name.
     RouteMethod(String),
+    /// A route promises that a proof passes once at all edges, and lets each edge decide alone while the shared store
+    /// does not answer.
+    StrictButLocal(String),
+    /// A route promises that a proof passes once at all edges, of which there are several without a shared store.
+    StrictAlone(String),
+    /// A route asks a shared store, and none is named.
+    NoSharedStore(String),
     /// Two routes speak of one path and method.
     DuplicateRoute(String),
     /// A key source or the deny list.
@@ -121,6 +136,19 @@ impl fmt::Display for BuildError {
                 write!(f, "the route path `{path}` matches nothing; write a plain prefix such as /v1/pay")
             }
             Self::RouteMethod(method) => write!(f, "`{method}` is no HTTP method"),
+            Self::StrictButLocal(path) => write!(
+                f,
+                "the route `{path}` lets each edge decide alone while the store fails, so a proof can pass at each: write \
+                 `replay: ReplayPolicy::Windowed`, or `shared_store: Some(WhenStoreFails::Closed)`"
+            ),
+            Self::StrictAlone(path) => write!(
+                f,
+                "`.shared_nonces(…)` is for several edges, and a proof passes at each of them: give them a store with \
+                 `.shared_store(…)`, or write `replay: ReplayPolicy::Windowed` in the route `{path}`"
+            ),
+            Self::NoSharedStore(path) => {
+                write!(f, "the route `{path}` asks a shared store: name it with `.shared_store(…)`")
+            }
             Self::DuplicateRoute(path) => write!(f, "two routes for `{path}` speak of one method; join them"),
             Self::Setup(error) => error.fmt(f),
             Self::Randomness => f.write_str("the operating system gives no random bytes"),
@@ -152,6 +180,8 @@ impl CountersignBuilder {
             client_certificates: None,
             introspection: None,
             shared: None,
+            #[cfg(feature = "redis")]
+            shared_store: None,
             limits: Limits::default(),
             max_content: DEFAULT_MAX_CONTENT,
             source: None,
@@ -243,6 +273,14 @@ impl CountersignBuilder {
     /// keys, and a nonce is good where it was given out.
     pub fn shared_nonces(mut self, replay_domain: impl Into<String>, keys: MacKeyRing) -> Self {
         self.shared = Some((replay_domain.into(), keys));
+        self
+    }
+
+    /// Shares with other edges what has been used, and the nonce keys, as [`EdgeRuntime::with_shared_store`]. Every route
+    /// asks the store; while it does not answer, those refuse that do not say otherwise in [`Route::shared_store`].
+    #[cfg(feature = "redis")]
+    pub fn shared_store(mut self, settings: SharedStoreSettings) -> Self {
+        self.shared_store = Some(settings);
         self
     }
 
@@ -341,6 +379,10 @@ impl CountersignBuilder {
         if let Some((source, _)) = self.deny_list {
             runtime = runtime.with_deny_list(source)?;
         }
+        #[cfg(feature = "redis")]
+        if let Some(store) = self.shared_store {
+            runtime = runtime.with_shared_store(store);
+        }
         if let Some(file) = self.api_keys {
             runtime = runtime.with_api_keys(RESOURCE, file)?;
         }
@@ -373,6 +415,7 @@ impl CountersignBuilder {
         }
         let routes = if self.routes.is_empty() { vec![Route::new("/")] } else { self.routes.clone() };
         check_routes(&routes)?;
+        let routes = self.sharing(routes)?;
         let asks_for = |kind| routes.iter().any(|route| route.credentials.contains(&kind));
         let (wants_token, wants_key) = (asks_for(CredentialKind::Jwt), asks_for(CredentialKind::ApiKey));
         if wants_token && self.servers.is_empty() {
@@ -412,9 +455,52 @@ impl CountersignBuilder {
             authorization_servers: self.servers.iter().map(|(issuer, _)| issuer.clone()).collect(),
             introspection: self.introspection.as_ref().map(|(rules, _)| rules.clone()),
             path_case: PathCase::Unknown,
-            replay_domain: self.shared.as_ref().map(|(domain, _)| domain.clone()).unwrap_or_default(),
+            replay_domain: self.replay_domain(),
             routes,
         })
+    }
+}
+
+impl CountersignBuilder {
+    /// The routes, asking the store if there is one.
+    #[cfg(feature = "redis")]
+    fn sharing(&self, routes: Vec<Route>) -> Result<Vec<Route>, BuildError> {
+        if self.shared_store.is_none() {
+            return self.none_asks(routes);
+        }
+        let is_torn = |route: &&Route| {
+            route.replay == ReplayPolicy::Strict && route.shared_store == Some(WhenStoreFails::Local)
+        };
+        if let Some(route) = routes.iter().find(is_torn) {
+            return Err(BuildError::StrictButLocal(route.path.clone()));
+        }
+        let share =
+            |route: Route| Route { shared_store: Some(route.shared_store.unwrap_or_default()), ..route };
+        Ok(routes.into_iter().map(share).collect())
+    }
+
+    #[cfg(not(feature = "redis"))]
+    fn sharing(&self, routes: Vec<Route>) -> Result<Vec<Route>, BuildError> {
+        self.none_asks(routes)
+    }
+
+    fn none_asks(&self, routes: Vec<Route>) -> Result<Vec<Route>, BuildError> {
+        if let Some(route) = routes.iter().find(|route| route.shared_store.is_some()) {
+            return Err(BuildError::NoSharedStore(route.path.clone()));
+        }
+        let strict = routes.iter().find(|route| route.replay == ReplayPolicy::Strict);
+        match strict.filter(|_| self.shared.is_some()) {
+            Some(route) => Err(BuildError::StrictAlone(route.path.clone())),
+            None => Ok(routes),
+        }
+    }
+
+    fn replay_domain(&self) -> String {
+        #[cfg(feature = "redis")]
+        if let Some(store) = &self.shared_store {
+            return store.key_prefix.clone();
+        }
+        self.shared.as_ref().map(|(domain, _)| domain.clone()).unwrap_or_default()
     }
 }
 

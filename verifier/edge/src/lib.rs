@@ -56,6 +56,8 @@ mod respond;
 mod runtime;
 mod service;
 mod setup_error;
+#[cfg(feature = "redis")]
+pub mod shared_store;
 mod source;
 mod system;
 
@@ -73,13 +75,15 @@ pub use respond::{Answer, STATUS_FIELD, answer, is_identity, strip_identity};
 pub use runtime::EdgeRuntime;
 pub use service::CountersignService;
 pub use setup_error::SetupError;
+#[cfg(feature = "redis")]
+pub use shared_store::{SharedStoreSettings, StoreAddress, StoreAddressError};
 pub use source::{FetchError, JwksSource, SourceError};
 pub use system::{OsRandomness, system_time};
 
 pub use countersign_core::token::result::{InstanceId, Protection, Tier};
 pub use countersign_verifier::check::{
-    Assurance, ClientCertificate, Credential, CredentialKind, Limits, Mode, NoncePolicy, Reason, Route,
-    StepUp, TokenBinding,
+    Assurance, ClientCertificate, Credential, CredentialKind, Limits, Mode, NoncePolicy, Reason,
+    ReplayPolicy, Route, StepUp, TokenBinding, WhenStoreFails,
 };
 pub use countersign_verifier::credential::api_key::{ApiKey, ApiKeyId, ApiKeys};
 pub use countersign_verifier::credential::client_certificate::{

@@ -32,7 +32,7 @@ pub fn answer(decision: &Decision, now: Timestamp) -> Answer {
     let (status, mut headers) = match decision {
         Decision::Permit(_) | Decision::Observed { .. } => (StatusCode::OK, passing_fields(decision)),
         Decision::Refusal(refusal) => refused(refusal, now),
-        Decision::Needs(_) => refused(&Refusal::new(Reason::KeysUnavailable), now),
+        Decision::Needs(_) | Decision::Pending(_) => refused(&Refusal::new(Reason::KeysUnavailable), now),
     };
     // A decision is good for one request; no gateway may keep it for the next.
     if !headers.iter().any(|(name, _)| name == CACHE_CONTROL) {

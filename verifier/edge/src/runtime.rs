@@ -5,9 +5,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+#[cfg(feature = "redis")]
+use countersign_core::challenge::MacKeyRing;
 use countersign_core::request::sha256;
 use countersign_core::time::Timestamp;
 use countersign_verifier::check::decision::Lookup;
+use countersign_verifier::check::pending::{Question, StoreAnswer, StoreUnavailable};
 use countersign_verifier::check::trust::{IssuerKeys, KeyOwner, service_keys};
 use countersign_verifier::check::{Decision, Edge, Reason, Request, Resource};
 use countersign_verifier::credential::jwks::Jwks;
@@ -18,6 +21,8 @@ use crate::api_keys::{self, ApiKeyFile};
 use crate::deny_list::{DenyListPull, DenyListSource};
 use crate::introspection::{IntrospectionSource, Introspector};
 use crate::setup_error::SetupError;
+#[cfg(feature = "redis")]
+use crate::shared_store::{SharedStore, SharedStoreSettings};
 use crate::source::{FetchError, JwksSource, Reader};
 use crate::system::system_time;
 
@@ -40,6 +45,8 @@ pub struct EdgeRuntime {
     sources: Vec<Source>,
     deny_list: Option<DenyListPull>,
     api_keys: Vec<Arc<ApiKeyFile>>,
+    #[cfg(feature = "redis")]
+    shared_store: Option<Arc<SharedStore>>,
     pub(crate) introspectors: Vec<Arc<Introspector>>,
     pub(crate) fetch_timeout: Duration,
     refresh_interval: Duration,
@@ -93,6 +100,8 @@ impl EdgeRuntime {
             sources,
             deny_list: None,
             api_keys: Vec::new(),
+            #[cfg(feature = "redis")]
+            shared_store: None,
             fetch_timeout: Duration::from_secs(5),
             refresh_interval: Duration::from_secs(300),
             max_stale: DEFAULT_MAX_STALE,
@@ -183,6 +192,32 @@ impl EdgeRuntime {
         Ok(self)
     }
 
+    /// Shares with other edges what has been used: the routes that say so ask the store of `settings`, and nonces are
+    /// made with the keys that stand in it. While it cannot be had, each route does what it says.
+    #[cfg(feature = "redis")]
+    #[must_use]
+    pub fn with_shared_store(mut self, settings: SharedStoreSettings) -> Self {
+        self.shared_store = Some(Arc::new(SharedStore::new(settings)));
+        self
+    }
+
+    /// How many questions to the shared store ended how, by a stable name; empty without one.
+    pub fn store_outcomes(&self) -> Vec<(&'static str, u64)> {
+        #[cfg(feature = "redis")]
+        if let Some(store) = &self.shared_store {
+            return store.outcomes();
+        }
+        Vec::new()
+    }
+
+    /// Whether the shared store can be used now; `None` without one.
+    pub fn is_store_connected(&self) -> Option<bool> {
+        #[cfg(feature = "redis")]
+        return self.shared_store.as_ref().map(|store| store.is_connected());
+        #[cfg(not(feature = "redis"))]
+        None
+    }
+
     /// Reads the files of API keys again, now; what cannot be used is logged, and the last keys stay.
     pub async fn reload_api_keys(self: &Arc<Self>) {
         for file in &self.api_keys {
@@ -202,8 +237,20 @@ impl EdgeRuntime {
     /// logged and tried again soon; until it comes, requests that need it are refused.
     pub async fn start(self) -> Arc<Self> {
         let runtime = Arc::new(self);
-        let failed = runtime.refresh().await;
         let mut tasks = Vec::new();
+        #[cfg(feature = "redis")]
+        if let Some(store) = &runtime.shared_store {
+            tasks.push(tokio::spawn(Arc::clone(store).supervise()).abort_handle());
+        }
+        let failed = runtime.refresh().await;
+        #[cfg(feature = "redis")]
+        if let Some(store) = &runtime.shared_store {
+            if let Some(keys) = store.first_nonce_keys().await {
+                runtime.edge.replace_nonce_keys(keys);
+            }
+            let keys = keep_nonce_keys_fresh(Arc::downgrade(&runtime), store.nonce_keys());
+            tasks.push(tokio::spawn(keys).abort_handle());
+        }
         for index in 0..runtime.sources.len() {
             let failed = runtime.sources.get(index).is_some_and(|source| failed.contains(&source.owner));
             tasks.push(tokio::spawn(keep_keys_fresh(Arc::downgrade(&runtime), index, failed)).abort_handle());
@@ -244,6 +291,10 @@ impl EdgeRuntime {
                         break;
                     }
                 }
+                Decision::Pending(pending) => {
+                    let answer = self.ask_store(pending.question()).await;
+                    return self.edge.conclude(*pending, answer, self.now());
+                }
                 Decision::Needs(Lookup::Introspection(token)) => {
                     if self.introspect(resource, token).await.is_err() {
                         return self.edge.unavailable(resource, request, Reason::IntrospectionUnavailable);
@@ -265,9 +316,26 @@ impl EdgeRuntime {
         (self.clock)()
     }
 
-    /// Whether every issuer's keys have come: what a readiness probe should ask.
+    /// Whether every issuer's keys have come, and the shared store was there once: what a readiness probe should ask.
+    /// A store that is lost later makes no edge unready, or all of them would be at once.
     pub fn is_ready(&self) -> bool {
+        #[cfg(feature = "redis")]
+        if self.shared_store.as_ref().is_some_and(|store| !store.was_reached()) {
+            return false;
+        }
         self.edge.is_ready()
+    }
+
+    #[cfg(feature = "redis")]
+    async fn ask_store(&self, question: &Question) -> Result<StoreAnswer, StoreUnavailable> {
+        let store = self.shared_store.as_ref().ok_or(StoreUnavailable)?;
+        store.ask(question).await.map_err(|_| StoreUnavailable)
+    }
+
+    /// Without a store nothing can be said.
+    #[cfg(not(feature = "redis"))]
+    async fn ask_store(&self, _: &Question) -> Result<StoreAnswer, StoreUnavailable> {
+        Err(StoreUnavailable)
     }
 
     /// Whose keys are kept here, and when they last said what they are; `None` before they did.
@@ -497,6 +565,18 @@ async fn keep_deny_list_fresh(runtime: Weak<EdgeRuntime>) {
         tokio::time::sleep(interval).await;
         let Some(runtime) = runtime.upgrade() else { return };
         runtime.pull_deny_list().await;
+    }
+}
+
+#[cfg(feature = "redis")]
+async fn keep_nonce_keys_fresh(runtime: Weak<EdgeRuntime>, mut keys: watch::Receiver<Option<MacKeyRing>>) {
+    // One may have come since the start stopped waiting for it.
+    keys.mark_changed();
+    while keys.changed().await.is_ok() {
+        let Some(runtime) = runtime.upgrade() else { return };
+        if let Some(keys) = keys.borrow_and_update().clone() {
+            runtime.edge.replace_nonce_keys(keys);
+        }
     }
 }
 

@@ -121,7 +121,9 @@ impl Gate {
                 Verdict::Observed(Arc::new(refusal))
             }
             Decision::Refusal(refusal) => return Err(self.refuse(&refusal)),
-            Decision::Needs(_) => return Err(self.refuse(&Refusal::new(Reason::KeysUnavailable))),
+            Decision::Needs(_) | Decision::Pending(_) => {
+                return Err(self.refuse(&Refusal::new(Reason::KeysUnavailable)));
+            }
         };
         parts.extensions.insert(verdict);
         hide_secrets(&mut parts.headers);

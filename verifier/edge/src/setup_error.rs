@@ -7,6 +7,8 @@ use countersign_verifier::check::trust::KeyOwner;
 use crate::api_keys::ApiKeyFileError;
 use crate::client_secret::ClientSecretError;
 use crate::runtime::issuer;
+#[cfg(feature = "redis")]
+use crate::shared_store::StoreAddressError;
 use crate::source::SourceError;
 
 /// Why a runtime cannot be made.
@@ -35,6 +37,9 @@ pub enum SetupError {
     ApiKeys(PathBuf, ApiKeyFileError),
     /// A client certificate cannot be listed: why, as a sentence.
     ClientCertificate(String),
+    /// The address of the shared store cannot be used.
+    #[cfg(feature = "redis")]
+    SharedStore(StoreAddressError),
 }
 
 impl std::fmt::Display for SetupError {
@@ -66,6 +71,8 @@ impl std::fmt::Display for SetupError {
                     "API keys are given for the resource {resource}, none of whose routes asks for them"
                 )
             }
+            #[cfg(feature = "redis")]
+            Self::SharedStore(error) => write!(f, "the shared store's address cannot be used: {error}"),
             Self::ClientCertificate(why) => write!(f, "the list of client certificates is wrong: {why}"),
             Self::ApiKeys(path, error) => {
                 write!(f, "the API keys in {} cannot be used: {error}", path.display())

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use countersign_core::challenge::{Challenge, RANDOM_LENGTH};
 use countersign_core::token::result::ResultClaims;
 
+use super::pending::Pending;
 use super::refusal::{ProofKind, Refusal};
 use super::result::VerifiedResult;
 use super::route::Assurance;
@@ -91,6 +92,8 @@ pub enum Decision {
     Refusal(Refusal),
     /// Something must be fetched first.
     Needs(Lookup),
+    /// Everything else has passed; the store that edges share has the last word.
+    Pending(Box<Pending>),
 }
 
 /// The credential that a request came with, once it has been verified.
@@ -133,6 +136,7 @@ pub struct Permit {
     pub(super) environment: Option<u64>,
     pub(super) nonce: Option<Challenge>,
     pub(super) proof: ProofKind,
+    pub(super) settled_alone: bool,
 }
 
 impl Permit {
@@ -172,6 +176,12 @@ impl Permit {
     /// The kind of proof that came, and the next one will be.
     pub const fn proof_kind(&self) -> ProofKind {
         self.proof
+    }
+
+    /// Whether this edge decided alone because the store that it shares with others did not answer: a copy of the
+    /// request may have passed at another edge.
+    pub const fn is_settled_alone(&self) -> bool {
+        self.settled_alone
     }
 
     /// A nonce for the client's next proof.

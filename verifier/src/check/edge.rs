@@ -1,6 +1,7 @@
 //! The edge: what it holds between requests, and how a decision becomes an answer.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -32,7 +33,7 @@ use crate::credential::jwks::Jwks;
 
 /// The edge: what it protects, whom it trusts, and what it remembers.
 pub struct Edge {
-    pub(super) resources: HashMap<String, Protected>,
+    pub(super) resources: HashMap<String, Arc<Protected>>,
     pub(super) services: Vec<IssuerKeys<ServiceKeys>>,
     pub(super) servers: Vec<IssuerKeys<Jwks>>,
     pub(super) nonce_keys: ArcSwap<MacKeyRing>,
@@ -104,7 +105,7 @@ impl Edge {
                 api_keys: ArcSwapOption::empty(),
                 client_certificates: ArcSwapOption::empty(),
             };
-            (name, protected)
+            (name, Arc::new(protected))
         };
         Self {
             resources: (0..).zip(resources).map(protected).collect(),
@@ -155,7 +156,7 @@ impl Edge {
     /// Whether every issuer's keys have come, and the API keys of each resource that takes them.
     pub fn is_ready(&self) -> bool {
         let has_api_keys =
-            |protected: &Protected| !protected.takes_api_keys || protected.api_keys.load().is_some();
+            |protected: &Arc<Protected>| !protected.takes_api_keys || protected.api_keys.load().is_some();
         self.services.iter().all(IssuerKeys::is_ready)
             && self.servers.iter().all(IssuerKeys::is_ready)
             && self.resources.values().all(has_api_keys)
@@ -223,20 +224,34 @@ impl Edge {
         let (reason, wait) = match ended {
             Ok(permit) => return Decision::Permit(permit),
             Err(Stop::Needs(lookup)) => return Decision::Needs(lookup),
+            Err(Stop::Ask(pending)) => return Decision::Pending(pending),
             Err(Stop::Refuse(reason)) => (reason, None),
             Err(Stop::Wait(reason, seconds)) => (reason, Some(seconds)),
         };
+        self.refuse((reason, wait), &spoken, resource, route, request.source, now)
+    }
+
+    /// The one place that every request comes by which is refused or observed for a reason, for so many seconds where
+    /// that can be told.
+    pub(super) fn refuse(
+        &self,
+        (reason, wait): (Reason, Option<u64>),
+        spoken: &Spoken,
+        resource: &Resource,
+        route: Option<&Route>,
+        source: Option<IpAddr>,
+        now: Timestamp,
+    ) -> Decision {
         let instance = spoken.result.as_ref().map(|result| result.claims.instance);
-        let mode = enforcement::mode(resource, route, Caller { instance, source: request.source });
-        self.note_failure(request, &spoken, reason, mode, now);
-        let refusal = self.refusal(reason, &spoken, resource, route, now);
+        let mode = enforcement::mode(resource, route, Caller { instance, source });
+        self.note_failure(source, spoken, reason, mode, now);
+        let refusal = self.refusal(reason, spoken, resource, route, now);
         enforcement::decision(mode, Refusal { retry_after: wait.or(refusal.retry_after), ..refusal })
     }
 
-    /// The one place that every request comes by which is refused or observed for `reason`.
     fn note_failure(
         &self,
-        request: &Request<'_>,
+        source: Option<IpAddr>,
         spoken: &Spoken,
         reason: Reason,
         mode: Mode,
@@ -247,7 +262,7 @@ impl Edge {
         if mode != Mode::Require {
             return;
         }
-        if let Some(source) = request.source
+        if let Some(source) = source
             && reason.counts_against_source()
         {
             self.source_failures.spend(budget::key_of_source(source), now);

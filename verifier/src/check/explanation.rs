@@ -18,7 +18,8 @@ use super::trace::{Step, Trace};
 pub struct Explanation {
     /// The decision, as [`Edge::check`] makes it.
     pub decision: Decision,
-    /// The step that it was made at: the first that refused, or that lacked something; `None` if all passed.
+    /// The step that it was made at: the first that refused, or that lacked something; `None` if all passed, also where
+    /// a shared store has the last word.
     pub decided_at: Option<Step>,
     /// Each step with what came of it, in the order of their numbers. Those behind the refusing one tell what else
     /// would have been found, as far as that can be said.
@@ -46,7 +47,8 @@ impl Edge {
         let mut followed = Followed::new(false);
         let decision = self.traced_check(resource, request, now, &mut followed);
         match &decision {
-            Decision::Permit(_) => {}
+            // What a shared store answers is not the steps' own.
+            Decision::Permit(_) | Decision::Pending(_) => {}
             Decision::Needs(lookup) => followed.ended(Stop::Needs(lookup.clone())),
             Decision::Refusal(refusal) | Decision::Observed { refusal, .. } => {
                 followed.ended(Stop::Refuse(refusal.reason));
@@ -116,6 +118,7 @@ impl Followed {
             return;
         }
         let (step, finding) = match stop {
+            Stop::Ask(_) => return,
             // Asked for last; it is the binding that needs it.
             Stop::Needs(Lookup::Content) => (Step::RequestBinding, Finding::Lookup(Lookup::Content)),
             Stop::Needs(lookup) => (self.at, Finding::Lookup(lookup)),

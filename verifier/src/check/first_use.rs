@@ -19,6 +19,12 @@ impl FirstUse {
         Self { capacity, owners: Mutex::new(HashMap::new()) }
     }
 
+    /// Whether another instance than `instance` owns the token `ath`.
+    pub(crate) fn is_of_another(&self, ath: &[u8; 32], instance: InstanceId) -> bool {
+        let owners = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
+        owners.get(ath).is_some_and(|(owner, _)| *owner != instance)
+    }
+
     /// Makes `instance` the owner of the token `ath` until `expires_at`, unless another one is.
     pub(crate) fn claim(
         &self,

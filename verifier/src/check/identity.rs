@@ -11,7 +11,7 @@ use super::refusal::Reason;
 use super::route::Assurance;
 
 /// Names of the identity fields, in lower case. Inbound copies are removed before a request goes upstream.
-pub const IDENTITY_FIELDS: [&str; 8] = [
+pub const IDENTITY_FIELDS: [&str; 9] = [
     "x-attested-instance",
     "x-attested-client",
     "x-attested-tier",
@@ -20,13 +20,14 @@ pub const IDENTITY_FIELDS: [&str; 8] = [
     "x-attested-subject",
     "x-attested-scope",
     "x-attested-content",
+    "x-attested-replay",
 ];
 
 /// Says of an observed request why it would have been refused; removed from inbound requests as well.
 pub const VERDICT_FIELD: &str = "attestation-verdict";
 
 /// The identity fields of a decision that lets a request pass, in the order of [`IDENTITY_FIELDS`].
-pub fn identity_values(decision: &Decision) -> [String; 8] {
+pub fn identity_values(decision: &Decision) -> [String; 9] {
     match decision {
         Decision::Permit(permit) => of_permit(permit),
         _ => Default::default(),
@@ -38,7 +39,7 @@ pub fn verdict_value(reason: Reason) -> String {
     format!("refused; reason={}", reason.reason())
 }
 
-fn of_permit(permit: &Permit) -> [String; 8] {
+fn of_permit(permit: &Permit) -> [String; 9] {
     let claims = permit.attestation();
     [
         claims.instance.to_base64url(),
@@ -67,6 +68,8 @@ fn of_permit(permit: &Permit) -> [String; 8] {
         },
         permit.credential().map(|credential| visible(&credential.scopes().join(" "))).unwrap_or_default(),
         permit.content().map(|hash| base64url(hash)).unwrap_or_default(),
+        // Only where a store is shared and did not answer.
+        if permit.is_settled_alone() { "local".to_owned() } else { String::new() },
     ]
 }
 

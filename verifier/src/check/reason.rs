@@ -147,6 +147,8 @@ pub enum Reason {
     ReplaySetFull,
     /// The table of first uses is full.
     FirstUsesFull,
+    /// The store that edges share did not answer, and the route wants its word.
+    StoreUnavailable,
     /// Keys could not be fetched.
     KeysUnavailable,
     /// The authorization server could not be asked about an opaque token.
@@ -205,6 +207,7 @@ impl Reason {
             Self::DenyListStale
             | Self::ReplaySetFull
             | Self::FirstUsesFull
+            | Self::StoreUnavailable
             | Self::KeysUnavailable
             | Self::IntrospectionUnavailable
             | Self::ApiKeysUnavailable
@@ -334,6 +337,7 @@ impl Reason {
             Self::Replayed => "replayed",
             Self::ReplaySetFull => "replay_set_full",
             Self::FirstUsesFull => "first_uses_full",
+            Self::StoreUnavailable => "store_unavailable",
             Self::KeysUnavailable => "keys_unavailable",
             Self::IntrospectionUnavailable => "introspection_unavailable",
             Self::ApiKeysUnavailable => "api_keys_unavailable",

@@ -6,6 +6,7 @@ use countersign_core::request::Origin;
 use countersign_core::token::result::{Protection, Tier};
 
 use super::limits::RateLimit;
+use super::pending::WhenStoreFails;
 use crate::credential::introspection::Introspection;
 
 /// A protected API.
@@ -106,6 +107,8 @@ pub struct Route {
     pub scopes: Vec<String>,
     /// How the user must have been authenticated.
     pub step_up: StepUp,
+    /// Set where edges share a store, which then has the last word: what happens while it does not answer.
+    pub shared_store: Option<WhenStoreFails>,
 }
 
 impl Route {
@@ -132,6 +135,7 @@ impl Route {
             content_required: false,
             scopes: Vec::new(),
             step_up: StepUp::default(),
+            shared_store: None,
         }
     }
 }

@@ -13,6 +13,7 @@ use super::decision::{Credential, Lookup, Permit};
 use super::deny_list::SubjectDigest;
 use super::edge::{Edge, Protected};
 use super::limits::Draw;
+use super::pending::{AnswerTo, Asked, Pending};
 use super::presented::{Attestation, attestation, credential, has_credential};
 use super::proof::Proof;
 use super::refusal::{ProofKind, Reason, Scheme};
@@ -60,6 +61,8 @@ pub(super) enum Stop {
     /// As `Refuse`, for so many seconds.
     Wait(Reason, u64),
     Needs(Lookup),
+    /// Nothing is left but the store that edges share.
+    Ask(Box<Pending>),
 }
 
 impl From<Reason> for Stop {
@@ -84,7 +87,7 @@ pub(super) const fn nonce_scope(resource: &Resource) -> Scope<'_> {
 /// One check under way.
 pub(super) struct Context<'a> {
     pub(super) edge: &'a Edge,
-    pub(super) protected: &'a Protected,
+    pub(super) protected: &'a Arc<Protected>,
     pub(super) resource: &'a Resource,
     pub(super) route: &'a Route,
     pub(super) request: &'a Request<'a>,
@@ -196,40 +199,61 @@ impl Context<'_> {
             return Err(Reason::InstanceBudget.into());
         }
         // A bearer token becomes the instance's own only by a request that may pass.
-        if let (TokenBinding::FirstUse, Some(Credential::AccessToken(token)), Some(ath)) =
-            (self.route.token_binding, &credential, ath)
-        {
-            self.edge.first_uses.claim(ath, claims.instance, token.expires_at, now)?;
+        let first_use = match (self.route.token_binding, &credential, ath) {
+            (TokenBinding::FirstUse, Some(Credential::AccessToken(token)), Some(ath)) => {
+                Some((ath, token.expires_at))
+            }
+            _ => None,
+        };
+        match (first_use, self.route.shared_store) {
+            (Some((ath, end)), None) => self.edge.first_uses.claim(ath, claims.instance, end, now)?,
+            // Only the store makes an owner: a thief who comes here first must not bar the owner that it knows.
+            (Some((ath, _)), Some(_)) if self.edge.first_uses.is_of_another(&ath, claims.instance) => {
+                return Err(Reason::TokenUsedElsewhere.into());
+            }
+            _ => {}
         }
-        match self.edge.replay.insert(proof.identity(&result), now) {
+        let identity = proof.identity(&result);
+        match self.edge.replay.insert(identity, now) {
             Replay::Fresh => self.edge.instance_requests.spend(instance, now),
             Replay::Replayed => return Err(Reason::Replayed.into()),
             Replay::Full => return Err(Reason::ReplaySetFull.into()),
         }
         trace.enter(Step::RateLimits)?;
-        // 15. Rate limits.
+        // 15. Rate limits, which a shared store counts where there is one.
         let source = self.request.source;
-        self.edge.draw(Draw {
-            route: self.route,
-            result: claims,
-            credential: credential.as_ref(),
-            source,
-            now,
-        })?;
+        let draw = Draw { route: self.route, result: claims, credential: credential.as_ref(), source, now };
+        let charges = match self.route.shared_store {
+            Some(_) => self.edge.charges(draw).collect(),
+            None => {
+                self.edge.draw(draw)?;
+                Vec::new()
+            }
+        };
         let offers = match (self.route.nonce, nonce_issued) {
             (NoncePolicy::Off, _) => false,
             (_, None) => true,
             // A nonce rides on success only past its half-life, so that it costs little.
             (_, Some(issued)) => now.seconds_since(issued) > NONCE_LIFETIME / 2,
         };
-        Ok(Permit {
+        let permit = Permit {
             content: proof.content(),
             environment: proof.environment(),
             proof: presented.kind(),
             nonce: if offers { self.edge.issue_nonce(self.resource, now).ok() } else { None },
+            settled_alone: false,
             result,
             credential,
-        })
+        };
+        let Some(when_store_fails) = self.route.shared_store else { return Ok(permit) };
+        let answer_to = AnswerTo {
+            protected: Arc::clone(self.protected),
+            route: self.resource.routes.iter().position(|route| std::ptr::eq(route, self.route)),
+            spoken: spoken.clone(),
+            source: self.request.source,
+        };
+        let asked = Asked { proof: identity, first_use, charges };
+        Err(Stop::Ask(Box::new(Pending::new(asked, permit, when_store_fails, answer_to, now))))
     }
 
     /// A fetch of keys that are missing, if it is time for one.

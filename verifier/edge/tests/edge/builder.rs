@@ -1,8 +1,10 @@
 //! Descriptions that cannot be meant.
 
+use countersign_core::challenge::{MacKey, MacKeyRing};
 use countersign_core::encoding::base64url;
 use countersign_edge::{
-    BuildError, CountersignLayer, DenyListSource, JwksSource, Route, SetupError, SourceError,
+    BuildError, CountersignLayer, DenyListSource, JwksSource, ReplayPolicy, Route, SetupError, SourceError,
+    WhenStoreFails,
 };
 
 use crate::api::{builder, server_keys};
@@ -94,4 +96,30 @@ async fn every_error_is_a_sentence_about_what_was_written() {
     // Keys and nonces are never part of a description's text.
     let described = format!("{:?}", builder());
     assert!(!described.contains(&base64url(&[1; 32])) && described.contains(RESOURCE));
+}
+
+#[tokio::test]
+async fn a_route_asks_a_shared_store_only_where_there_is_one() {
+    let asks = Route { shared_store: Some(WhenStoreFails::Closed), ..Route::new("/a") };
+    assert_eq!(error(builder().route(asks)).await, BuildError::NoSharedStore("/a".into()));
+}
+
+#[tokio::test]
+async fn several_edges_promise_no_more_than_they_can_keep() {
+    let ring = || MacKeyRing::new(MacKey::new(1, [1; 32]), Vec::new());
+    let strict = builder().route(Route::new("/a")).shared_nonces("edges", ring());
+    assert_eq!(error(strict).await, BuildError::StrictAlone("/a".into()));
+    let windowed = Route { replay: ReplayPolicy::Windowed, ..Route::new("/a") };
+    assert!(builder().route(windowed).shared_nonces("edges", ring()).start().await.is_ok());
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test]
+async fn a_strict_route_never_lets_an_edge_decide_alone() {
+    use countersign_edge::{SharedStoreSettings, StoreAddress};
+
+    let store = SharedStoreSettings::new(StoreAddress::new("redis://127.0.0.1:1").unwrap());
+    let torn = Route { shared_store: Some(WhenStoreFails::Local), ..Route::new("/a") };
+    let built = builder().route(torn).shared_store(store);
+    assert_eq!(error(built).await, BuildError::StrictButLocal("/a".into()));
 }

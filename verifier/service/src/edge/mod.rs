@@ -3,6 +3,7 @@
 mod client_certificates;
 pub(crate) mod offline;
 mod resources;
+mod store_metrics;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use tokio::sync::watch;
 
 use client_certificates::client_certificates_of;
 use resources::{introspection_source, resource_of};
+pub(crate) use store_metrics::store_metrics;
 
 use crate::clock::Clock;
 use crate::keys::ServiceKeys;
@@ -58,13 +60,20 @@ pub(crate) async fn start(
             runtime = runtime.with_api_keys(resource.name.as_str(), file)?;
         }
     }
+    if let Some(store) = &settings.shared_store {
+        runtime = runtime.with_shared_store(store.opened().map_err(SetupError::SharedStore)?);
+    }
     Ok(runtime.start().await)
 }
 
 /// The edge of these settings, before any key has come.
 fn edge_of(settings: &Settings, nonces: MacKeyRing) -> Result<Edge, SetupError> {
     let edge = Edge::new(
-        settings.resources.iter().map(|resource| (resource.name.clone(), resource_of(resource))).collect(),
+        settings
+            .resources
+            .iter()
+            .map(|resource| (resource.name.clone(), resource_of(resource, settings.shared_store.as_ref())))
+            .collect(),
         [settings.issuer.as_str().to_owned()],
         jwks_sources(settings).into_keys(),
         nonces,

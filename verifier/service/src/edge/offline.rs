@@ -70,6 +70,9 @@ pub(crate) async fn edge(settings: &Settings, at_hand: KeysAtHand) -> Result<Off
         sources.insert(issuer, JwksSource::file(file));
     }
     let nonces = own.map_or_else(strange_nonces, |keys| keys.nonces);
+    if settings.shared_store.is_some() {
+        notes.push("the shared store is not asked: what other edges have seen is not known here".to_owned());
+    }
     let edge = edge_of(settings, nonces).map_err(|error| error.to_string())?;
     let service = settings.issuer.as_str().to_owned();
     let sources = sources.into_iter().map(|(issuer, source)| {

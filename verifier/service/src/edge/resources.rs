@@ -8,18 +8,18 @@ use countersign_edge::{ClientAuthentication, ClientSecret, ClientSecretError, In
 use countersign_verifier::check::route::OAuthClient;
 use countersign_verifier::check::{
     Assurance, CredentialKind, Mode, NoncePolicy, PathCase, PathMatch, ReplayPolicy, Resource, Route, StepUp,
-    TokenBinding,
+    TokenBinding, WhenStoreFails,
 };
 use countersign_verifier::credential::introspection::Introspection;
 
 use crate::routes::metadata_url;
 use crate::settings::{
     self, AuthorizationServerSettings, BodyBinding, IntrospectionSettings, KeyProtection, NonceDemand,
-    ReplayDemand, ResourceSettings, RouteSettings,
+    ReplayDemand, ResourceSettings, RouteSettings, SharedStoreSettings,
 };
 
 /// The resource of these settings; they were checked before.
-pub(super) fn resource_of(settings: &ResourceSettings) -> Resource {
+pub(super) fn resource_of(settings: &ResourceSettings, shared: Option<&SharedStoreSettings>) -> Resource {
     let identifier = settings.identifier.as_str();
     let origin = settings.origin_text();
     let mut clients: HashMap<String, Vec<OAuthClient>> = HashMap::new();
@@ -48,8 +48,19 @@ pub(super) fn resource_of(settings: &ResourceSettings) -> Resource {
             Some(settings::PathCase::Sensitive) => PathCase::Sensitive,
             Some(settings::PathCase::Insensitive) => PathCase::Insensitive,
         },
-        replay_domain: String::new(),
-        routes: settings.routes.iter().map(route_of).collect(),
+        replay_domain: shared.map(|store| store.key_prefix.clone()).unwrap_or_default(),
+        routes: settings
+            .routes
+            .iter()
+            .map(|route| Route { shared_store: shared.map(|_| when_store_fails(route)), ..route_of(route) })
+            .collect(),
+    }
+}
+
+fn when_store_fails(route: &RouteSettings) -> WhenStoreFails {
+    match route.when_store_fails.unwrap_or_default() {
+        settings::WhenStoreFails::Closed => WhenStoreFails::Closed,
+        settings::WhenStoreFails::Local => WhenStoreFails::Local,
     }
 }
 
@@ -148,5 +159,49 @@ fn route_of(settings: &RouteSettings) -> Route {
             acr_values: settings.acr_values.clone(),
             max_age: settings.max_age.map(settings::TimeSpan::as_seconds),
         },
+        shared_store: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Settings;
+
+    const RESOURCE: &str = "
+[[resource]]
+name = 'api'
+identifier = 'https://api.example'
+apps = ['app']
+[[resource.route]]
+path = '/'
+credentials = []
+[[resource.route]]
+path = '/local'
+credentials = []
+replay = 'windowed'
+";
+
+    fn resource(store: &str, local: &str) -> Resource {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("policy.toml"), "").unwrap();
+        let head =
+            "issuer = 'https://attest.example'\n[listen]\nedge = '127.0.0.1:8081'\ngateway = 'nginx'\n";
+        let text = format!("{head}{store}{RESOURCE}{local}");
+        let settings = Settings::parse(&directory.path().join("settings.toml"), &text).unwrap();
+        resource_of(&settings.resources[0], settings.shared_store.as_ref())
+    }
+
+    #[test]
+    fn with_a_shared_store_every_route_asks_it_and_nonces_are_of_its_domain() {
+        let asked = |resource: &Resource| -> Vec<_> {
+            resource.routes.iter().map(|route| route.shared_store).collect()
+        };
+        let alone = resource("", "");
+        assert_eq!((asked(&alone), alone.replay_domain.as_str()), (vec![None, None], ""));
+        let store = "[shared_store]\nurl = 'redis://127.0.0.1:6379'\nkey_prefix = 'ours:'\n";
+        let shared = resource(store, "when_store_fails = 'local'");
+        let expected = vec![Some(WhenStoreFails::Closed), Some(WhenStoreFails::Local)];
+        assert_eq!((asked(&shared), shared.replay_domain.as_str()), (expected, "ours:"));
     }
 }

@@ -126,7 +126,7 @@ fn record(listener: &EdgeListener, resource: &str, decision: &Decision) {
         Decision::Permit(_) => ("permit", "ok"),
         Decision::Observed { refusal, .. } => ("observed", refusal.reason.reason()),
         Decision::Refusal(refusal) => ("refused", refusal.reason.reason()),
-        Decision::Needs(_) => ("refused", "keys_unavailable"),
+        Decision::Needs(_) | Decision::Pending(_) => ("refused", "keys_unavailable"),
     };
     listener.service.metrics.edge_decision(resource, verdict, reason);
     if let Decision::Observed { told: true, .. } = decision {

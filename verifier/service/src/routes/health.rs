@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use countersign_core::time::Timestamp;
 use countersign_edge::EdgeRuntime;
 
+use crate::edge::store_metrics;
 use crate::service::Service;
 
 /// Alive: the process answers.
@@ -25,8 +26,12 @@ pub(super) async fn readyz(State(service): State<Arc<Service>>) -> Response {
     };
     match usable {
         Ok(()) if keys_missing => {
-            let sentence =
-                "the keys of an authorization server have not come yet, or are too old to be believed\n";
+            let no_store = service.edge.as_ref().is_some_and(|edge| edge.is_store_connected() == Some(false));
+            let sentence = if no_store {
+                "the shared store has not been reached yet\n"
+            } else {
+                "the keys of an authorization server have not come yet, or are too old to be believed\n"
+            };
             (StatusCode::SERVICE_UNAVAILABLE, sentence).into_response()
         }
         Ok(()) => {
@@ -55,6 +60,7 @@ pub(super) async fn metrics(State(service): State<Arc<Service>>) -> Response {
     let mut text = service.metrics.to_prometheus();
     if let Some(edge) = &service.edge {
         keys_as_of(edge, &mut text);
+        text.push_str(&store_metrics(edge));
     }
     (content_type, text).into_response()
 }

@@ -9,6 +9,7 @@ mod lifetime;
 mod listen;
 mod play_integrity;
 mod resource;
+mod shared_store;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -27,6 +28,7 @@ pub use resource::{
     CredentialKind, IntrospectionSettings, KeyProtection, LimitPer, Mode, NonceDemand, PathCase, PathMatch,
     RateLimitSettings, RateText, ReplayDemand, ResourceSettings, RouteSettings, Tier, TokenBinding,
 };
+pub use shared_store::{SharedStoreSettings, WhenStoreFails};
 pub use values::{InvalidText, LastDay, Origin, TimeSpan, WebUrl};
 
 use crate::document::{self, Document, Problems, directory_of};
@@ -64,6 +66,9 @@ pub struct Settings {
     /// Bounds that protect the service itself.
     #[serde(default)]
     pub limits: LimitSettings,
+    /// The store that this edge shares with others. Default: it is alone.
+    #[serde(default)]
+    pub shared_store: Option<SharedStoreSettings>,
     /// The protected APIs that this edge decides for.
     #[serde(default, rename = "resource")]
     pub resources: Vec<ResourceSettings>,
@@ -184,6 +189,7 @@ impl Settings {
             .chain(self.trust.boot_keys.as_mut())
             .chain(tls)
             .chain(app_attest)
+            .chain(self.shared_store.as_mut().and_then(|store| store.url_file.as_mut()))
         {
             *path = directory.join(&path);
         }
@@ -242,6 +248,7 @@ impl Document for Settings {
             problems.at("/limits/stale_keys", "keys are believed for an hour at least and 30 days at most");
         }
         resource::check(&self.resources, self.listen.gateway, problems);
+        shared_store::check(self, problems);
         let wants_certificates = self.resources.iter().any(ResourceSettings::takes_client_certificates);
         if wants_certificates && self.listen.edge.is_some() && self.listen.client_certificate.is_none() {
             problems.at(

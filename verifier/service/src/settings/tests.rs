@@ -195,6 +195,69 @@ fn a_users_authentication_can_be_demanded_only_where_access_tokens_tell_of_it() 
     }
 }
 
+/// The problems of a service whose edge has a shared store with these lines.
+fn shared_store_problem(lines: &str, route: &str) -> String {
+    let text = format!(
+        "issuer = 'https://attest.example'\n[listen]\nedge = '127.0.0.1:8081'\ngateway = 'nginx'\n{lines}\n\
+         {RESOURCE}{route}"
+    );
+    read(&text).map(|_| String::new()).unwrap_or_else(|problems| problems)
+}
+
+#[test]
+fn a_shared_store_is_reached_in_private_and_its_password_stands_in_a_file() {
+    let problem = |url: &str| shared_store_problem(&format!("[shared_store]\nurl = '{url}'"), "");
+    for url in ["rediss://redis.internal:6379/0", "redis://127.0.0.1:6379", "valkeys://valkey.internal"] {
+        assert_eq!(problem(url), "");
+    }
+    for (url, said) in [
+        ("redis://redis.internal:6379", "rediss://"),
+        ("rediss://edge:sesame@redis.internal", "a file of mode 0600"),
+        ("rediss://redis.internal/#insecure", "write a URL"),
+        ("http://redis.internal", "write a URL"),
+    ] {
+        let told = problem(url);
+        assert!(told.contains(said), "{url}: {told}");
+        assert!(!told.contains("sesame"), "{told}");
+    }
+    let plain = "[shared_store]\nurl = 'redis://redis.internal:6379'\ndanger_plaintext = true";
+    assert_eq!(shared_store_problem(plain, ""), "");
+}
+
+#[test]
+fn a_shared_store_is_somewhere_in_one_place_and_somebody_asks_it() {
+    for (lines, said) in [
+        ("[shared_store]", "where is it?"),
+        ("[shared_store]\nurl_file = 'missing'", "does not exist"),
+        ("[shared_store]\nurl = 'redis://localhost'\nurl_file = 'policy.toml'", "one is right"),
+        ("[shared_store]\nurl = 'redis://localhost'\nkey_prefix = 'a b'", "visible ASCII"),
+        ("[shared_store]\nurl = 'redis://localhost'\nkey_prefix = ''", "key_prefix"),
+        ("[shared_store]\nurl = 'redis://localhost'\ndeadline_ms = 0", "deadline_ms"),
+        ("[shared_store]\nurl = 'redis://localhost'\ndeadline_ms = 60000", "deadline_ms"),
+    ] {
+        let told = shared_store_problem(lines, "");
+        assert!(told.contains(said), "{lines}: {told}");
+    }
+    let nobody =
+        format!("issuer = 'https://attest.example'\n[shared_store]\nurl = 'redis://localhost'\n{RESOURCE}");
+    assert!(read(&nobody).unwrap_err().contains("only an edge asks it"));
+}
+
+#[test]
+fn a_route_speaks_of_a_failing_store_only_where_there_is_one() {
+    let told = shared_store_problem("", "when_store_fails = 'local'");
+    assert!(told.contains("there is no store that could fail"), "{told}");
+    let store = "[shared_store]\nurl = 'redis://localhost'";
+    assert_eq!(shared_store_problem(store, "replay = 'windowed'\nwhen_store_fails = 'local'"), "");
+    assert_eq!(shared_store_problem(store, "when_store_fails = 'closed'"), "");
+    let told = shared_store_problem(store, "when_store_fails = 'local'");
+    assert!(
+        told.contains("strict") && told.contains("windowed"),
+        "a promise that an outage would break: {told}"
+    );
+    assert!(shared_store_problem(store, "when_store_fails = 'open'").contains("when_store_fails"));
+}
+
 fn with_route(more: &str) -> Result<Settings, String> {
     read(&format!("issuer = 'https://a.example'\n{RESOURCE}{more}\n"))
 }

@@ -32,6 +32,11 @@ impl Wait {
         Self(micros)
     }
 
+    /// In microseconds.
+    pub const fn as_micros(self) -> u64 {
+        self.0
+    }
+
     /// In whole seconds, rounded up, at least one: the value of `Retry-After`.
     pub const fn as_seconds(self) -> u64 {
         let seconds = self.0.div_ceil(SECOND);
@@ -51,6 +56,11 @@ impl Gcra {
     /// T of the algorithm, in microseconds.
     pub const fn emission_interval(self) -> u64 {
         self.emission_interval
+    }
+
+    /// Requests that may come at once.
+    pub const fn burst(self) -> u32 {
+        self.burst
     }
 
     /// Tau of the algorithm, in microseconds: how far ahead of the time the arrival time may be.

@@ -60,7 +60,7 @@ impl Edge {
     }
 
     /// The quotas that a request draws on, in the order of the route's limits.
-    fn charges<'a>(&'a self, draw: Draw<'a>) -> impl Iterator<Item = Charge> + Clone + 'a {
+    pub(super) fn charges<'a>(&'a self, draw: Draw<'a>) -> impl Iterator<Item = Charge> + Clone + 'a {
         draw.route.limits.iter().map(move |limit| Charge {
             per: limit.per(),
             key: draw.quota(limit),

@@ -165,7 +165,7 @@ fn the_upstream_is_told_whom_the_request_is_from_and_what_the_proof_covers() {
     let values = identity_values(&decision);
     let instance = base64url(&[5; 16]);
     let body = base64url(&hash);
-    assert_eq!(values, [&instance, "app", "affirming", "session", "tee", "user", "read", &body]);
+    assert_eq!(values, [&instance, "app", "affirming", "session", "tee", "user", "read", &body, ""]);
     let permit = permit(decision);
     assert_eq!((permit.content(), permit.environment()), (Some(&hash), Some(4)));
     let plain = self::permit(scene.check(&scene.sent()));
@@ -178,7 +178,7 @@ fn a_watched_request_bears_the_reason_and_no_identity() {
     let scene = Scene::with_route(Route { mode: Mode::Observe, ..Route::new("/") });
     assert_eq!(scene.verdict(&scene.sent()), None);
     let decision = scene.check(&Sent { proof: None, ..scene.sent() });
-    assert_eq!(identity_values(&decision), [const { String::new() }; 8]);
+    assert_eq!(identity_values(&decision), [const { String::new() }; 9]);
 }
 
 #[test]
@@ -223,7 +223,7 @@ fn a_permit_is_shown_by_its_instance_and_without_keys() {
 
 #[test]
 fn http_basic_is_answered_with_what_the_route_takes_instead() {
-    let tokens = "DPoP algs=\"ES256 Ed25519\", resource_metadata=\"https://api.example/m\", Bearer \
+    let tokens = "DPoP algs=\"ES256\", resource_metadata=\"https://api.example/m\", Bearer \
                   resource_metadata=\"https://api.example/m\"";
     let keys = "ApiKey header=\"X-API-Key\", resource_metadata=\"https://api.example/m\"";
     let (jwt, opaque, key) = (CredentialKind::Jwt, CredentialKind::Opaque, CredentialKind::ApiKey);

@@ -66,7 +66,7 @@ fn a_key_of_the_attested_app_passes_with_its_scopes_and_without_a_user() {
     let Some(Credential::ApiKey(key)) = permit.credential() else { panic!("{permit:?}") };
     assert_eq!((key.id, key.client_id.as_str()), (id(1), "app"));
     assert!(permit.access_token().is_none());
-    let [_, client, .., subject, scope, _] = identity_values(&decision);
+    let [_, client, .., subject, scope, _, _] = identity_values(&decision);
     assert_eq!((client.as_str(), subject.as_str(), scope.as_str()), ("app", "", "read"));
     assert!(!format!("{decision:?}").contains(&keyed.key[17..]));
 }

@@ -12,6 +12,7 @@ mod explanation;
 mod limits;
 mod oauth;
 mod opaque;
+mod pending;
 mod percentage;
 mod proof;
 mod request;

@@ -389,6 +389,7 @@ fn reason(decision: Decision) -> Option<Reason> {
         Decision::Permit(_) => None,
         Decision::Refusal(refusal) | Decision::Observed { refusal, .. } => Some(refusal.reason),
         Decision::Needs(lookup) => panic!("needs {lookup:?}"),
+        Decision::Pending(pending) => panic!("asks {:?}", pending.question()),
     }
 }
 

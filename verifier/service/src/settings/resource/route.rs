@@ -10,8 +10,8 @@ use super::demand::{
 };
 use super::limit::{self, RateLimitSettings};
 use crate::document::Problems;
-use crate::settings::Gateway;
 use crate::settings::values::TimeSpan;
+use crate::settings::{Gateway, WhenStoreFails};
 
 /// What a request to some paths of a resource must show.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -81,6 +81,9 @@ pub struct RouteSettings {
     /// The longest time since the user was authenticated, by the token's `auth_time` (RFC 9470). Default: any.
     #[serde(default)]
     pub max_age: Option<TimeSpan>,
+    /// What happens while the shared store does not answer. Default: `closed`.
+    #[serde(default)]
+    pub when_store_fails: Option<WhenStoreFails>,
 }
 
 fn default_credentials() -> Vec<CredentialKind> {

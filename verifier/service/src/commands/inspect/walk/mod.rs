@@ -251,7 +251,8 @@ fn rows(explanation: &Explanation, scene: &Scene<'_>) -> Vec<Row> {
 
 fn verdict(decision: &Decision) -> Verdict {
     match decision {
-        Decision::Permit(_) => Verdict::Permitted,
+        // What other edges have seen, a note says that nobody knows here.
+        Decision::Permit(_) | Decision::Pending(_) => Verdict::Permitted,
         Decision::Observed { refusal, .. } => Verdict::Observed(refusal.reason.reason()),
         Decision::Refusal(refusal) => Verdict::Refused {
             reason: refusal.reason.reason(),
