@@ -92,6 +92,12 @@ pub fn run(arguments: &Arguments) -> Exit {
     };
     let is_json = arguments.json || arguments.format == Format::Json;
     if let Some(read) = capture::read(&bytes) {
+        if arguments.jwks.is_some() {
+            complain(
+                "--jwks is for single tokens; for captured requests --settings FILE, and --jwks-of ISSUER=FILE",
+            );
+            return Exit::Usage;
+        }
         return match read {
             Ok(capture) => judge(&capture, arguments, is_json),
             Err(fault) => refuse(&fault, is_json),

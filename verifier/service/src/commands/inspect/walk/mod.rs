@@ -13,11 +13,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use countersign_core::request::sha256;
+use countersign_core::request::{decoded, sha256};
 use countersign_core::time::Timestamp;
 use countersign_edge::EdgeRuntime;
 use countersign_verifier::check::explanation::Outcome;
-use countersign_verifier::check::{Content, Decision, Explanation, Reason, Request, Step};
+use countersign_verifier::check::{Content, Decision, Explanation, Request, Step};
 
 use super::capture::{Body, Capture, Captured, TimeFrom, written_time};
 use crate::clock::Clock;
@@ -170,7 +170,7 @@ fn judged(
     }
     RequestReport {
         method: captured.method.clone(),
-        target: target_shown(&explanation, &captured.target),
+        target: target_shown(&captured.target),
         authority: captured.authority.clone(),
         at: (now, because),
         resource: Some(name.to_owned()),
@@ -180,18 +180,17 @@ fn judged(
     }
 }
 
-/// A query that carries a credential is not repeated.
-fn target_shown(explanation: &Explanation, target: &str) -> String {
-    let refused = |reason| {
-        let has =
-            |outcome: &Outcome| matches!(outcome, Outcome::Refused(reasons) if reasons.contains(&reason));
-        explanation.steps.iter().any(|(_, outcome)| has(outcome))
-    };
-    if refused(Reason::TokenInQuery) { without_query(target) } else { target.to_owned() }
-}
-
-fn without_query(target: &str) -> String {
-    target.split_once('?').map_or_else(|| target.to_owned(), |(path, _)| format!("{path}?…"))
+/// Path and query; a query that may carry a credential is not repeated.
+fn target_shown(target: &str) -> String {
+    const WORDS: [&str; 6] = ["token", "key", "secret", "password", "csk_", "code"];
+    match target.split_once('?') {
+        Some((path, query)) => {
+            let query: String = decoded(query).map(|byte| char::from(byte.to_ascii_lowercase())).collect();
+            let may_hide = query.len() > 256 || WORDS.iter().any(|word| query.contains(word));
+            if may_hide { format!("{path}?…") } else { target.to_owned() }
+        }
+        None => target.to_owned(),
+    }
 }
 
 fn unjudged(captured: &Captured, arguments: &JudgingArguments) -> RequestReport {
@@ -199,12 +198,9 @@ fn unjudged(captured: &Captured, arguments: &JudgingArguments) -> RequestReport 
     let (now, because) = time(captured, &presented, arguments);
     let rows = self_contained::rows(captured, &presented, now);
     let holds = rows.iter().all(|row| row.mark != Mark::Refused);
-    let query = captured.target.split_once('?').map(|(_, query)| query).unwrap_or_default();
-    let hides =
-        ["token", "key", "secret", "password"].iter().any(|word| query.to_ascii_lowercase().contains(word));
     RequestReport {
         method: captured.method.clone(),
-        target: if hides { without_query(&captured.target) } else { captured.target.clone() },
+        target: target_shown(&captured.target),
         authority: captured.authority.clone(),
         at: (now, because),
         resource: None,

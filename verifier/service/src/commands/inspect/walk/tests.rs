@@ -126,7 +126,7 @@ async fn a_changed_request_is_refused_at_the_step_that_it_offends() {
             "result_encoding",
             "Attestation-Result",
         ),
-        (good.replace("/v1/me?full=1", "/v1/../me"), 1, "ambiguous_path", "two ways"),
+        (good.replace("/v1/me?full=1", "/v1/../me"), 1, "request_ambiguous_path", "two ways"),
     ] {
         let (at, why, detail) = scenario.refusal(&changed).await;
         assert_eq!((at, why), (number, reason), "{detail}");
@@ -211,8 +211,10 @@ async fn nothing_secret_is_printed() {
     let good = scenario.curl();
     let proof = good.lines().find_map(|line| line.strip_prefix("> Attestation-Proof: ")).unwrap().trim_end();
     let in_query = good.replace("full=1", "access_token=s3cret-s3cret");
+    let ambiguous = good.replace("/v1/me?full=1", "/v1/../me?api%5Fk%65y=s3cret-s3cret");
+    let bare = good.replace("Authorization: DPoP ", "Authorization: s3cret-s3cret ");
     let key = good.replace("> Host", "> X-API-Key: cs_s3cret-s3cret\n> Host");
-    for text in [&good, &good.replace("GET /v1/me", "GET /v1/you"), &in_query, &key] {
+    for text in [&good, &good.replace("GET /v1/me", "GET /v1/you"), &in_query, &ambiguous, &bare, &key] {
         let judged = scenario.judge(text).await;
         let capture = read(text);
         let requests = capture.requests.iter().map(|request| super::unjudged(request, &at(START))).collect();
