@@ -102,7 +102,7 @@ fn refused(refusal: &Refusal, now: Timestamp) -> (StatusCode, Vec<(HeaderName, H
 
 /// What the client is told with the upstream's response to a request that passed: a fresh nonce, or on a route that
 /// warns, what it would have been refused for (RFC 9110 section 11.6.1 allows a challenge with any status).
-pub(crate) fn passing_fields(decision: &Decision) -> Vec<(HeaderName, HeaderValue)> {
+pub fn passing_fields(decision: &Decision) -> Vec<(HeaderName, HeaderValue)> {
     match decision {
         Decision::Permit(permit) => {
             let nonce = permit.nonce().and_then(|nonce| nonce_field(permit.proof_kind(), nonce));

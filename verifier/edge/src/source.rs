@@ -55,6 +55,20 @@ impl JwksSource {
     }
 }
 
+impl JwksSource {
+    /// Whether both are the same place. What is in memory is nowhere else.
+    pub(crate) fn is_same_place(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::File(one), Self::File(other)) => one == other,
+            (Self::Url(one), Self::Url(other)) | (Self::Discovery(one), Self::Discovery(other)) => {
+                one == other
+            }
+            (Self::Memory(one), Self::Memory(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+}
+
 impl fmt::Debug for JwksSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 #[cfg(feature = "virtual-device")]
 use crate::commands::virtual_device;
 use crate::commands::{
-    appraise, development_keys, explain, inspect, instances, keys, openapi, policy, serve, settings,
+    appraise, development_keys, edge, explain, inspect, instances, keys, openapi, policy, serve, settings,
     subjects, trust,
 };
 
@@ -28,6 +28,10 @@ pub struct Arguments {
 pub enum Command {
     /// Run the attestation service, and the edge behind a gateway if the settings name one.
     Serve(serve::Arguments),
+    /// Run an edge apart from the service: it decides for a gateway, or as a proxy, without registry and signing keys.
+    Edge(edge::Arguments),
+    /// Run a reverse proxy that checks each request before it reaches the API; for those without a gateway.
+    Proxy(edge::Arguments),
     /// Judge one piece of evidence, offline.
     Appraise(Box<appraise::Arguments>),
     /// Explain a token or a piece of evidence, and say what was not verified.
@@ -120,6 +124,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let exit = match parsed.command {
         Command::Serve(arguments) => serve::run(&arguments),
+        Command::Edge(arguments) => edge::run(&arguments),
+        Command::Proxy(arguments) => edge::run_proxy(&arguments),
         Command::Appraise(arguments) => appraise::run(&arguments),
         Command::Keys(command) => keys::run(&command),
         Command::Trust(command) => trust::run(&command),

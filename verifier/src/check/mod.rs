@@ -3,7 +3,9 @@
 //! [`Edge::check`] is a plain function of the request and the time. It performs no I/O: where it lacks something
 //! that only a network can give, it answers [`Decision::Needs`], and the runtime calls again.
 
+pub mod anomaly;
 mod budget;
+mod class;
 mod code;
 mod credential;
 pub mod decision;
@@ -25,9 +27,12 @@ mod result;
 pub mod route;
 mod route_table;
 mod steps;
+mod succession;
 pub mod trust;
+pub mod witness;
 
 pub use crate::credential::client_certificate::ClientCertificate;
+pub use class::Class;
 pub use decision::{Credential, Decision, Limits, Lookup, Permit};
 pub use edge::Edge;
 pub use pending::{Pending, WhenStoreFails};
@@ -38,3 +43,4 @@ pub use route::{
     Assurance, CredentialKind, Mode, NoncePolicy, PathCase, PathMatch, ReplayPolicy, Resource, Route, StepUp,
     TokenBinding,
 };
+pub use witness::{Decided, Outcome, Witness};

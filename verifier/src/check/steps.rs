@@ -48,6 +48,8 @@ const EMPTY: [u8; 32] = [
 pub(super) struct Spoken {
     pub(super) scheme: Scheme,
     pub(super) proof: ProofKind,
+    /// From step 2 on: whether a credential came, good or not.
+    pub(super) has_credential: bool,
     /// From step 5 on: whose result came. Others may have caught it.
     pub(super) result: Option<Arc<VerifiedResult>>,
     /// From step 10 on: the instance has signed this very request.
@@ -109,6 +111,7 @@ impl Context<'_> {
             return Err(Reason::TokenInQuery.into());
         }
         let certificate = self.well_formed_certificate()?;
+        spoken.has_credential = credential.is_some() || certificate.is_some();
         let presented = attestation(fields)?;
         spoken.proof = presented.map_or(ProofKind::Compact, |presented| presented.kind());
         // 3. Failure budget of the source address. Whoever shares the address of an attacker and comes with a result
@@ -233,6 +236,7 @@ impl Context<'_> {
             route: self.resource.routes.iter().position(|route| std::ptr::eq(route, self.route)),
             spoken: spoken.clone(),
             source: self.request.source,
+            user_agent: self.edge.heard_user_agent(self.request),
         };
         let asked = Asked { proof: identity, first_use, charges };
         Err(Stop::Ask(Box::new(Pending::new(asked, permit, when_store_fails, answer_to, now))))

@@ -3,6 +3,7 @@
 pub mod api_keys;
 pub mod appraise;
 pub mod development_keys;
+pub mod edge;
 pub mod explain;
 pub mod inspect;
 pub mod instances;

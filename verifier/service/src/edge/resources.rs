@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use countersign_core::request::Origin;
 use countersign_core::token::result::{Protection, Tier};
 use countersign_edge::{ClientAuthentication, ClientSecret, ClientSecretError, IntrospectionSource};
+use countersign_verifier::check::anomaly::AnomalyRule;
 use countersign_verifier::check::route::OAuthClient;
 use countersign_verifier::check::{
     Assurance, CredentialKind, Mode, NoncePolicy, PathCase, PathMatch, ReplayPolicy, Resource, Route, StepUp,
@@ -62,6 +63,15 @@ fn when_store_fails(route: &RouteSettings) -> WhenStoreFails {
         settings::WhenStoreFails::Closed => WhenStoreFails::Closed,
         settings::WhenStoreFails::Local => WhenStoreFails::Local,
     }
+}
+
+/// What is watched for across its requests.
+pub(super) fn anomaly_rules_of(settings: &ResourceSettings) -> Vec<AnomalyRule> {
+    settings
+        .anomalies
+        .iter()
+        .map(|rule| rule.rule().expect("the settings were checked: each rule can be kept"))
+        .collect()
 }
 
 /// What answers about the opaque tokens of this server must hold.

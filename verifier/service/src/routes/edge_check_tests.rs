@@ -320,12 +320,12 @@ async fn a_banned_user_is_refused_within_ten_seconds() {
     // What the edge takes at its next look, which is at most ten seconds away.
     assert!(crate::edge::DENY_LIST_INTERVAL <= std::time::Duration::from_secs(10));
     assert!(DenyListSource::of("https://attest.example").interval <= std::time::Duration::from_secs(10));
-    service.edge.as_ref().unwrap().edge().replace_deny_list(service.deny_list().await.unwrap());
+    service.edge.as_ref().unwrap().runtime().edge().replace_deny_list(service.deny_list().await.unwrap());
     let again = self::call(&world, &session, first.token.clone(), "DPoP", 2);
     assert_eq!(ask_as_nginx(&world, &again).await.status(), 401);
     let digest = SubjectDigest::of(crate::virtual_world::LOGIN, "alice");
     service.store.unban_subject(&digest, &by).await.unwrap();
-    service.edge.as_ref().unwrap().edge().replace_deny_list(service.deny_list().await.unwrap());
+    service.edge.as_ref().unwrap().runtime().edge().replace_deny_list(service.deny_list().await.unwrap());
     let again = self::call(&world, &session, first.token, "DPoP", 3);
     assert_eq!(ask_as_nginx(&world, &again).await.status(), 200);
 }
@@ -334,7 +334,7 @@ async fn a_banned_user_is_refused_within_ten_seconds() {
 async fn the_edge_of_this_process_hears_of_a_change_at_once() {
     let (world, _, _) = world_and_call("nginx", "").await;
     let edge = std::sync::Arc::clone(world.service().edge.as_ref().unwrap());
-    let number = || edge.edge().deny_list().map(|list| list.sequence);
+    let number = || edge.runtime().edge().deny_list().map(|list| list.sequence);
     let before = number();
     world.service().store.raise_ban_sequence(world.now()).await.unwrap();
     world.service().bans_changed.notify_one();

@@ -11,7 +11,7 @@ use tonic::Status;
 use tonic::server::{Grpc, UnaryService};
 use tonic_prost::ProstCodec;
 
-use super::edge_check::EdgeListener;
+use super::edge_check::{EdgeListener, knows};
 use crate::gateways::client_certificate;
 use crate::gateways::ext_authz::{CheckRequest, CheckResponse, MAX_CHECK, Told, check_response};
 
@@ -40,11 +40,11 @@ async fn decide(listener: &EdgeListener, request: &CheckRequest) -> Result<Check
         tracing::error!("{}", misconfigured.advice());
         Status::failed_precondition("")
     })?;
-    if !listener.knows(told.resource) {
+    let edge = listener.edge.runtime();
+    if !knows(&edge, told.resource) {
         return Err(Status::failed_precondition(""));
     }
-    let certificate =
-        client_certificate(listener.service.settings.listen.client_certificate, |name| told.lines(name));
+    let certificate = client_certificate(listener.client_certificate, |name| told.lines(name));
     let request = check::Request {
         method: told.original.method,
         path_and_query: told.original.path_and_query,
@@ -53,6 +53,6 @@ async fn decide(listener: &EdgeListener, request: &CheckRequest) -> Result<Check
         fields: told.fields(),
         content: told.content(),
     };
-    let decision = listener.decide(told.resource, &request).await;
-    Ok(check_response(&told, &answer(&decision, listener.edge.now())))
+    let decision = listener.decide(&edge, told.resource, &request).await;
+    Ok(check_response(&told, &answer(&decision, edge.now())))
 }

@@ -190,7 +190,7 @@ fn an_answer_that_is_none_changes_nothing() {
         assert_eq!(scene.edge.introspected("api", &token, answer.as_bytes(), NOW), Err(error));
         assert!(asks(&scene, &sent, NOW).is_some(), "{answer}");
     }
-    let refused = scene.edge.unavailable("api", &sent.request(), Reason::IntrospectionUnavailable);
+    let refused = scene.edge.unavailable("api", &sent.request(), Reason::IntrospectionUnavailable, NOW);
     let Decision::Refusal(refusal) = refused else { panic!("passed") };
     assert_eq!((refusal.code().status(), refusal.retry_after), (503, Some(5)));
 }

@@ -123,6 +123,11 @@ impl Scene {
         Self::build(routes, false, Box::new(Constant))
     }
 
+    /// The same scene with its edge set up further.
+    pub(crate) fn with_edge(self, change: impl FnOnce(Edge) -> Edge) -> Self {
+        Self { edge: change(self.edge), proofs: self.proofs }
+    }
+
     /// An edge whose source of randomness has failed.
     pub(crate) fn without_randomness(route: Route) -> Self {
         Self::build(vec![route], false, Box::new(Exhausted))
