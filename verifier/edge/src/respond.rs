@@ -72,9 +72,9 @@ impl Answer {
     }
 }
 
-/// Whether a field of this name (in lower case) is identity, or may be taken for it.
+/// Whether a field of this name, in any case, is identity, or may be taken for it.
 pub fn is_identity(name: &str) -> bool {
-    let as_dash = |byte: u8| if matches!(byte, b'_' | b'.') { b'-' } else { byte };
+    let as_dash = |byte: u8| if matches!(byte, b'_' | b'.') { b'-' } else { byte.to_ascii_lowercase() };
     let begins = |prefix: &str| {
         name.len() >= prefix.len() && name.bytes().map(as_dash).zip(prefix.bytes()).all(|(a, b)| a == b)
     };
@@ -266,6 +266,7 @@ mod tests {
             headers.append(HeaderName::from_static(name), HeaderValue::from_static("twice"));
         }
         headers.append("x-attestation", HeaderValue::from_static("another field"));
+        assert!(["X-Attested-Tier", "X_ATTESTED_TIER", "Attestation-Verdict"].into_iter().all(is_identity));
         strip_identity(&mut headers);
         assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-attestation"]);
     }

@@ -308,6 +308,21 @@ pub(crate) fn is_this_machine(url: &Url) -> bool {
     })
 }
 
+/// Whether a URL may lead to this machine, by whatever name or address a resolver or a kernel takes for it. What this says
+/// of a host is only good for refusing it.
+pub(crate) fn may_be_this_machine(url: &Url) -> bool {
+    let Some(host) = url.host_str() else { return false };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    match host.parse::<std::net::IpAddr>().map(|address| address.to_canonical()) {
+        // Whoever connects to the unspecified address reaches itself.
+        Ok(address) => address.is_loopback() || address.is_unspecified(),
+        Err(_) => {
+            let name = host.trim_end_matches('.').to_ascii_lowercase();
+            name == "localhost" || name.ends_with(".localhost")
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

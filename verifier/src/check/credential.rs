@@ -49,7 +49,7 @@ impl Context<'_> {
                 self.of_instance(&verified, scheme, claims, clients)
             }
             Presented::OpaqueToken { scheme, token } => {
-                let verified = self.opaque_token(token, ath)?;
+                let verified = self.opaque_token(token, ath, &claims.instance)?;
                 self.of_instance(&verified, scheme, claims, clients)
             }
             Presented::ApiKey(characters) => Ok(Credential::ApiKey(self.api_key(characters, claims)?)),

@@ -49,6 +49,8 @@ pub struct Edge {
     pub(super) source_failures: Arc<Budget>,
     pub(super) instance_failures: Arc<Budget>,
     pub(super) instance_requests: Arc<Budget>,
+    /// Tokens about which their server was asked for an instance, and which it refused.
+    pub(super) refused_tokens: Arc<Budget>,
     pub(super) quotas: Arc<LimitTable>,
     /// Whether a route has a limit: the table has room only then.
     pub(super) counts_quotas: bool,
@@ -131,6 +133,7 @@ impl Edge {
             source_failures: Arc::new(Budget::tightening(limits.addresses, limits.failures)),
             instance_failures: Arc::new(Budget::tightening(limits.addresses, limits.failures)),
             instance_requests: Arc::new(Budget::new(limits.results, limits.instance_requests)),
+            refused_tokens: Arc::new(Budget::new(limits.addresses, limits.failures)),
             quotas: Arc::new(LimitTable::new(if has_limits { limits.callers } else { 0 })),
             counts_quotas: has_limits,
             anomalies: HashMap::new(),

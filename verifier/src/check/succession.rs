@@ -22,6 +22,7 @@ impl Edge {
         self.source_failures = Arc::clone(&earlier.source_failures);
         self.instance_failures = Arc::clone(&earlier.instance_failures);
         self.instance_requests = Arc::clone(&earlier.instance_requests);
+        self.refused_tokens = Arc::clone(&earlier.refused_tokens);
         // One that had no limits has counted nothing, and has no room to.
         if earlier.counts_quotas {
             self.quotas = Arc::clone(&earlier.quotas);

@@ -365,6 +365,24 @@ async fn who_is_no_gateway_of_the_settings_may_ask_nothing() {
 }
 
 #[tokio::test]
+async fn who_is_no_gateway_of_the_settings_may_ask_nothing_over_grpc_either() {
+    for (trusted, expected) in [("192.0.2.0/24", 500), ("::1", 500), ("127.0.0.0/8", 200)] {
+        let settings = format!(
+            "edge = '127.0.0.1:0'\ngateway = 'envoy-grpc'\ntrusted_gateways = ['{trusted}']\n[[resource]]\n\
+             name = 'api'\nidentifier = '{RESOURCE}'\napps = ['app']\n[[resource.route]]\npath = '/'\n\
+             credentials = []\n"
+        );
+        let world = World::with(&settings, |_| {}).await;
+        let asked = Client::new()
+            .post(url(&world, crate::gateways::ext_authz::CHECK_PATH))
+            .header("content-type", "application/grpc")
+            .body(vec![0; 5]);
+        // Of gRPC's own errors the status is 200.
+        assert_eq!(asked.send().await.unwrap().status(), expected, "{trusted}");
+    }
+}
+
+#[tokio::test]
 async fn a_certificate_field_that_the_gateway_does_not_overwrite_is_refused() {
     let settings = format!(
         "edge = '127.0.0.1:0'\ngateway = 'nginx'\nclient_certificate = 'client-cert'\n[[resource]]\nname = 'api'\n\

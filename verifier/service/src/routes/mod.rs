@@ -45,13 +45,14 @@ pub(crate) fn public(service: &Arc<Service>) -> Router {
 
 /// For gateways. Envoy over HTTP asks with the original path behind the resource's name.
 pub(crate) fn edge(listener: EdgeListener) -> Router {
-    if listener.gateway == Gateway::EnvoyGrpc {
-        return Router::new().route(CHECK_PATH, post(envoy_check::check)).with_state(listener);
-    }
-    Router::new()
-        .route("/edge/check/{resource}", any(edge_check::check))
-        .route("/edge/check/{resource}/", any(edge_check::check))
-        .route("/edge/check/{resource}/{*original}", any(edge_check::check))
+    let router = match listener.gateway {
+        Gateway::EnvoyGrpc => Router::new().route(CHECK_PATH, post(envoy_check::check)),
+        _ => Router::new()
+            .route("/edge/check/{resource}", any(edge_check::check))
+            .route("/edge/check/{resource}/", any(edge_check::check))
+            .route("/edge/check/{resource}/{*original}", any(edge_check::check)),
+    };
+    router
         .layer(middleware::from_fn_with_state(listener.clone(), edge_check::only_trusted_gateways))
         .with_state(listener)
 }
