@@ -280,7 +280,8 @@ impl Service {
 
     fn edge_listener(self: &Arc<Self>) -> Option<EdgeListener> {
         let (edge, gateway) = (self.edge.clone()?, self.settings.listen.gateway?);
-        Some(EdgeListener { service: Arc::clone(self), edge, gateway })
+        let cors = Arc::new(edge::cors_of(&self.settings.resources));
+        Some(EdgeListener { service: Arc::clone(self), edge, gateway, cors })
     }
 }
 

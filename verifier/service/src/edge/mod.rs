@@ -15,6 +15,7 @@ use countersign_verifier::check::trust::KeyOwner;
 use tokio::sync::watch;
 
 use client_certificates::client_certificates_of;
+pub(crate) use resources::cors_of;
 use resources::{anomaly_rules_of, introspection_source, resource_of};
 pub(crate) use store_metrics::store_metrics;
 

@@ -1,5 +1,6 @@
 //! `/edge/check/{resource}`: forward authentication for gateways.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use countersign_core::request::sha256;
-use countersign_edge::{EdgeRuntime, answer};
+use countersign_edge::{Answer, Cors, EdgeRuntime, answer, pass_preflight};
 use countersign_verifier::check::{Content, Decision, Fields, Request};
 
 use crate::gateways::{Misconfigured, Original, client_certificate};
@@ -26,6 +27,8 @@ pub(crate) struct EdgeListener {
     pub(crate) service: Arc<Service>,
     pub(crate) edge: Arc<EdgeRuntime>,
     pub(crate) gateway: Gateway,
+    /// Which pages may call which resource, by its name.
+    pub(crate) cors: Arc<HashMap<String, Cors>>,
 }
 
 /// Decides about the original request that the gateway tells of.
@@ -50,6 +53,12 @@ pub(super) async fn check(
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     }
     let lines = |name| headers.get_all(name).iter().map(HeaderValue::as_bytes);
+    let cors = listener.cors.get(resource);
+    let is_preflight =
+        |cors: &Cors| cors.preflight(original.method, original.path_and_query, lines).is_some();
+    if cors.is_some_and(is_preflight) {
+        return respond(&listener, pass_preflight());
+    }
     let certificate = client_certificate(listener.service.settings.listen.client_certificate, lines);
     let request = Request {
         method: original.method,
@@ -60,7 +69,12 @@ pub(super) async fn check(
         content: content(listener.gateway, &headers, &body),
     };
     let decision = listener.decide(resource, &request).await;
-    respond(&listener, &decision)
+    let mut answer = answer(&decision, listener.edge.now());
+    // What passes is answered by the upstream, which says itself who may read it.
+    if let Some(cors) = cors.filter(|_| !answer.status.is_success()) {
+        answer.headers.extend(cors.fields(original.path_and_query, lines));
+    }
+    respond(&listener, answer)
 }
 
 impl EdgeListener {
@@ -134,8 +148,7 @@ fn record(listener: &EdgeListener, resource: &str, decision: &Decision) {
     }
 }
 
-fn respond(listener: &EdgeListener, decision: &Decision) -> Response {
-    let answer = answer(decision, listener.edge.now());
+fn respond(listener: &EdgeListener, answer: Answer) -> Response {
     let passes = answer.status.is_success();
     let answer = match listener.gateway {
         Gateway::Nginx => answer.for_auth_request(),

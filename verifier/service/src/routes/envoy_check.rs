@@ -5,7 +5,7 @@ use std::pin::Pin;
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use countersign_edge::answer;
+use countersign_edge::{answer, pass_preflight};
 use countersign_verifier::check;
 use tonic::Status;
 use tonic::server::{Grpc, UnaryService};
@@ -43,6 +43,11 @@ async fn decide(listener: &EdgeListener, request: &CheckRequest) -> Result<Check
     if !listener.knows(told.resource) {
         return Err(Status::failed_precondition(""));
     }
+    let cors = listener.cors.get(told.resource);
+    let (method, path_and_query) = (told.original.method, told.original.path_and_query);
+    if cors.is_some_and(|cors| cors.preflight(method, path_and_query, |name| told.lines(name)).is_some()) {
+        return Ok(check_response(&told, &pass_preflight()));
+    }
     let certificate =
         client_certificate(listener.service.settings.listen.client_certificate, |name| told.lines(name));
     let request = check::Request {
@@ -54,5 +59,10 @@ async fn decide(listener: &EdgeListener, request: &CheckRequest) -> Result<Check
         content: told.content(),
     };
     let decision = listener.decide(told.resource, &request).await;
-    Ok(check_response(&told, &answer(&decision, listener.edge.now())))
+    let mut answer = answer(&decision, listener.edge.now());
+    // What passes is answered by the upstream, which says itself who may read it.
+    if let Some(cors) = cors.filter(|_| !answer.status.is_success()) {
+        answer.headers.extend(cors.fields(path_and_query, |name| told.lines(name)));
+    }
+    Ok(check_response(&told, &answer))
 }

@@ -27,9 +27,9 @@ pub use listen::{ClientCertificateField, Gateway, ListenSettings, TlsSettings};
 pub use play_integrity::{PlayAppSettings, PlayIntegritySettings};
 pub use resource::{
     AnomalyAction, AnomalySettings, AnomalySignal, Assurance, AuthorizationServerSettings, BodyBinding,
-    ClientAuthentication, ClientCertificateSettings, CredentialKind, IntrospectionSettings, KeyProtection,
-    LimitPer, Mode, NonceDemand, PathCase, PathMatch, RateLimitSettings, RateText, ReplayDemand,
-    ResourceSettings, RouteSettings, Tier, TokenBinding,
+    ClientAuthentication, ClientCertificateSettings, CorsSettings, CredentialKind, IntrospectionSettings,
+    KeyProtection, LimitPer, Mode, NonceDemand, PathCase, PathMatch, RateLimitSettings, RateText,
+    ReplayDemand, ResourceSettings, RouteSettings, Tier, TokenBinding,
 };
 pub use shared_store::{SharedStoreSettings, WhenStoreFails};
 pub use values::{InvalidText, LastDay, Origin, TimeSpan, WebUrl};
