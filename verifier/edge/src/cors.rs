@@ -82,7 +82,11 @@ impl Cors {
     ) -> Result<Self, CorsError> {
         self.paths = paths.into_iter().map(Into::into).collect();
         let is_prefix = |path: &&String| {
-            path.as_str() == "/" || (check_path(path).is_ok() && !path.ends_with('/') && !path.contains('?'))
+            path.as_str() == "/"
+                || (path.starts_with('/')
+                    && check_path(path).is_ok()
+                    && !path.ends_with('/')
+                    && !path.contains('?'))
         };
         match self.paths.iter().find(|path| !is_prefix(path)) {
             Some(wrong) => Err(CorsError::Path(wrong.clone())),

@@ -2,6 +2,8 @@
 //!
 //! Every default is safe for production, and every value that weakens security is named `danger…`.
 
+#[cfg(test)]
+mod abuse_tests;
 mod address_range;
 mod attempts;
 #[cfg(test)]
