@@ -22,9 +22,13 @@ use tables::Table;
 
 const SIZE: usize = 4096;
 /// Those who keep calling.
-const REGULARS: u32 = 1000;
-/// Requests a second: what the replay set of default size has room for.
-const PER_SECOND: u32 = 1700;
+const REGULARS: u32 = 250;
+/// One request in so many is a regular's.
+const BETWEEN: u32 = 16;
+/// Strangers a second: the replay set of default size has room for a little more.
+const PER_SECOND: u32 = 1400;
+/// Seconds after which a regular gets a new result and a new access token, which nobody knows yet.
+const RENEWAL: u32 = 500;
 /// The largest lists that an edge takes.
 const DENIED: [(&str, u32, u32); 2] = [("instances", 490_000, 0), ("subjects", 0, 240_000)];
 
@@ -68,22 +72,21 @@ fn crowd(limits: Limits, instances: u32) {
             .bytes_current;
     let scene = scene.unwrap();
     println!("| just started | {} | |", megabytes(held));
-    let mut regulars: Vec<Sent> = (0..REGULARS).map(|number| scene.sent_by(number, true, NOW)).collect();
+    let mut regulars: Vec<Regular> = (0..REGULARS).map(|number| Regular::new(&scene, number)).collect();
     for regular in &regulars {
-        held += permitted(&scene, regular, 0).1;
+        held += permitted(&scene, &regular.sent, 0).1;
     }
     let (mut known, mut calls) = (0, 0);
     for number in 0..instances {
         let second = number / PER_SECOND;
         let now = NOW.plus(second.into());
         held += permitted(&scene, &scene.sent_by(REGULARS + number, true, now), second).1;
-        if number % 4 == 0 {
-            let regular = &mut regulars[(number / 4 % REGULARS) as usize];
-            *regular = scene.again(regular, now);
-            let (allocations, bytes) = permitted(&scene, regular, second);
+        if number % BETWEEN == 0 {
+            let regular = &mut regulars[(number / BETWEEN % REGULARS) as usize];
+            let (allocations, bytes) = permitted(&scene, regular.sends(&scene, second), second);
             (known, calls, held) = (known + u32::from(allocations == 0), calls + 1, held + bytes);
         }
-        if [16_384, 65_536, 262_144, instances - 1].contains(&number) {
+        if [16_383, 65_535, 262_143, instances - 1].contains(&number) {
             let share = f64::from(known) / f64::from(calls) * 100.0;
             println!("| {} genuine instances | {} | {share:.2} % of {calls} |", number + 1, megabytes(held));
         }
@@ -92,7 +95,7 @@ fn crowd(limits: Limits, instances: u32) {
 }
 
 /// As many again who make up what they send, each from an address of its own.
-fn flood(scene: &Scene, regulars: &mut [Sent], instances: u32, mut held: i64) {
+fn flood(scene: &Scene, regulars: &mut [Regular], instances: u32, mut held: i64) {
     let second = instances / PER_SECOND;
     let now = NOW.plus(second.into());
     let mut made_up = scene.sent_by(0, true, now);
@@ -106,15 +109,39 @@ fn flood(scene: &Scene, regulars: &mut [Sent], instances: u32, mut held: i64) {
             assert!(matches!(scene.check_at(&made_up, now), Decision::Refusal(_)));
         });
         held += info.bytes_current;
-        if number % 16 == 0 && calls < 100_000 {
-            let regular = &mut regulars[(number / 16 % REGULARS) as usize];
-            *regular = scene.again(regular, now);
-            let (allocations, bytes) = permitted(scene, regular, second);
+        // What is left of the replay set's room must do: time stands still here.
+        if number % BETWEEN == 0 && calls < 20_000 {
+            let regular = &mut regulars[(number / BETWEEN % REGULARS) as usize];
+            let (allocations, bytes) = permitted(scene, regular.sends(scene, second), second);
             (known, calls, held) = (known + u32::from(allocations == 0), calls + 1, held + bytes);
         }
     }
     let share = f64::from(known) / f64::from(calls) * 100.0;
     println!("| then {instances} made-up ones | {} | {share:.2} % of {calls} |", megabytes(held));
+}
+
+/// One who keeps calling.
+struct Regular {
+    number: u32,
+    since: u32,
+    sent: Sent,
+}
+
+impl Regular {
+    fn new(scene: &Scene, number: u32) -> Self {
+        Self { number, since: 0, sent: scene.sent_by(number, true, NOW) }
+    }
+
+    /// The next request.
+    fn sends(&mut self, scene: &Scene, second: u32) -> &Sent {
+        let now = NOW.plus(second.into());
+        if second > self.since + RENEWAL {
+            (self.since, self.sent) = (second, scene.sent_by(self.number, true, now));
+        } else {
+            self.sent = scene.again(&self.sent, now);
+        }
+        &self.sent
+    }
 }
 
 /// How often a permitted request allocated, which one of somebody known never does, and how many bytes stay.

@@ -391,7 +391,7 @@ impl Phone {
 }
 
 enum Key {
-    P256(Box<SigningKey>),
+    P256(SigningKey),
     Ed25519(SessionKey),
 }
 
@@ -399,7 +399,7 @@ impl Key {
     fn of(name: &str, algorithm: Algorithm) -> Self {
         let seed = Seed::from_text("tokens beside other libraries").child(name);
         match algorithm {
-            Algorithm::Esp256 => Self::P256(Box::new(seed.p256_key("key"))),
+            Algorithm::Esp256 => Self::P256(seed.p256_key("key")),
             Algorithm::Ed25519 => Self::Ed25519(SessionKey::from_seed(&seed)),
         }
     }

@@ -146,10 +146,11 @@ fn libraries(rounds: usize) -> Result<(), Stop> {
         "\n| library | case | CPU of each request | ours, the same work | ours takes |\n| --- | --- | --- | --- | --- |"
     );
     for ((peer, beside), other) in LIBRARIES.iter().zip(&others) {
-        for case in other.cases() {
+        for case in other.rates.keys().map(String::as_str) {
             let beside = if beside.is_empty() { vec![case] } else { beside.to_vec() };
             for own in beside {
-                if let (Some(theirs), Some(own_time)) = (other.microseconds(case), ours.microseconds(own)) {
+                if let (Some(theirs), Some(own_time)) = (microseconds(other, case), microseconds(&ours, own))
+                {
                     println!(
                         "| {} | {case} | {} | {own}: {} | {:.2}x |",
                         peer.name,
@@ -175,6 +176,12 @@ fn of_peer(peer: &Peer, own: &Path, requests: &Path) -> Command {
     }
     command.arg(SECONDS);
     command
+}
+
+/// Microseconds of one call: median, least and most.
+fn microseconds(driver: &Driver, case: &str) -> Option<(f64, f64, f64)> {
+    let (median, least, most) = driver.rate(case)?;
+    Some((1e6 / median, 1e6 / most, 1e6 / least))
 }
 
 fn shown((median, least, most): (f64, f64, f64)) -> String {

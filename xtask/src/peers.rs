@@ -190,7 +190,7 @@ pub(crate) struct Driver {
     input: ChildStdin,
     output: BufReader<ChildStdout>,
     /// Accepting calls a second, by case.
-    rates: BTreeMap<String, Vec<f64>>,
+    pub(crate) rates: BTreeMap<String, Vec<f64>>,
 }
 
 impl Driver {
@@ -235,19 +235,8 @@ impl Driver {
         }
     }
 
-    /// What it measured.
-    pub(crate) fn cases(&self) -> impl Iterator<Item = &str> {
-        self.rates.keys().map(String::as_str)
-    }
-
-    /// Microseconds of one call: median, least and most.
-    pub(crate) fn microseconds(&self, case: &str) -> Option<(f64, f64, f64)> {
-        let (median, least, most) = self.rate(case)?;
-        Some((1e6 / median, 1e6 / most, 1e6 / least))
-    }
-
     /// Median, least and most.
-    fn rate(&self, case: &str) -> Option<(f64, f64, f64)> {
+    pub(crate) fn rate(&self, case: &str) -> Option<(f64, f64, f64)> {
         let mut rates = self.rates.get(case)?.clone();
         rates.sort_by(f64::total_cmp);
         Some((*rates.get(rates.len() / 2)?, *rates.first()?, *rates.last()?))

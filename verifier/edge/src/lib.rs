@@ -47,6 +47,7 @@ mod breaker;
 mod builder;
 mod client_cert;
 mod client_secret;
+mod cors;
 mod deny_list;
 mod discovery;
 mod extract;
@@ -68,11 +69,14 @@ pub use breaker::Breaker;
 pub use builder::{BuildError, CountersignBuilder};
 pub use client_cert::{CLIENT_CERT, client_cert};
 pub use client_secret::{ClientSecret, ClientSecretError};
+pub use cors::{Cors, CorsError};
 pub use deny_list::DenyListSource;
 pub use extract::NotAttested;
 pub use introspection::{ClientAuthentication, IntrospectionSource};
 pub use layer::{CountersignLayer, DEFAULT_MAX_CONTENT, UnknownResource, peer_address};
-pub use respond::{Answer, STATUS_FIELD, answer, is_identity, passing_fields, strip_identity};
+pub use respond::{
+    Answer, STATUS_FIELD, answer, is_identity, pass_preflight, passing_fields, strip_identity,
+};
 pub use runtime::EdgeRuntime;
 pub use service::CountersignService;
 pub use setup_error::SetupError;

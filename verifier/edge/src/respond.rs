@@ -41,6 +41,13 @@ pub fn answer(decision: &Decision, now: Timestamp) -> Answer {
     Answer { status, headers, identity: identity_fields(decision) }
 }
 
+/// The answer that lets a preflight request pass a gateway: it is a question that no credential comes with, and says
+/// nothing about anybody. Whoever is behind the gateway answers it.
+pub fn pass_preflight() -> Answer {
+    let nobody = identity_fields(&Decision::Refusal(Refusal::new(Reason::NoAttestation)));
+    Answer { status: StatusCode::OK, headers: vec![(CACHE_CONTROL, NO_STORE)], identity: nobody }
+}
+
 impl Answer {
     /// The same answer for nginx `auth_request` and its like, which pass on 401 and 403 and make 500 of every other
     /// refusal: malformed becomes 401, whatever else is the client's becomes 403, our own trouble stays. The true

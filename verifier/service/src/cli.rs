@@ -10,8 +10,8 @@ use clap::{Args, Parser, Subcommand};
 #[cfg(feature = "virtual-device")]
 use crate::commands::virtual_device;
 use crate::commands::{
-    appraise, development_keys, edge, explain, inspect, instances, keys, openapi, policy, serve, settings,
-    subjects, trust,
+    appraise, attempts, development_keys, edge, explain, inspect, instances, keys, openapi, policy, serve,
+    settings, subjects, trust,
 };
 
 /// Proves with each request that an API call comes from the genuine app on a genuine phone.
@@ -41,6 +41,8 @@ pub enum Command {
     /// List enrolled instances, look at one, ban it, lift its ban, or erase it.
     #[command(subcommand)]
     Instances(instances::Command),
+    /// List requests that the edge refused lately, or would have, from a running service.
+    Attempts(attempts::Arguments),
     /// Ban users, whatever device they come with.
     #[command(subcommand)]
     Subjects(subjects::Command),
@@ -134,6 +136,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Instances(command) => instances::run(&command),
+        Command::Attempts(arguments) => attempts::run(&arguments),
         Command::Subjects(command) => subjects::run(&command),
         Command::DevelopmentKeys(command) => development_keys::run(&command),
         Command::Policy(command) => policy::run(&command),

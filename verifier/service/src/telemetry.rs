@@ -291,86 +291,66 @@ impl Metrics {
             "Fetches of the status list.",
             ["outcome"],
         );
-        let as_of = self.status_list_as_of.load(Ordering::Relaxed);
-        put(
-            &mut text,
-            format_args!(
-                "# HELP countersign_status_list_as_of_seconds Time of the status list in force, since the epoch; 0: none.\n\
-                 # TYPE countersign_status_list_as_of_seconds gauge\ncountersign_status_list_as_of_seconds {as_of}\n"
+        let gauges = [
+            (
+                &self.status_list_as_of,
+                "countersign_status_list_as_of_seconds",
+                "Time of the status list in force, since the epoch; 0: none.",
             ),
-        );
-        let ends = self.trust_bundle_expires_at.load(Ordering::Relaxed);
-        put(
-            &mut text,
-            format_args!(
-                "# HELP countersign_trust_bundle_expires_at_seconds End of the trust bundle in force, since the epoch; \
-                 0: none.\n# TYPE countersign_trust_bundle_expires_at_seconds gauge\n\
-                 countersign_trust_bundle_expires_at_seconds {ends}\n"
+            (
+                &self.trust_bundle_expires_at,
+                "countersign_trust_bundle_expires_at_seconds",
+                "End of the trust bundle in force, since the epoch; 0: none.",
             ),
-        );
-        let as_of = self.settings_as_of.load(Ordering::Relaxed);
-        let failures = self.settings_reload_failures.load(Ordering::Relaxed);
-        put(
-            &mut text,
-            format_args!(
-                "# HELP countersign_settings_as_of_seconds When the settings in force were read, since the epoch.\n\
-                 # TYPE countersign_settings_as_of_seconds gauge\ncountersign_settings_as_of_seconds {as_of}\n\
-                 # HELP countersign_settings_reload_failures_total Settings that were read again and could not be used: \
-                 the last ones stayed.\n# TYPE countersign_settings_reload_failures_total counter\n\
-                 countersign_settings_reload_failures_total {failures}\n"
+            (
+                &self.settings_as_of,
+                "countersign_settings_as_of_seconds",
+                "When the settings in force were read, since the epoch.",
             ),
-        );
-        let mass_withdrawals = self.mass_withdrawals.load(Ordering::Relaxed);
-        put(
-            &mut text,
-            format_args!(
-                "# HELP countersign_mass_withdrawals_total Changes that withdrew a large part of all instances.\n\
-                 # TYPE countersign_mass_withdrawals_total counter\n\
-                 countersign_mass_withdrawals_total {mass_withdrawals}\n"
+            (
+                &self.withdrawn_instances,
+                "countersign_withdrawn_instances",
+                "Instances that get no results until fresh evidence passes.",
             ),
-        );
-        let withdrawn = self.withdrawn_instances.load(Ordering::Relaxed);
-        put(
-            &mut text,
-            format_args!(
-                "# HELP countersign_withdrawn_instances Instances that get no results until fresh evidence passes.\n\
-                 # TYPE countersign_withdrawn_instances gauge\ncountersign_withdrawn_instances {withdrawn}\n"
+            (
+                &self.deny_list_left_out,
+                "countersign_deny_list_left_out",
+                "Withdrawn instances that the deny list has no room for.",
             ),
-        );
-        let left_out = self.deny_list_left_out.load(Ordering::Relaxed);
-        put(
-            &mut text,
-            format_args!(
-                "# HELP countersign_deny_list_left_out Withdrawn instances that the deny list has no room for.\n\
-                 # TYPE countersign_deny_list_left_out gauge\ncountersign_deny_list_left_out {left_out}\n"
+            (
+                &self.deny_list_unreadable,
+                "countersign_deny_list_unreadable",
+                "Instances whose damaged identifier the deny list leaves out.",
             ),
-        );
-        let damaged = self.deny_list_unreadable.load(Ordering::Relaxed);
-        put(
-            &mut text,
-            format_args!(
-                "# HELP countersign_deny_list_unreadable Instances whose damaged identifier the deny list leaves out.\n\
-                 # TYPE countersign_deny_list_unreadable gauge\ncountersign_deny_list_unreadable {damaged}\n"
+        ];
+        let counters = [
+            (
+                &self.settings_reload_failures,
+                "countersign_settings_reload_failures_total",
+                "Settings that were read again and could not be used: the last ones stayed.",
             ),
-        );
-        let unreadable = self.unreadable_instances.load(Ordering::Relaxed);
-        put(
-            &mut text,
-            format_args!(
-                "# HELP countersign_unreadable_instances_total Instances that were withdrawn because what is stored of \
-                 them cannot be read.\n# TYPE countersign_unreadable_instances_total counter\n\
-                 countersign_unreadable_instances_total {unreadable}\n"
+            (
+                &self.mass_withdrawals,
+                "countersign_mass_withdrawals_total",
+                "Changes that withdrew a large part of all instances.",
             ),
-        );
-        let not_recorded = self.refusals_not_recorded.load(Ordering::Relaxed);
-        put(
-            &mut text,
-            format_args!(
-                "# HELP countersign_refusals_not_recorded_total Refusals beyond the bound on audit records.\n\
-                 # TYPE countersign_refusals_not_recorded_total counter\n\
-                 countersign_refusals_not_recorded_total {not_recorded}\n"
+            (
+                &self.unreadable_instances,
+                "countersign_unreadable_instances_total",
+                "Instances that were withdrawn because what is stored of them cannot be read.",
             ),
-        );
+            (
+                &self.refusals_not_recorded,
+                "countersign_refusals_not_recorded_total",
+                "Refusals beyond the bound on audit records.",
+            ),
+        ];
+        for (value, name, help) in gauges {
+            write_single(&mut text, name, help, "gauge", value);
+        }
+        for (value, name, help) in counters {
+            write_single(&mut text, name, help, "counter", value);
+        }
         text
     }
 
@@ -390,6 +370,12 @@ impl Metrics {
             put(text, format_args!("{NAME}_count{{{labels}}} {}\n", histogram.count));
         }
     }
+}
+
+/// Writes a metric without labels.
+fn write_single(text: &mut String, name: &str, help: &str, kind: &str, value: &AtomicU64) {
+    let value = value.load(Ordering::Relaxed);
+    put(text, format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n"));
 }
 
 /// A counter for each combination of `N` label values that occurred.
@@ -465,6 +451,12 @@ mod tests {
             "countersign_appraisals_total{purpose=\"enrol\",verdict=\"refused\",reason=\"app_identity\"} 2\n"
         ));
         assert!(text.contains("resource=\"a\\\"b\""));
+        assert!(
+            text.contains(
+                "# TYPE countersign_withdrawn_instances gauge\ncountersign_withdrawn_instances 0\n"
+            )
+        );
+        assert!(text.contains("# TYPE countersign_mass_withdrawals_total counter\n"));
     }
 
     #[test]

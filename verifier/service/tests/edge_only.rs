@@ -229,7 +229,7 @@ fn an_edge_that_is_hung_up_on_reads_its_rules_again() {
 #[test]
 fn a_service_that_is_hung_up_on_reads_the_rules_of_its_edge_again() {
     let desk = tempfile::tempdir().unwrap();
-    fs::write(desk.path().join("policy.toml"), "").unwrap();
+    fs::write(desk.path().join("policy.toml"), "id = 'test/1'").unwrap();
     let settings = format!(
         "issuer = 'http://127.0.0.1:9'\n[listen]\npublic = '127.0.0.1:0'\nedge = '127.0.0.1:0'\ngateway = 'nginx'\n\
          admin = '127.0.0.1:0'\n{RESOURCE}"

@@ -25,6 +25,7 @@ use super::result::VerifiedResult;
 use super::route::{Mode, NoncePolicy, Resource, Route, StepUp};
 use super::route_table::{Found, RouteTable};
 use super::steps::{self, Context, REPLAY_WINDOW, Spoken, Stop};
+use super::trace::{Trace, Untraced};
 use super::trust::{IssuerKeys, KeyOwner, ServiceKeys};
 use super::witness::{Seen, Witness};
 use crate::cache::Generations;
@@ -75,7 +76,7 @@ pub(super) struct Protected {
 
 impl Protected {
     /// The route of a request whose path passed step 1.
-    fn route(&self, method: &str, path: &str) -> Result<&Route, Reason> {
+    pub(super) fn route(&self, method: &str, path: &str) -> Result<&Route, Reason> {
         match self.table.find(method, path) {
             Found::Route(index) => self.resource.routes.get(index).ok_or(Reason::NoRoute),
             Found::None => Err(Reason::NoRoute),
@@ -207,6 +208,17 @@ impl Edge {
 
     /// Decides about `request` at the resource called `resource`.
     pub fn check(&self, resource: &str, request: &Request<'_>, now: Timestamp) -> Decision {
+        self.traced_check(resource, request, now, &mut Untraced)
+    }
+
+    /// The same, told step by step to `trace`.
+    pub(super) fn traced_check<T: Trace>(
+        &self,
+        resource: &str,
+        request: &Request<'_>,
+        now: Timestamp,
+        trace: &mut T,
+    ) -> Decision {
         let Some(protected) = self.resources.get(resource) else {
             return Decision::Refusal(Refusal::new(Reason::NoRoute));
         };
@@ -220,7 +232,7 @@ impl Edge {
                 Ok(route) => {
                     let context =
                         Context { edge: self, protected, resource, route, request, path, query, now };
-                    (Some(route), context.decide(&mut spoken))
+                    (Some(route), context.decide(&mut spoken, trace))
                 }
             },
         };

@@ -12,6 +12,7 @@ pub mod decision;
 pub mod deny_list;
 mod edge;
 mod enforcement;
+pub mod explanation;
 mod first_use;
 pub mod identity;
 mod introspection;
@@ -28,6 +29,7 @@ pub mod route;
 mod route_table;
 mod steps;
 mod succession;
+mod trace;
 pub mod trust;
 pub mod witness;
 
@@ -35,6 +37,7 @@ pub use crate::credential::client_certificate::ClientCertificate;
 pub use class::Class;
 pub use decision::{Credential, Decision, Limits, Lookup, Permit};
 pub use edge::Edge;
+pub use explanation::Explanation;
 pub use pending::{Pending, WhenStoreFails};
 pub use reason::Reason;
 pub use refusal::{Code, ProofKind, Refusal};
@@ -43,4 +46,5 @@ pub use route::{
     Assurance, CredentialKind, Mode, NoncePolicy, PathCase, PathMatch, ReplayPolicy, Resource, Route, StepUp,
     TokenBinding,
 };
+pub use trace::Step;
 pub use witness::{Decided, Outcome, Witness};

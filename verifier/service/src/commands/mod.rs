@@ -2,6 +2,7 @@
 
 pub mod api_keys;
 pub mod appraise;
+pub mod attempts;
 pub mod development_keys;
 pub mod edge;
 pub mod explain;

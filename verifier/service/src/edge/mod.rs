@@ -2,6 +2,7 @@
 
 mod client_certificates;
 mod in_force;
+pub(crate) mod offline;
 mod resources;
 mod standalone;
 mod store_metrics;
@@ -57,36 +58,10 @@ fn assemble(
     clock: &Clock,
     witness: EdgeWitness,
 ) -> Result<EdgeRuntime, SetupError> {
-    let mut servers: HashMap<String, JwksSource> = HashMap::new();
-    for server in resources.iter().flat_map(ResourceSettings::jwt_servers) {
-        let source = match &server.jwks {
-            None => JwksSource::discovery(server.issuer.as_str()),
-            Some(place) => jwks_source(place),
-        };
-        servers.insert(server.issuer.as_str().to_owned(), source);
-    }
-    let mut edge = Edge::new(
-        resources.iter().map(|resource| (resource.name.clone(), resource_of(resource, store))).collect(),
-        [service.clone()],
-        servers.keys().cloned(),
-        nonces,
-        Box::new(OsRandomness),
-        true,
-        Limits {
-            proofs: limits.replay_entries,
-            failures: limits.failures_per_10s,
-            callers: limits.rate_entries,
-            ..Limits::default()
-        },
-    );
-    for resource in resources {
-        edge = edge.with_anomaly_rules(&resource.name, anomaly_rules_of(resource));
-    }
-    let edge = edge.with_witness(witness);
-    for resource in resources {
-        edge.replace_client_certificates(&resource.name, client_certificates_of(resource)?);
-    }
-    let servers = servers.into_iter().map(|(issuer, source)| (KeyOwner::AuthorizationServer(issuer), source));
+    let edge = edge_of(resources, (limits, store), &service, nonces)?.with_witness(witness);
+    let servers = jwks_sources(resources)
+        .into_iter()
+        .map(|(issuer, source)| (KeyOwner::AuthorizationServer(issuer), source));
     let sources = servers.chain([(KeyOwner::AttestationService(service), service_keys)]);
     let clock = clock.clone();
     let mut runtime = EdgeRuntime::new(edge, sources)?
@@ -113,6 +88,47 @@ fn assemble(
 /// Where a key set is: a URL, or else a file.
 fn jwks_source(place: &str) -> JwksSource {
     if place.contains("://") { JwksSource::url(place) } else { JwksSource::file(place) }
+}
+
+/// The edge for these resources, before any key has come.
+fn edge_of(
+    resources: &[ResourceSettings],
+    (limits, store): (&LimitSettings, Option<&SharedStoreSettings>),
+    service: &str,
+    nonces: MacKeyRing,
+) -> Result<Edge, SetupError> {
+    let mut edge = Edge::new(
+        resources.iter().map(|resource| (resource.name.clone(), resource_of(resource, store))).collect(),
+        [service.to_owned()],
+        jwks_sources(resources).into_keys(),
+        nonces,
+        Box::new(OsRandomness),
+        true,
+        Limits {
+            proofs: limits.replay_entries,
+            failures: limits.failures_per_10s,
+            callers: limits.rate_entries,
+            ..Limits::default()
+        },
+    );
+    for resource in resources {
+        edge = edge.with_anomaly_rules(&resource.name, anomaly_rules_of(resource));
+        edge.replace_client_certificates(&resource.name, client_certificates_of(resource)?);
+    }
+    Ok(edge)
+}
+
+/// Where the keys of each authorization server are, by its issuer.
+fn jwks_sources(resources: &[ResourceSettings]) -> HashMap<String, JwksSource> {
+    let mut servers = HashMap::new();
+    for server in resources.iter().flat_map(ResourceSettings::jwt_servers) {
+        let source = match &server.jwks {
+            None => JwksSource::discovery(server.issuer.as_str()),
+            Some(place) => jwks_source(place),
+        };
+        servers.insert(server.issuer.as_str().to_owned(), source);
+    }
+    servers
 }
 
 /// Keeps the edge's deny list as the registry has it. While the registry cannot be read the last list stays, until

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use countersign_core::request::Origin;
 use countersign_core::token::result::{Protection, Tier};
-use countersign_edge::{ClientAuthentication, ClientSecret, ClientSecretError, IntrospectionSource};
+use countersign_edge::{ClientAuthentication, ClientSecret, ClientSecretError, Cors, IntrospectionSource};
 use countersign_verifier::check::anomaly::AnomalyRule;
 use countersign_verifier::check::route::OAuthClient;
 use countersign_verifier::check::{
@@ -63,6 +63,16 @@ fn when_store_fails(route: &RouteSettings) -> WhenStoreFails {
         settings::WhenStoreFails::Closed => WhenStoreFails::Closed,
         settings::WhenStoreFails::Local => WhenStoreFails::Local,
     }
+}
+
+/// Which pages may call which resource, by its name.
+pub(super) fn cors_of(resources: &[ResourceSettings]) -> HashMap<String, Cors> {
+    let cors = |resource: &ResourceSettings| {
+        let cors =
+            resource.cors.as_ref()?.cors().expect("the settings were checked: these are origins and paths");
+        Some((resource.name.clone(), cors))
+    };
+    resources.iter().filter_map(cors).collect()
 }
 
 /// What is watched for across its requests.

@@ -10,8 +10,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use countersign_core::request::sha256;
-use countersign_core::time::Timestamp;
-use countersign_edge::{EdgeRuntime, answer};
+use countersign_edge::{Answer, Cors, EdgeRuntime, answer, pass_preflight};
 use countersign_verifier::check::{Content, Decision, Fields, Request};
 
 use crate::edge::EdgeInForce;
@@ -52,11 +51,18 @@ pub(super) async fn check(
         Ok(original) => original,
         Err(misconfigured) => return misconfiguration(misconfigured),
     };
-    let edge = listener.edge.runtime();
-    if !knows(&edge, resource) {
+    let edition = listener.edge.edition();
+    let edge = &edition.runtime;
+    if !knows(edge, resource) {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     }
     let lines = |name| headers.get_all(name).iter().map(HeaderValue::as_bytes);
+    let cors = edition.cors.get(resource);
+    let is_preflight =
+        |cors: &Cors| cors.preflight(original.method, original.path_and_query, lines).is_some();
+    if cors.is_some_and(is_preflight) {
+        return respond(listener.gateway, pass_preflight());
+    }
     let certificate = client_certificate(listener.client_certificate, lines);
     let request = Request {
         method: original.method,
@@ -66,8 +72,13 @@ pub(super) async fn check(
         fields: Fields::collect(lines),
         content: content(listener.gateway, &headers, &body),
     };
-    let decision = listener.decide(&edge, resource, &request).await;
-    respond(listener.gateway, &decision, edge.now())
+    let decision = listener.decide(edge, resource, &request).await;
+    let mut answer = answer(&decision, edge.now());
+    // What passes is answered by the upstream, which says itself who may read it.
+    if let Some(cors) = cors.filter(|_| !answer.status.is_success()) {
+        answer.headers.extend(cors.fields(original.path_and_query, lines));
+    }
+    respond(listener.gateway, answer)
 }
 
 impl EdgeListener {
@@ -133,8 +144,7 @@ fn content(gateway: Gateway, headers: &HeaderMap, body: &[u8]) -> Content {
     if seen && !body.is_empty() { Content::Hash(sha256(body)) } else { Content::Unseen }
 }
 
-fn respond(gateway: Gateway, decision: &Decision, now: Timestamp) -> Response {
-    let answer = answer(decision, now);
+fn respond(gateway: Gateway, answer: Answer) -> Response {
     let passes = answer.status.is_success();
     let answer = match gateway {
         Gateway::Nginx => answer.for_auth_request(),

@@ -5,7 +5,7 @@ use std::pin::Pin;
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use countersign_edge::answer;
+use countersign_edge::{answer, pass_preflight};
 use countersign_verifier::check;
 use tonic::Status;
 use tonic::server::{Grpc, UnaryService};
@@ -40,9 +40,15 @@ async fn decide(listener: &EdgeListener, request: &CheckRequest) -> Result<Check
         tracing::error!("{}", misconfigured.advice());
         Status::failed_precondition("")
     })?;
-    let edge = listener.edge.runtime();
-    if !knows(&edge, told.resource) {
+    let edition = listener.edge.edition();
+    let edge = &edition.runtime;
+    if !knows(edge, told.resource) {
         return Err(Status::failed_precondition(""));
+    }
+    let cors = edition.cors.get(told.resource);
+    let (method, path_and_query) = (told.original.method, told.original.path_and_query);
+    if cors.is_some_and(|cors| cors.preflight(method, path_and_query, |name| told.lines(name)).is_some()) {
+        return Ok(check_response(&told, &pass_preflight()));
     }
     let certificate = client_certificate(listener.client_certificate, |name| told.lines(name));
     let request = check::Request {
@@ -53,6 +59,11 @@ async fn decide(listener: &EdgeListener, request: &CheckRequest) -> Result<Check
         fields: told.fields(),
         content: told.content(),
     };
-    let decision = listener.decide(&edge, told.resource, &request).await;
-    Ok(check_response(&told, &answer(&decision, edge.now())))
+    let decision = listener.decide(edge, told.resource, &request).await;
+    let mut answer = answer(&decision, edge.now());
+    // What passes is answered by the upstream, which says itself who may read it.
+    if let Some(cors) = cors.filter(|_| !answer.status.is_success()) {
+        answer.headers.extend(cors.fields(path_and_query, |name| told.lines(name)));
+    }
+    Ok(check_response(&told, &answer))
 }

@@ -2,6 +2,8 @@
 //!
 //! Every default is safe for production, and every value that weakens security is named `danger…`.
 
+#[cfg(test)]
+mod abuse_tests;
 mod address_range;
 mod attempts;
 #[cfg(test)]
@@ -32,9 +34,9 @@ pub use play_integrity::{PlayAppSettings, PlayIntegritySettings};
 pub use proxy::ProxySettings;
 pub use resource::{
     AnomalyAction, AnomalySettings, AnomalySignal, Assurance, AuthorizationServerSettings, BodyBinding,
-    ClientAuthentication, ClientCertificateSettings, CredentialKind, IntrospectionSettings, KeyProtection,
-    LimitPer, Mode, NonceDemand, PathCase, PathMatch, RateLimitSettings, RateText, ReplayDemand,
-    ResourceSettings, RouteSettings, Tier, TokenBinding,
+    ClientAuthentication, ClientCertificateSettings, CorsSettings, CredentialKind, IntrospectionSettings,
+    KeyProtection, LimitPer, Mode, NonceDemand, PathCase, PathMatch, RateLimitSettings, RateText,
+    ReplayDemand, ResourceSettings, RouteSettings, Tier, TokenBinding,
 };
 pub use shared_store::{SharedStoreSettings, WhenStoreFails};
 pub use values::{InvalidText, LastDay, Origin, TimeSpan, WebUrl};

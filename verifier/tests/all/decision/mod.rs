@@ -9,6 +9,7 @@ mod budget;
 mod client_certificate;
 mod credential;
 mod deny_list;
+mod explanation;
 mod limits;
 mod oauth;
 mod opaque;

@@ -3,6 +3,7 @@
 mod anomaly;
 mod authorization_server;
 mod client_certificate;
+mod cors;
 mod demand;
 mod introspection;
 mod limit;
@@ -19,6 +20,7 @@ pub use anomaly::{AnomalyAction, AnomalySettings, AnomalySignal};
 pub use authorization_server::AuthorizationServerSettings;
 pub(super) use authorization_server::check_jwks;
 pub use client_certificate::ClientCertificateSettings;
+pub use cors::CorsSettings;
 pub use demand::{
     Assurance, BodyBinding, CredentialKind, KeyProtection, Mode, NonceDemand, PathCase, PathMatch,
     ReplayDemand, Tier, TokenBinding,
@@ -66,6 +68,9 @@ pub struct ResourceSettings {
     /// refused.
     #[serde(default)]
     pub path_case: Option<PathCase>,
+    /// Which pages may call it from a browser. Default: none, and no answer has CORS fields.
+    #[serde(default)]
+    pub cors: Option<CorsSettings>,
     /// What is watched for across requests: keys, accounts and versions that behave as no honest ones do.
     #[serde(default, rename = "anomaly")]
     pub anomalies: Vec<AnomalySettings>,
@@ -114,6 +119,9 @@ pub(super) fn check(resources: &[ResourceSettings], gateway: Option<Gateway>, pr
         resource.check_api_keys(&at, &mut key_files, problems);
         resource.check_introspection(&at, problems);
         resource.check_client_certificates(&at, problems);
+        if let Some(cors) = &resource.cors {
+            cors.check(&format!("{at}/cors"), problems);
+        }
         anomaly::check(&resource.anomalies, &resource.routes, &at, problems);
         let wants_token = resource.asks_for(CredentialKind::Jwt);
         if resource.authorization_servers.is_empty() && wants_token {
