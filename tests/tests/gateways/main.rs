@@ -13,6 +13,7 @@ mod gateway;
 mod haproxy;
 mod http;
 mod nginx;
+mod pages;
 mod process;
 mod proxy;
 mod reload;

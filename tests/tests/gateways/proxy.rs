@@ -25,7 +25,7 @@ pub(crate) async fn start(world: &World) -> Running {
 }
 
 /// Our proxy before `upstream`, with more settings of its own.
-async fn before(world: &World, upstream: SocketAddr, more: &str) -> (SocketAddr, RunningEdge) {
+pub(crate) async fn before(world: &World, upstream: SocketAddr, more: &str) -> (SocketAddr, RunningEdge) {
     let running = edge(world, upstream, more, world.clock()).await;
     (running.proxy_address("api").unwrap(), running)
 }

@@ -191,7 +191,7 @@ impl Cors {
 }
 
 /// Puts the fields into a response that may have some of its own: who may read it is said once, the lists add up.
-pub(crate) fn put(headers: &mut HeaderMap, fields: Vec<(HeaderName, HeaderValue)>) {
+pub fn put_cors_fields(headers: &mut HeaderMap, fields: Vec<(HeaderName, HeaderValue)>) {
     for (name, value) in fields {
         if name == VARY || name == ACCESS_CONTROL_EXPOSE_HEADERS {
             headers.append(name, value);

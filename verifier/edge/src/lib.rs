@@ -69,7 +69,7 @@ pub use breaker::Breaker;
 pub use builder::{BuildError, CountersignBuilder};
 pub use client_cert::{CLIENT_CERT, client_cert};
 pub use client_secret::{ClientSecret, ClientSecretError};
-pub use cors::{Cors, CorsError};
+pub use cors::{Cors, CorsError, put_cors_fields};
 pub use deny_list::DenyListSource;
 pub use extract::NotAttested;
 pub use introspection::{ClientAuthentication, IntrospectionSource};

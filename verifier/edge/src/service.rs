@@ -19,7 +19,7 @@ use tower::{BoxError, Service};
 
 use crate::attested::{Attested, Verdict};
 use crate::body::{Read, read};
-use crate::cors::{self, Cors};
+use crate::cors::{Cors, put_cors_fields};
 use crate::layer::{CertificateOf, SourceAddress};
 use crate::respond::{passing_fields, refusal_response, strip_identity, verdict_field};
 use crate::runtime::EdgeRuntime;
@@ -95,7 +95,7 @@ where
                     response
                 }
             };
-            cors::put(response.headers_mut(), for_pages);
+            put_cors_fields(response.headers_mut(), for_pages);
             Ok(response)
         })
     }

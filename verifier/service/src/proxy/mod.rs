@@ -18,10 +18,12 @@ use axum::body::{Body, HttpBody};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH, RETRY_AFTER};
 use axum::http::request::Parts;
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use countersign_core::request::sha256;
-use countersign_edge::{Answer, ContentRead, EdgeRuntime, answer, passing_fields, read_content};
+use countersign_edge::{
+    Answer, ContentRead, Cors, EdgeRuntime, answer, passing_fields, put_cors_fields, read_content,
+};
 use countersign_verifier::check::decision::Lookup;
 use countersign_verifier::check::{self, Content, Decision, Fields, Reason, Refusal};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -64,6 +66,8 @@ struct Front {
     forwarding: Forwarding,
     /// Path of the resource's metadata, and the metadata: what challenges point to.
     metadata: Option<(String, serde_json::Value)>,
+    /// Which pages may call it.
+    cors: Option<Cors>,
 }
 
 /// Why a request gets no answer of the upstream's.
@@ -107,6 +111,7 @@ impl Proxy {
             edge: Arc::clone(&edition.runtime),
             forwarding: self.front.load().forwarding.clone(),
             metadata: None,
+            cors: None,
         });
         self.front.store(Arc::new(front));
     }
@@ -127,8 +132,25 @@ impl Front {
             edge,
             forwarding: Forwarding::new(&origin, encrypted)?,
             metadata: path.map(|path| (path, metadata(described))),
+            cors: edition.cors.get(resource).cloned(),
         })
     }
+
+    /// What pages of other origins are told, and whether that is all that they asked.
+    fn for_pages(&self, request: &Request) -> (Vec<(HeaderName, HeaderValue)>, bool) {
+        let Some(cors) = &self.cors else { return (Vec::new(), false) };
+        let lines = |name| request.headers().get_all(name).iter().map(HeaderValue::as_bytes);
+        let target = target(request.uri());
+        match cors.preflight(request.method().as_str(), target, lines) {
+            Some(fields) => (fields, true),
+            None => (cors.fields(target, lines), false),
+        }
+    }
+}
+
+/// Neither `*` nor the target of CONNECT is a path; both are refused as one.
+fn target(uri: &Uri) -> &str {
+    uri.path_and_query().map_or("*", |target| target.as_str())
 }
 
 async fn serve(
@@ -137,10 +159,12 @@ async fn serve(
     request: Request,
 ) -> Response {
     let started = Instant::now();
-    let response = match proxy.pass(peer, request).await {
-        Ok(response) => response,
-        Err(stop) => proxy.stopped(stop),
+    let (for_pages, is_preflight) = proxy.front.load_full().for_pages(&request);
+    let mut response = match is_preflight {
+        true => StatusCode::NO_CONTENT.into_response(),
+        false => proxy.pass(peer, request).await.unwrap_or_else(|stop| proxy.stopped(stop)),
     };
+    put_cors_fields(response.headers_mut(), for_pages);
     proxy.metrics.request("proxy", &proxy.resource, response.status().as_u16(), started.elapsed());
     response
 }
@@ -227,8 +251,7 @@ impl Proxy {
         let lines = |name| parts.headers.get_all(name).iter().map(HeaderValue::as_bytes);
         let request = check::Request {
             method: parts.method.as_str(),
-            // Neither `*` nor the target of CONNECT is a path; both are refused as one.
-            path_and_query: parts.uri.path_and_query().map_or("*", |target| target.as_str()),
+            path_and_query: target(&parts.uri),
             source: Some(peer.ip()),
             client_certificate: None,
             fields: Fields::collect(lines),
