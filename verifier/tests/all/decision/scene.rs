@@ -339,7 +339,7 @@ impl Scene {
     /// Why a request is refused; its explanation says so too.
     pub(crate) fn refused(&self, sent: &Sent) -> Reason {
         let reason = self.verdict(sent).expect("refused");
-        if !matches!(reason, Reason::FailureBudget | Reason::RateLimit(_)) {
+        if !matches!(reason, Reason::FailureBudget | Reason::RateLimit(_) | Reason::Anomaly(_)) {
             // Without the address, whose budget the question would spend.
             self.explained(&Request { source: None, ..sent.request() }, reason);
         }
