@@ -24,6 +24,8 @@ pub mod request;
 mod result;
 pub mod route;
 mod route_table;
+#[cfg(test)]
+mod route_table_reference;
 mod steps;
 pub mod trust;
 

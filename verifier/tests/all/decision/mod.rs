@@ -10,6 +10,8 @@ mod credential;
 mod deny_list;
 mod limits;
 mod oauth;
+mod oauth_bytes;
+mod oauth_scene;
 mod opaque;
 mod pending;
 mod percentage;
