@@ -18,6 +18,7 @@ mod scene;
 mod service;
 
 use std::hint::black_box;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::signature::{ED25519, ParsedPublicKey, UnparsedPublicKey};
@@ -25,11 +26,16 @@ use countersign_core::attester::ProofRequest;
 use countersign_core::encoding::from_base64url;
 use countersign_core::token::proof::DecodedProof;
 use countersign_core::token::result::DecodedResult;
-use countersign_verifier::check::Decision;
+use countersign_verifier::check::limits::{Per, RateLimit};
+use countersign_verifier::check::{Decision, PathMatch, Route};
 use ed25519_dalek::{Signer, SigningKey};
 
 use scene::Scene;
 
+/// The place of the warm check among the cases.
+const WARM: usize = 2;
+/// Where requests come from, where that matters.
+const SOURCE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
 const ROUNDS: usize = 60;
 /// Inputs made at once, outside the measurement.
 const BATCH: u64 = 16;
@@ -74,6 +80,8 @@ fn case_with<'a, I>(
 
 fn main() {
     let scene = Scene::new(262_144);
+    let templates = Scene::with_routes(262_144, templates());
+    let limited = Scene::with_routes(262_144, vec![Route { limits: five_limits(), ..Route::new("/") }]);
     let sent = scene.sent();
     assert!(matches!(scene.check(&sent), Decision::Permit(_)), "the measured request passes");
 
@@ -132,6 +140,20 @@ fn main() {
                 assert!(matches!(scene.check(&sent), Decision::Refusal(_)));
             },
         ),
+        case_with(
+            "check, warm, the last of 500 templates",
+            || templates.sent(),
+            |sent| {
+                assert!(matches!(templates.check(&sent), Decision::Permit(_)));
+            },
+        ),
+        case_with(
+            "check, warm, five limits",
+            || limited.sent_from(SOURCE),
+            |sent| {
+                assert!(matches!(limited.check(&sent), Decision::Permit(_)));
+            },
+        ),
         case("device: one bare Ed25519 signature", || {
             black_box(signing_key.sign(black_box(message)));
         }),
@@ -159,11 +181,29 @@ fn main() {
     }
     // Cold, three signatures are verified: result, proof, access token; here all are Ed25519.
     println!("\ncheck, nothing cached / three bare verifies: {:.3}x", medians[3] / (3.0 * medians[1]));
+    let index = |name: &str| cases.iter().position(|case| case.name.contains(name)).unwrap();
+    let (templates, limits) = (medians[index("500 templates")], medians[index("five limits")]);
+    println!("500 templates / one route: {:.3}x", templates / medians[WARM]);
+    println!("five limits / none: {:.3}x", limits / medians[WARM]);
     println!(
         "header bytes: Attestation-Result {}, Attestation-Proof {}",
         sent.result.len(),
         sent.proof.len()
     );
+}
+
+/// As an OpenAPI document of many operations makes them; the last one is that of the request.
+fn templates() -> Vec<Route> {
+    let template = |path: String| Route { path_match: PathMatch::Template, ..Route::new(path) };
+    let mut routes: Vec<Route> = (0..499).map(|n| template(format!("/v1/accounts/{{id}}/part{n}"))).collect();
+    routes.push(template("/v1/accounts/{id}/transactions".to_owned()));
+    routes
+}
+
+/// One of each kind; time stands still, so the burst has to last for all requests of the run.
+fn five_limits() -> Vec<RateLimit> {
+    let limit = |per| RateLimit::new(per, "10000/s".parse().unwrap(), 10_000_000).unwrap();
+    [Per::Instance, Per::Subject, Per::Address, Per::Client, Per::Route].map(limit).into()
 }
 
 fn median(samples: &mut [f64]) -> f64 {

@@ -1,6 +1,7 @@
 //! The warm path of the edge's decision allocates nothing: measured, not guessed.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[allow(dead_code, reason = "a part of it is for other programs")]
 #[path = "../benches/scene.rs"]
 mod scene;
 

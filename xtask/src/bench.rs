@@ -1,13 +1,23 @@
 //! `cargo xtask bench`: the benchmarks, as ratios of one run.
 
-use crate::{Stop, workspace};
+use crate::{Stop, edge, workspace};
 
 const PACKAGES: [&str; 4] = ["bench", "--locked", "-p", "countersign-tests"];
+/// Those that need nothing but Rust.
+const ALONE: [&str; 4] = ["ratios", "bounds", "appraisal", "memory"];
 
-/// Runs the benchmarks with `arguments` for `cargo bench`.
+/// Runs the benchmarks with `arguments` for `cargo bench`; `edge` is a table of its own.
 ///
 /// # Errors
 /// When one does not build or fails.
 pub(crate) fn run(arguments: &[String]) -> Result<(), Stop> {
-    workspace::succeed(workspace::cargo(PACKAGES.into_iter().chain(arguments.iter().map(String::as_str))))
+    if let Some(("edge", rest)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        return edge::run(rest);
+    }
+    let mut command = workspace::cargo(PACKAGES);
+    if !arguments.iter().any(|argument| argument == "--bench") {
+        command.args(ALONE.iter().flat_map(|name| ["--bench", name]));
+    }
+    command.args(arguments);
+    workspace::succeed(command)
 }

@@ -8,6 +8,7 @@ mod bench;
 mod ci;
 mod corpus;
 mod dependencies;
+mod edge;
 mod fuzz;
 mod groups;
 mod interop;
@@ -33,6 +34,9 @@ cargo xtask COMMAND
   ci                    format, dependencies, clippy, docs, and all tests with nothing skipped
     --without GROUP       do not insist on this group (may be repeated)
   bench [ARGS]...       the benchmarks, as ratios of one run; ARGS go to `cargo bench`
+  bench edge            requests through axum, nginx and Envoy with the check and without, and beside other libraries
+    --short               as little as shows that it works
+    --stacks, --libraries only one of the two tables
   corpus                write the corpus of forged evidence anew, into tests/corpus
   peers [PEER]...       run other published verifiers over the corpus and print how often they and we agree
     --cases FILE          write what each of them says of each case to FILE, outside of the repository

@@ -28,17 +28,17 @@ const MEASURED: [&str; 4] = [
 ];
 
 /// A published verifier.
-struct Peer {
+pub(crate) struct Peer {
     /// Its name and version.
-    name: &'static str,
+    pub(crate) name: &'static str,
     /// Its folder in `tests/peers`; libraries of the JVM share one.
-    folder: &'static str,
+    pub(crate) folder: &'static str,
     /// What installs it, in its folder's copy.
-    install: &'static [&'static [&'static str]],
+    pub(crate) install: &'static [&'static [&'static str]],
     /// What runs it.
-    run: &'static [&'static str],
+    pub(crate) run: &'static [&'static str],
     /// Whether it reads the system's clock, which then has to be set. All that do read App Attest alone.
-    reads_the_clock: bool,
+    pub(crate) reads_the_clock: bool,
 }
 
 const MAVEN: &[&[&str]] = &[&["mvn", "-q", "-B", "package"]];
@@ -184,17 +184,17 @@ fn bench(request: &Request) -> Result<(), Stop> {
 }
 
 /// A library's program, started and warmed up, that measures once for every line it is sent.
-struct Driver {
+pub(crate) struct Driver {
     name: &'static str,
     process: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
     /// Accepting calls a second, by case.
-    rates: BTreeMap<String, Vec<f64>>,
+    pub(crate) rates: BTreeMap<String, Vec<f64>>,
 }
 
 impl Driver {
-    fn start(name: &'static str, command: Command) -> Result<Self, Stop> {
+    pub(crate) fn start(name: &'static str, command: Command) -> Result<Self, Stop> {
         let mut command = on_one_core(command);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let failed = || Stop::Failed(format!("{name} does not start"));
@@ -209,7 +209,7 @@ impl Driver {
         Ok(driver)
     }
 
-    fn measure(&mut self) -> Result<(), Stop> {
+    pub(crate) fn measure(&mut self) -> Result<(), Stop> {
         let asked = writeln!(self.input).and_then(|()| self.input.flush());
         asked.map_err(|error| Stop::Failed(format!("{}: {error}", self.name)))?;
         self.read()
@@ -236,7 +236,7 @@ impl Driver {
     }
 
     /// Median, least and most.
-    fn rate(&self, case: &str) -> Option<(f64, f64, f64)> {
+    pub(crate) fn rate(&self, case: &str) -> Option<(f64, f64, f64)> {
         let mut rates = self.rates.get(case)?.clone();
         rates.sort_by(f64::total_cmp);
         Some((*rates.get(rates.len() / 2)?, *rates.first()?, *rates.last()?))
@@ -302,7 +302,7 @@ impl Peer {
 }
 
 /// Copies the peer's folder into the cache and installs what it needs there; its copy.
-fn install(peer: &Peer) -> Result<PathBuf, Stop> {
+pub(crate) fn install(peer: &Peer) -> Result<PathBuf, Stop> {
     let from = workspace::root().join("tests").join("peers").join(peer.folder);
     let to = workspace::root().join(".cache").join("peers").join(peer.folder);
     copy(&from, &to).map_err(|error| Stop::Failed(format!("{}: {error}", to.display())))?;
@@ -338,7 +338,7 @@ fn command(folder: &Path, words: &[&str]) -> Command {
 }
 
 /// What runs the peer, with its clock standing at `time` if it reads one.
-fn driver(peer: &Peer, folder: &Path, time: Option<u64>) -> Command {
+pub(crate) fn driver(peer: &Peer, folder: &Path, time: Option<u64>) -> Command {
     let mut command = command(folder, peer.run);
     if let (true, Some(time)) = (peer.reads_the_clock, time) {
         if Path::new(FAKETIME).is_file() {

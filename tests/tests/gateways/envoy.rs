@@ -111,8 +111,8 @@ async fn an_envoy_that_sends_no_bodies_passes_none_where_the_body_must_be_proven
 #[tokio::test]
 async fn over_grpc_the_edge_itself_removes_what_poses_as_identity() {
     // The gateway's own removal of these fields is switched off.
-    let before = r#"regex: "x[-_.]attested[-_.].*|attestation[-_.]verdict""#;
-    let Some((world, envoy)) = over_grpc(before, r#"regex: "nothing""#).await else { return };
+    let removed = "x[-_.]attested[-_.].*|attestation[-_.]verdict|";
+    let Some((world, envoy)) = over_grpc(removed, "").await else { return };
     let mut proven = world.proven("GET", "/v1/account");
     let mut observed = Sent::new("GET", "/v1/observed");
     for name in ["X-Attested-Subject", "x_attested_subject", "x.attested.scope", "X-Attested-New"] {

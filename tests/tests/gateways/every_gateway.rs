@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use crate::gateway::Gateway;
 use crate::http::{Got, Sent};
 use crate::process::Running;
+use crate::proxy;
 use crate::world::{RESOURCE, World};
 
 const IDENTITY: [&str; 10] = [
@@ -30,13 +31,16 @@ const IDENTITY: [&str; 10] = [
     "attestation-verdict",
 ];
 
-/// Runs `attack` in a new world behind each gateway that is installed.
+/// Runs `attack` in a new world behind each gateway that is installed, and behind our own proxy.
 pub(crate) async fn behind_every_gateway(attack: impl AsyncFn(&World, &Running)) {
     for gateway in installed() {
         let world = World::new(gateway.setting()).await;
         let running = Running::start(gateway, &world).await;
         attack(&world, &running).await;
     }
+    let world = World::new("nginx").await;
+    let running = proxy::start(&world).await;
+    attack(&world, &running).await;
 }
 
 /// Each gateway that is installed; says which one it is, so that a failure is shown with its name.
@@ -280,6 +284,7 @@ async fn a_warned_client_is_told_and_an_observed_one_is_not() {
 #[tokio::test]
 async fn paths_with_two_readings_never_reach_the_api() {
     behind_every_gateway(async |world, gateway| {
+        let mut passed = 0;
         for target in [
             "/v1/observed/../account",
             "/v1/observed/%2e%2e/account",
@@ -296,9 +301,12 @@ async fn paths_with_two_readings_never_reach_the_api() {
             "http://api.example/v1/observed/../account",
         ] {
             let got = Sent::new("GET", target).send(gateway.address).await;
-            assert!((400..500).contains(&got.status), "{target}: {got:?}");
+            // Or what follows `#` is cut off, before the decision and for the API alike.
+            let cut = target.split_once('#').filter(|_| got.status == 200);
+            passed += usize::from(cut.is_some_and(|(before, _)| got.json()["target"] == before));
+            assert!((400..500).contains(&got.status) || cut.is_some(), "{target}: {got:?}");
         }
-        assert_eq!(world.upstream.requests(), 0);
+        assert_eq!(world.upstream.requests(), passed);
     })
     .await;
 }

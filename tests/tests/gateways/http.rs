@@ -69,7 +69,8 @@ impl Sent {
     }
 }
 
-async fn exchange(address: SocketAddr, bytes: Vec<u8>) -> Vec<u8> {
+/// Sends bytes as they are; what comes back until the other side closes.
+pub(crate) async fn exchange(address: SocketAddr, bytes: Vec<u8>) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(&bytes).await.unwrap();
     let mut answer = Vec::new();
@@ -78,7 +79,7 @@ async fn exchange(address: SocketAddr, bytes: Vec<u8>) -> Vec<u8> {
 }
 
 impl Got {
-    fn parse(answer: &[u8]) -> Self {
+    pub(crate) fn parse(answer: &[u8]) -> Self {
         let end = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("a whole head");
         let head = std::str::from_utf8(&answer[..end]).unwrap();
         let mut lines = head.split("\r\n");

@@ -14,5 +14,7 @@ mod haproxy;
 mod http;
 mod nginx;
 mod process;
+mod proxy;
+mod reload;
 mod upstream;
 mod world;

@@ -1,5 +1,6 @@
 //! A real gateway, running with the configuration of its example.
 
+use std::any::Any;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -7,7 +8,6 @@ use std::process::Child;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
-use tempfile::TempDir;
 use tokio::net::TcpStream;
 
 use crate::gateway::{Addresses, Gateway};
@@ -16,11 +16,15 @@ use crate::world::World;
 /// A running gateway; ends when dropped.
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
-    _process: Process,
-    _directory: TempDir,
+    _held: Box<dyn Any>,
 }
 
 impl Running {
+    /// Something that listens on `address` as long as it is held.
+    pub(crate) fn held(address: SocketAddr, held: impl Any) -> Self {
+        Self { address, _held: Box::new(held) }
+    }
+
     /// Starts `gateway` in front of the API of `world`, asking its edge.
     pub(crate) async fn start(gateway: Gateway, world: &World) -> Self {
         Self::start_asking(gateway, world.edge, world).await
@@ -53,7 +57,7 @@ impl Running {
             command.stdout(file.try_clone().unwrap()).stderr(file);
             let mut process = Process(command.spawn().unwrap());
             if listens(&mut process.0, free).await {
-                return Self { address: free, _process: process, _directory: directory };
+                return Self { address: free, _held: Box::new((process, directory)) };
             }
             words = std::fs::read_to_string(log).unwrap_or_default();
         }

@@ -27,13 +27,13 @@ use tempfile::TempDir;
 use crate::http::Sent;
 use crate::upstream::Upstream;
 
-const ISSUER: &str = "https://attest.example";
-const LOGIN: &str = "https://login.example";
+pub(crate) const ISSUER: &str = "https://attest.example";
+pub(crate) const LOGIN: &str = "https://login.example";
 pub(crate) const RESOURCE: &str = "https://api.example";
-const NOW: Timestamp = Timestamp::from_unix_seconds(1_790_000_000);
+pub(crate) const NOW: Timestamp = Timestamp::from_unix_seconds(1_790_000_000);
 
 /// Routes of every demand that a gateway's answer can depend on.
-const ROUTES: &str = "
+pub(crate) const ROUTES: &str = "
 [[resource.route]]
 path = '/v1'
 [[resource.route]]
@@ -51,7 +51,7 @@ mode = 'warn'
 ";
 
 /// Only a gateway that hands bodies to the edge may have such a route.
-const BODY_ROUTE: &str = "
+pub(crate) const BODY_ROUTE: &str = "
 [[resource.route]]
 path = '/v1/body'
 methods = ['POST']
@@ -63,14 +63,14 @@ pub(crate) struct World {
     pub(crate) upstream: Upstream,
     pub(crate) edge: SocketAddr,
     pub(crate) public: SocketAddr,
-    service: RunningService,
+    service: Option<RunningService>,
     clock: Arc<AtomicU64>,
     phone: VirtualPhone,
     token: String,
     session: Session,
     client_attestation: String,
     proofs: AtomicU8,
-    _directory: TempDir,
+    pub(crate) directory: TempDir,
 }
 
 impl World {
@@ -95,14 +95,14 @@ impl World {
             upstream: Upstream::start().await,
             edge: service.address("edge").unwrap(),
             public: service.address("public").unwrap(),
-            service,
+            service: Some(service),
             clock,
             token: access_token(&phone.instance_key(), None),
             phone,
             session,
             client_attestation,
             proofs: AtomicU8::new(0),
-            _directory: directory,
+            directory,
         }
     }
 
@@ -159,6 +159,12 @@ impl World {
         self.clock.fetch_add(seconds, Ordering::Relaxed);
     }
 
+    /// The clock that [`World::wait`] moves.
+    pub(crate) fn clock(&self) -> Clock {
+        let clock = Arc::clone(&self.clock);
+        Clock::from_fn(move || Timestamp::from_unix_seconds(clock.load(Ordering::Relaxed)))
+    }
+
     fn now(&self) -> Timestamp {
         Timestamp::from_unix_seconds(self.clock.load(Ordering::Relaxed))
     }
@@ -196,9 +202,14 @@ impl World {
     }
 
     /// Ends service and edge.
-    pub(crate) async fn stop_edge(self) -> Upstream {
-        self.service.shut_down().await;
+    pub(crate) async fn stop_edge(mut self) -> Upstream {
+        self.end_service().await;
         self.upstream
+    }
+
+    /// As [`World::stop_edge`], with the rest of the world left as it is.
+    pub(crate) async fn end_service(&mut self) {
+        self.service.take().expect("it runs").shut_down().await;
     }
 }
 

@@ -5,5 +5,6 @@
 mod changed_bytes;
 mod random;
 mod round_trips;
+#[allow(dead_code, reason = "a part of it is for other programs")]
 #[path = "../../benches/scene.rs"]
 mod scene;

@@ -7,15 +7,19 @@ use axum::body::{Body, Bytes, HttpBody};
 use http_body_util::BodyExt;
 
 /// What came of reading a body.
-pub(crate) enum Read {
+#[derive(Debug)]
+pub enum Read {
     /// All of it. Trailers are dropped: no proof covers them.
     Whole(Bytes),
     /// It is longer than the limit; the body as it was.
     TooLarge(Body),
 }
 
-/// Reads at most `limit` bytes.
-pub(crate) async fn read(mut body: Body, limit: usize) -> Result<Read, axum::Error> {
+/// Reads a body of at most `limit` bytes, for a request whose decision needs its content.
+///
+/// # Errors
+/// When the body ends before it is whole.
+pub async fn read(mut body: Body, limit: usize) -> Result<Read, axum::Error> {
     if body.size_hint().lower() > limit as u64 {
         return Ok(Read::TooLarge(body));
     }

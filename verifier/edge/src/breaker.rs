@@ -26,7 +26,8 @@ impl Breaker {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match state.ask_again {
             None => true,
-            Some(time) if now < time => false,
+            // A pause is never longer, also where the clock was set back in it.
+            Some(time) if now < time && time <= now.plus(PAUSE) => false,
             Some(_) => {
                 state.ask_again = Some(now.plus(PAUSE));
                 true
@@ -66,6 +67,14 @@ mod tests {
         assert!(!breaker.allows(NOW.plus(PAUSE)), "one at a time");
         breaker.note(false, NOW.plus(PAUSE));
         assert!(breaker.allows(NOW.plus(PAUSE)) && breaker.allows(NOW.plus(PAUSE)));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_makes_no_pause_longer() {
+        let breaker = Breaker::default();
+        (0..MAX_FAILURES).for_each(|_| breaker.note(true, NOW.plus(86_400)));
+        assert!(breaker.allows(NOW));
+        assert!(!breaker.allows(NOW), "and one at a time");
     }
 
     #[test]

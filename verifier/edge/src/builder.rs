@@ -11,10 +11,11 @@ use countersign_core::request::{Origin, RequestError, TargetUri, check_method, c
 use countersign_core::time::Timestamp;
 #[cfg(feature = "redis")]
 use countersign_verifier::check::WhenStoreFails;
+use countersign_verifier::check::anomaly::AnomalyRule;
 use countersign_verifier::check::route::{OAuthClient, is_template};
 use countersign_verifier::check::trust::KeyOwner;
 use countersign_verifier::check::{
-    CredentialKind, Edge, Limits, Mode, PathCase, PathMatch, ReplayPolicy, Resource, Route,
+    CredentialKind, Decided, Edge, Limits, Mode, PathCase, PathMatch, ReplayPolicy, Resource, Route, Witness,
 };
 use countersign_verifier::credential::client_certificate::ClientCertificates;
 use countersign_verifier::credential::introspection::Introspection;
@@ -59,6 +60,19 @@ pub struct CountersignBuilder {
     fetch_timeout: Duration,
     refresh_interval: Duration,
     max_stale: Option<Duration>,
+    witness: Option<Box<dyn Witness>>,
+    anomaly_rules: Vec<AnomalyRule>,
+}
+
+/// Hears of refusals alone.
+struct OnRefusal<F>(F);
+
+impl<F: Fn(&Decided<'_>) + Send + Sync> Witness for OnRefusal<F> {
+    fn decided(&self, decided: &Decided<'_>) {
+        if decided.outcome.reason().is_some() {
+            (self.0)(decided);
+        }
+    }
 }
 
 /// What is wrong with the description of a layer.
@@ -189,6 +203,8 @@ impl CountersignBuilder {
             fetch_timeout: Duration::from_secs(5),
             refresh_interval: Duration::from_secs(300),
             max_stale: None,
+            witness: None,
+            anomaly_rules: Vec::new(),
         }
     }
 
@@ -276,6 +292,24 @@ impl CountersignBuilder {
         self
     }
 
+    /// Tells `witness` of every decision: for records, metrics and alarms.
+    pub fn witness(mut self, witness: impl Witness + 'static) -> Self {
+        self.witness = Some(Box::new(witness));
+        self
+    }
+
+    /// Tells `hear` of every request that is refused, or observed on a route that only watches; in the place of a witness.
+    /// It runs on the thread of the request: it must neither block nor take long.
+    pub fn on_refusal(self, hear: impl Fn(&Decided<'_>) + Send + Sync + 'static) -> Self {
+        self.witness(OnRefusal(hear))
+    }
+
+    /// Watches for what no single request shows. Without a witness, a rule that only observes does nothing.
+    pub fn anomaly_rule(mut self, rule: AnomalyRule) -> Self {
+        self.anomaly_rules.push(rule);
+        self
+    }
+
     /// Shares with other edges what has been used, and the nonce keys, as [`EdgeRuntime::with_shared_store`]. Every route
     /// asks the store; while it does not answer, those refuse that do not say otherwise in [`Route::shared_store`].
     #[cfg(feature = "redis")]
@@ -359,6 +393,11 @@ impl CountersignBuilder {
             self.deny_list.as_ref().is_some_and(|(_, required)| *required),
             self.limits,
         );
+        let edge = edge.with_anomaly_rules(RESOURCE, self.anomaly_rules);
+        let edge = match self.witness {
+            Some(witness) => edge.with_witness(witness),
+            None => edge,
+        };
         if let Some(list) = self.client_certificates {
             edge.replace_client_certificates(RESOURCE, list);
         }

@@ -11,6 +11,9 @@ use reqwest::header::HeaderValue;
 
 use crate::source::{Download, Downloaded, FetchError, SourceError};
 
+/// How long after a pull the next one follows while no list has come.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+
 /// Where a deny list is, and how often it is pulled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DenyListSource {
@@ -80,8 +83,16 @@ impl DenyListPull {
         &self.source.issuer
     }
 
-    pub(crate) const fn interval(&self) -> Duration {
-        self.source.interval
+    pub(crate) fn is_same_place(&self, other: &Self) -> bool {
+        self.source == other.source
+    }
+
+    /// How long to wait for the next pull. Without any list nothing passes, so the first is asked for more often.
+    pub(crate) fn wait(&self, edge: &Edge) -> Duration {
+        match edge.deny_list() {
+            Some(_) => self.source.interval,
+            None => self.source.interval.min(FIRST_RETRY),
+        }
     }
 
     /// Pulls the list and puts it in force if it verifies and is not older than the one before.

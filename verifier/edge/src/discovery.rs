@@ -6,7 +6,9 @@ use countersign_verifier::credential::jwks::MAX_JWKS;
 use countersign_verifier::credential::server_metadata::{MAX_METADATA, ServerMetadata, metadata_urls};
 use reqwest::Url;
 
-use crate::source::{Download, FetchError, SourceError, is_this_machine, private_client};
+use crate::source::{
+    Download, FetchError, SourceError, is_this_machine, may_be_this_machine, private_client,
+};
 
 /// Finds what belongs to one issuer. Its metadata must be its own, and lead nowhere that the issuer could not be itself.
 pub(crate) struct Discovery {
@@ -75,7 +77,7 @@ impl Discovery {
     /// Metadata from elsewhere never lead to this machine, where services listen that trust whoever reaches them.
     fn check(&self, url: &str) -> Result<(), FetchError> {
         let parsed = Url::parse(url).map_err(|_| FetchError::Address(SourceError::NotAUrl))?;
-        match is_this_machine(&parsed) && !self.is_here {
+        match may_be_this_machine(&parsed) && !self.is_here {
             true => Err(FetchError::Address(SourceError::ThisMachine)),
             false => Ok(()),
         }
@@ -102,6 +104,31 @@ mod tests {
             assert_eq!(refusal(url), Some(FetchError::Address(error)), "{url}");
         }
         assert_eq!(refusal("https://keys.example/jwks"), None);
+    }
+
+    #[test]
+    fn no_other_spelling_of_this_machine_is_taken_for_another_one() {
+        let discovery = Discovery::new("https://as.example").unwrap();
+        for host in [
+            "0.0.0.0",
+            "0",
+            "127.1",
+            "2130706433",
+            "0x7f.1",
+            "[::]",
+            "[::ffff:127.0.0.1]",
+            "[::ffff:0.0.0.0]",
+            "localhost.",
+            "LOCALHOST",
+            "as.localhost",
+            "as.localhost.",
+        ] {
+            let refusal = discovery.key_set(format!("https://{host}/jwks")).err();
+            assert_eq!(refusal, Some(FetchError::Address(SourceError::ThisMachine)), "{host}");
+        }
+        for host in ["localhost.example", "mylocalhost", "[::ffff:192.0.2.1]", "1.0.0.0"] {
+            assert_eq!(discovery.key_set(format!("https://{host}/jwks")).err(), None, "{host}");
+        }
     }
 
     #[test]

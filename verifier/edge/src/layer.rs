@@ -12,6 +12,7 @@ use tower::Layer;
 
 use crate::builder::CountersignBuilder;
 use crate::client_cert::{CLIENT_CERT, client_cert};
+use crate::cors::Cors;
 use crate::runtime::EdgeRuntime;
 use crate::service::{CountersignService, Gate};
 
@@ -65,6 +66,7 @@ impl CountersignLayer {
             max_content: DEFAULT_MAX_CONTENT,
             source: Arc::new(|_| None),
             client_certificate: Arc::new(|_| None),
+            cors: None,
         };
         Ok(Self { gate: Arc::new(gate) })
     }
@@ -73,6 +75,13 @@ impl CountersignLayer {
     #[must_use]
     pub fn with_max_content(self, bytes: usize) -> Self {
         Self { gate: Arc::new(Gate { max_content: bytes, ..(*self.gate).clone() }) }
+    }
+
+    /// Lets pages of other origins call the API from a browser: preflight requests are answered here, and all answers say
+    /// who may read them. Put no other layer that does so around this one.
+    #[must_use]
+    pub fn with_cors(self, cors: Cors) -> Self {
+        Self { gate: Arc::new(Gate { cors: Some(Arc::new(cors)), ..(*self.gate).clone() }) }
     }
 
     /// How to tell the client's address, whose refused requests are then limited; [`peer_address`] where clients

@@ -47,6 +47,7 @@ mod breaker;
 mod builder;
 mod client_cert;
 mod client_secret;
+mod cors;
 mod deny_list;
 mod discovery;
 mod extract;
@@ -63,15 +64,19 @@ mod system;
 
 pub use api_keys::ApiKeyFileError;
 pub use attested::{Attested, Verdict};
+pub use body::{Read as ContentRead, read as read_content};
 pub use breaker::Breaker;
 pub use builder::{BuildError, CountersignBuilder};
 pub use client_cert::{CLIENT_CERT, client_cert};
 pub use client_secret::{ClientSecret, ClientSecretError};
+pub use cors::{Cors, CorsError};
 pub use deny_list::DenyListSource;
 pub use extract::NotAttested;
 pub use introspection::{ClientAuthentication, IntrospectionSource};
 pub use layer::{CountersignLayer, DEFAULT_MAX_CONTENT, UnknownResource, peer_address};
-pub use respond::{Answer, STATUS_FIELD, answer, is_identity, strip_identity};
+pub use respond::{
+    Answer, STATUS_FIELD, answer, is_identity, pass_preflight, passing_fields, strip_identity,
+};
 pub use runtime::EdgeRuntime;
 pub use service::CountersignService;
 pub use setup_error::SetupError;
@@ -81,9 +86,10 @@ pub use source::{FetchError, JwksSource, SourceError};
 pub use system::{OsRandomness, system_time};
 
 pub use countersign_core::token::result::{InstanceId, Protection, Tier};
+pub use countersign_verifier::check::anomaly::{Action, Anomaly, AnomalyRule, AnomalyRuleError, Signal};
 pub use countersign_verifier::check::{
-    Assurance, ClientCertificate, Credential, CredentialKind, Limits, Mode, NoncePolicy, Reason,
-    ReplayPolicy, Route, StepUp, TokenBinding, WhenStoreFails,
+    Assurance, Class, ClientCertificate, Credential, CredentialKind, Decided, Limits, Mode, NoncePolicy,
+    Outcome, Reason, ReplayPolicy, Route, StepUp, TokenBinding, WhenStoreFails, Witness,
 };
 pub use countersign_verifier::credential::api_key::{ApiKey, ApiKeyId, ApiKeys};
 pub use countersign_verifier::credential::client_certificate::{

@@ -41,6 +41,13 @@ pub fn answer(decision: &Decision, now: Timestamp) -> Answer {
     Answer { status, headers, identity: identity_fields(decision) }
 }
 
+/// The answer that lets a preflight request pass a gateway: it is a question that no credential comes with, and says
+/// nothing about anybody. Whoever is behind the gateway answers it.
+pub fn pass_preflight() -> Answer {
+    let nobody = identity_fields(&Decision::Refusal(Refusal::new(Reason::NoAttestation)));
+    Answer { status: StatusCode::OK, headers: vec![(CACHE_CONTROL, NO_STORE)], identity: nobody }
+}
+
 impl Answer {
     /// The same answer for nginx `auth_request` and its like, which pass on 401 and 403 and make 500 of every other
     /// refusal: malformed becomes 401, whatever else is the client's becomes 403, our own trouble stays. The true
@@ -72,9 +79,9 @@ impl Answer {
     }
 }
 
-/// Whether a field of this name (in lower case) is identity, or may be taken for it.
+/// Whether a field of this name, in any case, is identity, or may be taken for it.
 pub fn is_identity(name: &str) -> bool {
-    let as_dash = |byte: u8| if matches!(byte, b'_' | b'.') { b'-' } else { byte };
+    let as_dash = |byte: u8| if matches!(byte, b'_' | b'.') { b'-' } else { byte.to_ascii_lowercase() };
     let begins = |prefix: &str| {
         name.len() >= prefix.len() && name.bytes().map(as_dash).zip(prefix.bytes()).all(|(a, b)| a == b)
     };
@@ -102,7 +109,7 @@ fn refused(refusal: &Refusal, now: Timestamp) -> (StatusCode, Vec<(HeaderName, H
 
 /// What the client is told with the upstream's response to a request that passed: a fresh nonce, or on a route that
 /// warns, what it would have been refused for (RFC 9110 section 11.6.1 allows a challenge with any status).
-pub(crate) fn passing_fields(decision: &Decision) -> Vec<(HeaderName, HeaderValue)> {
+pub fn passing_fields(decision: &Decision) -> Vec<(HeaderName, HeaderValue)> {
     match decision {
         Decision::Permit(permit) => {
             let nonce = permit.nonce().and_then(|nonce| nonce_field(permit.proof_kind(), nonce));
@@ -266,6 +273,7 @@ mod tests {
             headers.append(HeaderName::from_static(name), HeaderValue::from_static("twice"));
         }
         headers.append("x-attestation", HeaderValue::from_static("another field"));
+        assert!(["X-Attested-Tier", "X_ATTESTED_TIER", "Attestation-Verdict"].into_iter().all(is_identity));
         strip_identity(&mut headers);
         assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-attestation"]);
     }

@@ -4,6 +4,8 @@
 mod keys;
 
 use std::path::PathBuf;
+#[cfg(feature = "redis")]
+use std::sync::OnceLock;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -41,17 +43,22 @@ const DEFAULT_MAX_STALE: Duration = Duration::from_secs(24 * 3600);
 pub struct EdgeRuntime {
     edge: Edge,
     clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
-    sources: Vec<Source>,
-    deny_list: Option<DenyListPull>,
+    sources: Vec<Arc<Source>>,
+    deny_list: Option<Arc<DenyListPull>>,
     api_keys: Vec<Arc<ApiKeyFile>>,
     #[cfg(feature = "redis")]
     shared_store: Option<Arc<SharedStore>>,
+    /// Keeps the connection to it; ends with the last runtime that uses it.
+    #[cfg(feature = "redis")]
+    store_task: OnceLock<Arc<AbortOnDrop>>,
     pub(crate) introspectors: Vec<Arc<Introspector>>,
     pub(crate) fetch_timeout: Duration,
     refresh_interval: Duration,
     max_stale: Duration,
     pub(crate) waiting: Semaphore,
     tasks: Mutex<Vec<AbortHandle>>,
+    /// Whose keys came from the edge before.
+    inherited: Vec<KeyOwner>,
 }
 
 impl EdgeRuntime {
@@ -63,9 +70,9 @@ impl EdgeRuntime {
         edge: Edge,
         sources: impl IntoIterator<Item = (KeyOwner, JwksSource)>,
     ) -> Result<Self, SetupError> {
-        let sources: Vec<Source> = sources
+        let sources: Vec<Arc<Source>> = sources
             .into_iter()
-            .map(|(owner, source)| Source::new(owner, source))
+            .map(|(owner, source)| Source::new(owner, source).map(Arc::new))
             .collect::<Result<_, _>>()?;
         if let Some(owner) = edge.key_owners().find(|owner| !sources.iter().any(|s| s.owner == *owner)) {
             return Err(SetupError::NoSource(owner));
@@ -81,12 +88,15 @@ impl EdgeRuntime {
             api_keys: Vec::new(),
             #[cfg(feature = "redis")]
             shared_store: None,
+            #[cfg(feature = "redis")]
+            store_task: OnceLock::new(),
             fetch_timeout: Duration::from_secs(5),
             refresh_interval: Duration::from_secs(300),
             max_stale: DEFAULT_MAX_STALE,
             introspectors: Vec::new(),
             waiting: Semaphore::new(MAX_WAITING),
             tasks: Mutex::default(),
+            inherited: Vec::new(),
         })
     }
 
@@ -147,7 +157,7 @@ impl EdgeRuntime {
         if self.edge.service(&source.issuer).is_none() {
             return Err(SetupError::DenyListIssuer(source.issuer));
         }
-        self.deny_list = Some(DenyListPull::new(source).map_err(SetupError::DenyListUrl)?);
+        self.deny_list = Some(Arc::new(DenyListPull::new(source).map_err(SetupError::DenyListUrl)?));
         Ok(self)
     }
 
@@ -197,6 +207,37 @@ impl EdgeRuntime {
         None
     }
 
+    /// Takes the place of `earlier`: [`Edge::succeed`], with the keys of every issuer whose source is the same. Only what
+    /// is not handed over is fetched by [`Self::start`]. Where both have a shared store, it is that of `earlier`.
+    #[must_use]
+    pub fn succeeding(mut self, earlier: &Self) -> Self {
+        let before = |source: &Arc<Source>| {
+            let same = |before: &&Arc<Source>| {
+                before.owner == source.owner && before.place.is_same_place(&source.place)
+            };
+            earlier.sources.iter().find(same).cloned()
+        };
+        let kept: Vec<Arc<Source>> = self.sources.iter().filter_map(before).collect();
+        self.edge.succeed(&earlier.edge, |owner| kept.iter().any(|source| source.owner == *owner));
+        for source in &mut self.sources {
+            if let Some(before) = before(source) {
+                *source = before;
+            }
+        }
+        if let (Some(pull), Some(before)) = (&mut self.deny_list, &earlier.deny_list)
+            && pull.is_same_place(before)
+        {
+            *pull = Arc::clone(before);
+        }
+        #[cfg(feature = "redis")]
+        if let (Some(store), Some(before)) = (&mut self.shared_store, &earlier.shared_store) {
+            *store = Arc::clone(before);
+            self.store_task = earlier.store_task.clone();
+        }
+        self.inherited = kept.into_iter().map(|source| source.owner.clone()).collect();
+        self
+    }
+
     /// Reads the files of API keys again, now; what cannot be used is logged, and the last keys stay.
     pub async fn reload_api_keys(self: &Arc<Self>) {
         for file in &self.api_keys {
@@ -218,13 +259,18 @@ impl EdgeRuntime {
         let runtime = Arc::new(self);
         let mut tasks = Vec::new();
         #[cfg(feature = "redis")]
-        if let Some(store) = &runtime.shared_store {
-            tasks.push(tokio::spawn(Arc::clone(store).supervise()).abort_handle());
+        let is_supervised = runtime.store_task.get().is_some();
+        #[cfg(feature = "redis")]
+        if let (Some(store), false) = (&runtime.shared_store, is_supervised) {
+            let task = tokio::spawn(Arc::clone(store).supervise()).abort_handle();
+            runtime.store_task.get_or_init(|| Arc::new(AbortOnDrop(task)));
         }
-        let failed = runtime.refresh().await;
+        let failed = runtime.fetch_missing().await;
         #[cfg(feature = "redis")]
         if let Some(store) = &runtime.shared_store {
-            if let Some(keys) = store.first_nonce_keys().await {
+            // Those that were handed over are of this store.
+            let first = if is_supervised { None } else { store.first_nonce_keys().await };
+            if let Some(keys) = first {
                 runtime.edge.replace_nonce_keys(keys);
             }
             let keys = keep_nonce_keys_fresh(Arc::downgrade(&runtime), store.nonce_keys());
@@ -242,6 +288,27 @@ impl EdgeRuntime {
         }
         runtime.tasks.lock().unwrap_or_else(PoisonError::into_inner).append(&mut tasks);
         runtime
+    }
+
+    /// Fetches what was not handed over. Returns whose keys are still to come.
+    async fn fetch_missing(self: &Arc<Self>) -> Vec<KeyOwner> {
+        let is_missing = |source: &Source| !self.inherited.contains(&source.owner);
+        let flight = |(index, source): (usize, &Arc<Source>)| is_missing(source).then(|| self.join(index));
+        let flights: Vec<_> = self.sources.iter().enumerate().map(flight).collect();
+        let mut failed = Vec::new();
+        for (source, flight) in self.sources.iter().zip(flights) {
+            let has_come = match flight {
+                Some(flight) => landed(flight).await.is_ok(),
+                None => self.has_keys(&source.owner),
+            };
+            if !has_come {
+                failed.push(source.owner.clone());
+            }
+        }
+        if self.edge.deny_list().is_none() {
+            self.pull_deny_list().await;
+        }
+        failed
     }
 
     /// Fetches everything now, and reads the files of API keys. Returns whose keys did not come.
@@ -276,13 +343,18 @@ impl EdgeRuntime {
                 }
                 Decision::Needs(Lookup::Introspection(token)) => {
                     if self.introspect(resource, token).await.is_err() {
-                        return self.edge.unavailable(resource, request, Reason::IntrospectionUnavailable);
+                        return self.edge.unavailable(
+                            resource,
+                            request,
+                            Reason::IntrospectionUnavailable,
+                            self.now(),
+                        );
                     }
                 }
                 decided => return decided,
             }
         }
-        self.edge.lookup_failed(resource, request)
+        self.edge.lookup_failed(resource, request, self.now())
     }
 
     /// The edge itself.
@@ -342,6 +414,17 @@ impl EdgeRuntime {
     }
 }
 
+/// A task that ends with whoever holds this last.
+#[cfg(feature = "redis")]
+struct AbortOnDrop(AbortHandle);
+
+#[cfg(feature = "redis")]
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 impl Drop for EdgeRuntime {
     fn drop(&mut self) {
         for task in self.tasks.get_mut().unwrap_or_else(PoisonError::into_inner) {
@@ -366,7 +449,7 @@ pub(crate) fn issuer(owner: &KeyOwner) -> &str {
 async fn keep_deny_list_fresh(runtime: Weak<EdgeRuntime>) {
     loop {
         let interval =
-            runtime.upgrade().and_then(|runtime| runtime.deny_list.as_ref().map(DenyListPull::interval));
+            runtime.upgrade().and_then(|runtime| Some(runtime.deny_list.as_ref()?.wait(&runtime.edge)));
         let Some(interval) = interval else { return };
         tokio::time::sleep(interval).await;
         let Some(runtime) = runtime.upgrade() else { return };

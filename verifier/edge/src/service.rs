@@ -19,6 +19,7 @@ use tower::{BoxError, Service};
 
 use crate::attested::{Attested, Verdict};
 use crate::body::{Read, read};
+use crate::cors::{self, Cors};
 use crate::layer::{CertificateOf, SourceAddress};
 use crate::respond::{passing_fields, refusal_response, strip_identity, verdict_field};
 use crate::runtime::EdgeRuntime;
@@ -38,6 +39,7 @@ pub(crate) struct Gate {
     pub(crate) max_content: usize,
     pub(crate) source: Arc<SourceAddress>,
     pub(crate) client_certificate: Arc<CertificateOf>,
+    pub(crate) cors: Option<Arc<Cors>>,
 }
 
 /// What to add to the response.
@@ -79,21 +81,46 @@ where
         let gate = Arc::clone(&self.gate);
         Box::pin(async move {
             let (parts, body) = request.into_parts();
-            match gate.admit(parts, Body::new(body)).await {
-                Err(refusal) => Ok(refusal),
+            let for_pages = match gate.for_pages(&parts) {
+                ForPages::Preflight(answer) => return Ok(answer),
+                ForPages::Fields(fields) => fields,
+            };
+            let mut response = match gate.admit(parts, Body::new(body)).await {
+                Err(refusal) => refusal,
                 Ok((request, told)) => {
                     let mut response = inner.call(request).await?.map(Body::new);
                     for (name, value) in told {
                         response.headers_mut().insert(name, value);
                     }
-                    Ok(response)
+                    response
                 }
-            }
+            };
+            cors::put(response.headers_mut(), for_pages);
+            Ok(response)
         })
     }
 }
 
+/// What pages of other origins are told.
+enum ForPages {
+    /// All that they asked.
+    Preflight(Response),
+    /// Whether they may read the response.
+    Fields(Told),
+}
+
 impl Gate {
+    fn for_pages(&self, parts: &Parts) -> ForPages {
+        let Some(cors) = &self.cors else { return ForPages::Fields(Vec::new()) };
+        let lines = |name| parts.headers.get_all(name).iter().map(HeaderValue::as_bytes);
+        match cors.preflight(parts.method.as_str(), path_and_query(parts), lines) {
+            Some(fields) => {
+                ForPages::Preflight((StatusCode::NO_CONTENT, HeaderMap::from_iter(fields)).into_response())
+            }
+            None => ForPages::Fields(cors.fields(path_and_query(parts), lines)),
+        }
+    }
+
     /// The request as the inner service gets it, or the response that refuses it.
     async fn admit(&self, mut parts: Parts, body: Body) -> Result<(http::Request<Body>, Told), Response> {
         // An empty body has been seen whole; any other waits until everything else has passed.

@@ -55,6 +55,20 @@ impl JwksSource {
     }
 }
 
+impl JwksSource {
+    /// Whether both are the same place. What is in memory is nowhere else.
+    pub(crate) fn is_same_place(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::File(one), Self::File(other)) => one == other,
+            (Self::Url(one), Self::Url(other)) | (Self::Discovery(one), Self::Discovery(other)) => {
+                one == other
+            }
+            (Self::Memory(one), Self::Memory(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+}
+
 impl fmt::Debug for JwksSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -292,6 +306,21 @@ pub(crate) fn is_this_machine(url: &Url) -> bool {
         let host = host.trim_start_matches('[').trim_end_matches(']');
         host == "localhost" || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
     })
+}
+
+/// Whether a URL may lead to this machine, by whatever name or address a resolver or a kernel takes for it. What this says
+/// of a host is only good for refusing it.
+pub(crate) fn may_be_this_machine(url: &Url) -> bool {
+    let Some(host) = url.host_str() else { return false };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    match host.parse::<std::net::IpAddr>().map(|address| address.to_canonical()) {
+        // Whoever connects to the unspecified address reaches itself.
+        Ok(address) => address.is_loopback() || address.is_unspecified(),
+        Err(_) => {
+            let name = host.trim_end_matches('.').to_ascii_lowercase();
+            name == "localhost" || name.ends_with(".localhost")
+        }
+    }
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use clap::{Args, Parser, Subcommand};
 #[cfg(feature = "virtual-device")]
 use crate::commands::virtual_device;
 use crate::commands::{
-    appraise, development_keys, explain, inspect, instances, keys, openapi, policy, serve, settings,
-    subjects, trust,
+    appraise, attempts, development_keys, edge, explain, inspect, instances, keys, openapi, policy, serve,
+    settings, subjects, trust,
 };
 
 /// Proves with each request that an API call comes from the genuine app on a genuine phone.
@@ -28,6 +28,10 @@ pub struct Arguments {
 pub enum Command {
     /// Run the attestation service, and the edge behind a gateway if the settings name one.
     Serve(serve::Arguments),
+    /// Run an edge apart from the service: it decides for a gateway, or as a proxy, without registry and signing keys.
+    Edge(edge::Arguments),
+    /// Run a reverse proxy that checks each request before it reaches the API; for those without a gateway.
+    Proxy(edge::Arguments),
     /// Judge one piece of evidence, offline.
     Appraise(Box<appraise::Arguments>),
     /// Explain a token or a piece of evidence, and say what was not verified.
@@ -37,6 +41,8 @@ pub enum Command {
     /// List enrolled instances, look at one, ban it, lift its ban, or erase it.
     #[command(subcommand)]
     Instances(instances::Command),
+    /// List requests that the edge refused lately, or would have, from a running service.
+    Attempts(attempts::Arguments),
     /// Ban users, whatever device they come with.
     #[command(subcommand)]
     Subjects(subjects::Command),
@@ -120,6 +126,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let exit = match parsed.command {
         Command::Serve(arguments) => serve::run(&arguments),
+        Command::Edge(arguments) => edge::run(&arguments),
+        Command::Proxy(arguments) => edge::run_proxy(&arguments),
         Command::Appraise(arguments) => appraise::run(&arguments),
         Command::Keys(command) => keys::run(&command),
         Command::Trust(command) => trust::run(&command),
@@ -128,6 +136,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Instances(command) => instances::run(&command),
+        Command::Attempts(arguments) => attempts::run(&arguments),
         Command::Subjects(command) => subjects::run(&command),
         Command::DevelopmentKeys(command) => development_keys::run(&command),
         Command::Policy(command) => policy::run(&command),

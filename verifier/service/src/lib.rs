@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+mod abuse;
 mod administration;
 mod attestation;
 pub mod boot_keys_file;
@@ -19,8 +20,10 @@ pub mod keys;
 mod openapi;
 pub mod play_integrity;
 pub mod policy_file;
+mod proxy;
 mod reappraisal;
 pub mod receipts;
+mod reload;
 mod routes;
 pub mod server;
 mod service;
@@ -31,4 +34,7 @@ pub mod trust;
 #[cfg(test)]
 mod virtual_world;
 
+pub use edge::{EdgeStartError, RunningEdge, StandaloneEdge};
+pub use proxy::ProxySetupError;
+pub use reload::ReloadError;
 pub use service::{RunningService, Service, StartError};

@@ -3,24 +3,28 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use countersign_edge::{EdgeRuntime, SetupError};
+use countersign_edge::{JwksSource, SetupError};
 use countersign_verifier::revocation::RevocationList;
+use serde_json::json;
 use tokio::sync::{Mutex, Notify, watch};
 use tokio::task::JoinHandle;
 
+use crate::abuse::{Attempts, EdgeWitness, LogBudget};
 use crate::administration::KeyFailures;
 use crate::attestation::RecordBudget;
 use crate::clock::Clock;
-use crate::edge;
+use crate::edge::{self, EdgeInForce};
 use crate::gateways::ext_authz::MAX_CHECK;
 use crate::keys::{KeysError, ServiceKeys};
 use crate::play_integrity::{PlayIntegrity, PlayIntegrityProblem};
 use crate::reappraisal::{self, Reappraisal};
 use crate::receipts::{self, AppleReceiptExchange, AppleSetupError, Endpoints};
+use crate::reload::{self, ReloadError, Reloads};
 use crate::routes::{self, EdgeListener, LastDenyList};
 use crate::server::{self, ListenError, Listener, Running};
 use crate::settings::{Gateway, LimitSettings, Settings};
@@ -41,9 +45,15 @@ pub struct Service {
     pub(crate) keys: ServiceKeys,
     pub(crate) trust: ArcSwap<Trust>,
     pub(crate) play_integrity: PlayIntegrity,
-    pub(crate) edge: Option<Arc<EdgeRuntime>>,
+    pub(crate) edge: Option<Arc<EdgeInForce>>,
+    /// Where that edge has the keys of this service from.
+    own_keys: JwksSource,
+    reloads: Reloads,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) attempts: Arc<Attempts>,
     pub(crate) refusals: RecordBudget,
+    /// Bounds the lines about refusals that nothing else is recorded of.
+    pub(crate) refusal_lines: LogBudget,
     /// Told of every ban that an administrator makes or lifts over HTTP.
     pub(crate) bans_changed: Notify,
     /// Told when the files that trust comes from are to be read again, changed or not.
@@ -75,7 +85,8 @@ pub enum StartError {
     AppAttest(AppleSetupError),
 }
 
-/// A service that answers. Dropping it ends it at once; [`RunningService::shut_down`] is the graceful way.
+/// A service that answers until [`RunningService::shut_down`]. Dropped, it goes on answering until the process ends, and
+/// reads neither bans nor trust data again: its edge lets nothing pass once the last deny list is over.
 #[derive(Debug)]
 pub struct RunningService {
     service: Arc<Service>,
@@ -143,12 +154,21 @@ impl Service {
         if !had_keys {
             store.remember_keys().await?;
         }
+        let metrics = Arc::<Metrics>::default();
+        metrics.settings_as_of(clock.now().as_unix_seconds());
+        let attempts = Arc::new(Attempts::new(&settings.attempts));
+        let own_keys = JwksSource::fixed(keys.public_jwks().to_string());
         let edge = match listen.edge {
-            Some(_) => Some(edge::start(&settings, &keys, &clock).await?),
+            Some(_) => {
+                let witness =
+                    EdgeWitness::new(Arc::clone(&metrics), Arc::clone(&attempts), &settings.resources);
+                let nonces = keys.nonces.clone();
+                let edge = edge::beside_service(&settings, own_keys.clone(), nonces, &clock, witness)?;
+                Some(EdgeInForce::new(edge.start().await, settings.resources.clone()))
+            }
             None => None,
         };
         let play_integrity = PlayIntegrity::open(&settings.play_integrity)?;
-        let metrics = Arc::<Metrics>::default();
         trust.measure(&metrics);
         let trust = ArcSwap::from_pointee(trust);
         let service = Arc::new(Self {
@@ -159,8 +179,12 @@ impl Service {
             trust,
             play_integrity,
             edge,
+            own_keys,
+            reloads: Reloads::default(),
             metrics,
+            attempts,
             refusals: RecordBudget::default(),
+            refusal_lines: LogBudget::default(),
             bans_changed: Notify::new(),
             reload_asked: Notify::new(),
             key_failures: KeyFailures::default(),
@@ -178,7 +202,7 @@ impl Service {
 
         // Before the first request: without a list of bans nothing passes.
         if let Some(edge) = &service.edge {
-            edge.edge().replace_deny_list(service.deny_list().await?);
+            edge.runtime().edge().replace_deny_list(service.deny_list().await?);
         }
 
         let mut listeners = BTreeMap::new();
@@ -197,7 +221,8 @@ impl Service {
             let router = server::bounded(router, name, max_body, concurrency, connections, metrics);
             // This machine alone hears a listener on loopback; every other one speaks TLS.
             let tls = if address.ip().is_loopback() { None } else { tls.clone() };
-            let running = server::serve(Listener { name, address, tls, connections, router }, socket)?;
+            let listener = Listener { name, address, tls, connections, http1_only: false, router };
+            let running = server::serve(listener, socket)?;
             tracing::info!(listener = name, address = %running.address, "listening");
             listeners.insert(name, running);
         }
@@ -270,9 +295,63 @@ impl Service {
         }
     }
 
+    /// Has the settings in `file` read again, without waiting for that. What is wrong is logged and counted, and nothing
+    /// changes.
+    pub fn reload_settings_soon(self: &Arc<Self>, file: &Path) {
+        let (service, file) = (Arc::clone(self), file.to_owned());
+        tokio::spawn(async move { service.reload_settings(&file).await });
+    }
+
+    /// Reads the settings in `file` again, and puts the rules of its resources in force: routes, limits, authorization
+    /// servers and client certificates. The edge goes on remembering what it has seen. Whatever else has changed waits for
+    /// the next start, and is named in the log.
+    ///
+    /// # Errors
+    /// [`ReloadError`] if the settings cannot be used: the last ones stay in force.
+    pub async fn reload_settings(self: &Arc<Self>, file: &Path) -> Result<(), ReloadError> {
+        self.reloads.run(&self.metrics, &self.clock, self.reloaded(file)).await
+    }
+
+    async fn reloaded(self: &Arc<Self>, file: &Path) -> Result<Vec<String>, ReloadError> {
+        let (service, file) = (Arc::clone(self), file.to_owned());
+        let read = reload::read(move || {
+            let new = Settings::load(&file)?;
+            let mut waiting = reload::waiting(&service.settings, &new);
+            let Some(edge) = &service.edge else {
+                if json!(new.resources) != json!(service.settings.resources) {
+                    waiting.push("resource".to_owned());
+                }
+                return Ok((waiting, None));
+            };
+            let rules = Settings { resources: new.resources, ..service.settings.clone() };
+            let (metrics, attempts) = (Arc::clone(&service.metrics), Arc::clone(&service.attempts));
+            let witness = EdgeWitness::new(metrics, attempts, &rules.resources);
+            let next = edge::beside_service(
+                &rules,
+                service.own_keys.clone(),
+                service.keys.nonces.clone(),
+                &service.clock,
+                witness,
+            )?;
+            Ok((waiting, Some((Arc::clone(edge), next.succeeding(&edge.runtime()), rules.resources))))
+        });
+        let (waiting, next) = read.await?;
+        if let Some((edge, next, resources)) = next {
+            edge.replace(next.start().await, resources);
+        }
+        Ok(waiting)
+    }
+
     fn edge_listener(self: &Arc<Self>) -> Option<EdgeListener> {
         let (edge, gateway) = (self.edge.clone()?, self.settings.listen.gateway?);
-        Some(EdgeListener { service: Arc::clone(self), edge, gateway })
+        let listen = &self.settings.listen;
+        Some(EdgeListener {
+            metrics: Arc::clone(&self.metrics),
+            edge,
+            gateway,
+            client_certificate: listen.client_certificate,
+            trusted_gateways: listen.trusted_gateways.as_slice().into(),
+        })
     }
 }
 
@@ -280,7 +359,8 @@ impl RunningService {
     /// Has the files of API keys read again, without waiting for that. What cannot be used is logged, and the last keys
     /// stay.
     pub fn reload_api_keys_soon(&self) {
-        if let Some(edge) = self.service.edge.clone() {
+        if let Some(edge) = &self.service.edge {
+            let edge = edge.runtime();
             tokio::spawn(async move { edge.reload_api_keys().await });
         }
     }

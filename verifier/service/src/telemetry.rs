@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use countersign_verifier::check::Decision;
 use tracing_subscriber::EnvFilter;
 
 /// How log lines are written.
@@ -48,6 +49,8 @@ pub struct Metrics {
     objections: Family<1>,
     observed_refusals: Family<2>,
     edge_decisions: Family<3>,
+    edge_requests: Family<4>,
+    anomalies: Family<2>,
     store_errors: Family<1>,
     receipt_exchanges: Family<1>,
     reappraisals: Family<1>,
@@ -55,12 +58,15 @@ pub struct Metrics {
     status_list_as_of: AtomicU64,
     trust_bundle_expires_at: AtomicU64,
     mass_withdrawals: AtomicU64,
+    settings_as_of: AtomicU64,
+    settings_reload_failures: AtomicU64,
     withdrawn_instances: AtomicU64,
     deny_list_left_out: AtomicU64,
     deny_list_unreadable: AtomicU64,
     refusals_not_recorded: AtomicU64,
     unreadable_instances: AtomicU64,
     admin_key_failures: Family<1>,
+    proxy_failures: Family<2>,
 }
 
 impl Metrics {
@@ -90,6 +96,35 @@ impl Metrics {
     /// The edge decided: resource (by its name in the settings), verdict, reason.
     pub fn edge_decision(&self, resource: &str, verdict: &'static str, reason: &'static str) {
         self.edge_decisions.add([resource, verdict, reason]);
+    }
+
+    /// The edge decided: resource, route (its path in the settings), app (one of the settings', else empty), class.
+    pub fn edge_request(&self, resource: &str, route: &str, app: &str, class: &'static str) {
+        self.edge_requests.add([resource, route, app, class]);
+    }
+
+    /// An anomaly was seen: signal, and the resource, empty for what the attestation service sees.
+    pub fn anomaly(&self, signal: &'static str, resource: &str) {
+        self.anomalies.add([signal, resource]);
+    }
+
+    /// Counts a decision, and logs one that a client was told of although it passed.
+    pub(crate) fn decided(&self, resource: &str, decision: &Decision) {
+        let (verdict, reason) = match decision {
+            Decision::Permit(_) => ("permit", "ok"),
+            Decision::Observed { refusal, .. } => ("observed", refusal.reason.reason()),
+            Decision::Refusal(refusal) => ("refused", refusal.reason.reason()),
+            Decision::Needs(_) | Decision::Pending(_) => ("refused", "keys_unavailable"),
+        };
+        self.edge_decision(resource, verdict, reason);
+        if let Decision::Observed { told: true, .. } = decision {
+            tracing::warn!(resource, reason, "an unattested request was let through");
+        }
+    }
+
+    /// A request that the proxy let pass did not come to a good end: resource, and why.
+    pub fn proxy_failure(&self, resource: &str, reason: &'static str) {
+        self.proxy_failures.add([resource, reason]);
     }
 
     /// A refusal was not recorded, since too many are.
@@ -135,6 +170,16 @@ impl Metrics {
     /// The trust bundle in force ends at this time, in seconds since the epoch; 0 without a bundle or an end.
     pub fn trust_bundle_expires_at(&self, seconds: u64) {
         self.trust_bundle_expires_at.store(seconds, Ordering::Relaxed);
+    }
+
+    /// When the settings in force were read.
+    pub fn settings_as_of(&self, seconds: u64) {
+        self.settings_as_of.store(seconds, Ordering::Relaxed);
+    }
+
+    /// Settings were read again and could not be used.
+    pub fn settings_reload_failure(&self) {
+        self.settings_reload_failures.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A re-appraisal withdrew a large part of all instances.
@@ -198,6 +243,24 @@ impl Metrics {
             "Requests decided at the edge.",
             ["resource", "verdict", "reason"],
         );
+        self.edge_requests.write(
+            &mut text,
+            "countersign_edge_requests_total",
+            "Requests at the edge, by what their attestation says of them.",
+            ["resource", "route", "app", "class"],
+        );
+        self.anomalies.write(
+            &mut text,
+            "countersign_anomalies_total",
+            "What no single request shows.",
+            ["signal", "resource"],
+        );
+        self.proxy_failures.write(
+            &mut text,
+            "countersign_proxy_failures_total",
+            "Requests that the proxy let pass or would have, and that did not come to a good end.",
+            ["resource", "reason"],
+        );
         self.store_errors.write(
             &mut text,
             "countersign_store_errors_total",
@@ -228,74 +291,66 @@ impl Metrics {
             "Fetches of the status list.",
             ["outcome"],
         );
-        let as_of = self.status_list_as_of.load(Ordering::Relaxed);
-        put(
-            &mut text,
-            format_args!(
-                "# HELP countersign_status_list_as_of_seconds Time of the status list in force, since the epoch; 0: none.\n\
-                 # TYPE countersign_status_list_as_of_seconds gauge\ncountersign_status_list_as_of_seconds {as_of}\n"
+        let gauges = [
+            (
+                &self.status_list_as_of,
+                "countersign_status_list_as_of_seconds",
+                "Time of the status list in force, since the epoch; 0: none.",
             ),
-        );
-        let ends = self.trust_bundle_expires_at.load(Ordering::Relaxed);
-        put(
-            &mut text,
-            format_args!(
-                "# HELP countersign_trust_bundle_expires_at_seconds End of the trust bundle in force, since the epoch; \
-                 0: none.\n# TYPE countersign_trust_bundle_expires_at_seconds gauge\n\
-                 countersign_trust_bundle_expires_at_seconds {ends}\n"
+            (
+                &self.trust_bundle_expires_at,
+                "countersign_trust_bundle_expires_at_seconds",
+                "End of the trust bundle in force, since the epoch; 0: none.",
             ),
-        );
-        let mass_withdrawals = self.mass_withdrawals.load(Ordering::Relaxed);
-        put(
-            &mut text,
-            format_args!(
-                "# HELP countersign_mass_withdrawals_total Changes that withdrew a large part of all instances.\n\
-                 # TYPE countersign_mass_withdrawals_total counter\n\
-                 countersign_mass_withdrawals_total {mass_withdrawals}\n"
+            (
+                &self.settings_as_of,
+                "countersign_settings_as_of_seconds",
+                "When the settings in force were read, since the epoch.",
             ),
-        );
-        let withdrawn = self.withdrawn_instances.load(Ordering::Relaxed);
-        put(
-            &mut text,
-            format_args!(
-                "# HELP countersign_withdrawn_instances Instances that get no results until fresh evidence passes.\n\
-                 # TYPE countersign_withdrawn_instances gauge\ncountersign_withdrawn_instances {withdrawn}\n"
+            (
+                &self.withdrawn_instances,
+                "countersign_withdrawn_instances",
+                "Instances that get no results until fresh evidence passes.",
             ),
-        );
-        let left_out = self.deny_list_left_out.load(Ordering::Relaxed);
-        put(
-            &mut text,
-            format_args!(
-                "# HELP countersign_deny_list_left_out Withdrawn instances that the deny list has no room for.\n\
-                 # TYPE countersign_deny_list_left_out gauge\ncountersign_deny_list_left_out {left_out}\n"
+            (
+                &self.deny_list_left_out,
+                "countersign_deny_list_left_out",
+                "Withdrawn instances that the deny list has no room for.",
             ),
-        );
-        let damaged = self.deny_list_unreadable.load(Ordering::Relaxed);
-        put(
-            &mut text,
-            format_args!(
-                "# HELP countersign_deny_list_unreadable Instances whose damaged identifier the deny list leaves out.\n\
-                 # TYPE countersign_deny_list_unreadable gauge\ncountersign_deny_list_unreadable {damaged}\n"
+            (
+                &self.deny_list_unreadable,
+                "countersign_deny_list_unreadable",
+                "Instances whose damaged identifier the deny list leaves out.",
             ),
-        );
-        let unreadable = self.unreadable_instances.load(Ordering::Relaxed);
-        put(
-            &mut text,
-            format_args!(
-                "# HELP countersign_unreadable_instances_total Instances that were withdrawn because what is stored of \
-                 them cannot be read.\n# TYPE countersign_unreadable_instances_total counter\n\
-                 countersign_unreadable_instances_total {unreadable}\n"
+        ];
+        let counters = [
+            (
+                &self.settings_reload_failures,
+                "countersign_settings_reload_failures_total",
+                "Settings that were read again and could not be used: the last ones stayed.",
             ),
-        );
-        let not_recorded = self.refusals_not_recorded.load(Ordering::Relaxed);
-        put(
-            &mut text,
-            format_args!(
-                "# HELP countersign_refusals_not_recorded_total Refusals beyond the bound on audit records.\n\
-                 # TYPE countersign_refusals_not_recorded_total counter\n\
-                 countersign_refusals_not_recorded_total {not_recorded}\n"
+            (
+                &self.mass_withdrawals,
+                "countersign_mass_withdrawals_total",
+                "Changes that withdrew a large part of all instances.",
             ),
-        );
+            (
+                &self.unreadable_instances,
+                "countersign_unreadable_instances_total",
+                "Instances that were withdrawn because what is stored of them cannot be read.",
+            ),
+            (
+                &self.refusals_not_recorded,
+                "countersign_refusals_not_recorded_total",
+                "Refusals beyond the bound on audit records.",
+            ),
+        ];
+        for (value, name, help) in gauges {
+            write_single(&mut text, name, help, "gauge", value);
+        }
+        for (value, name, help) in counters {
+            write_single(&mut text, name, help, "counter", value);
+        }
         text
     }
 
@@ -315,6 +370,12 @@ impl Metrics {
             put(text, format_args!("{NAME}_count{{{labels}}} {}\n", histogram.count));
         }
     }
+}
+
+/// Writes a metric without labels.
+fn write_single(text: &mut String, name: &str, help: &str, kind: &str, value: &AtomicU64) {
+    let value = value.load(Ordering::Relaxed);
+    put(text, format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n"));
 }
 
 /// A counter for each combination of `N` label values that occurred.
@@ -390,6 +451,12 @@ mod tests {
             "countersign_appraisals_total{purpose=\"enrol\",verdict=\"refused\",reason=\"app_identity\"} 2\n"
         ));
         assert!(text.contains("resource=\"a\\\"b\""));
+        assert!(
+            text.contains(
+                "# TYPE countersign_withdrawn_instances gauge\ncountersign_withdrawn_instances 0\n"
+            )
+        );
+        assert!(text.contains("# TYPE countersign_mass_withdrawals_total counter\n"));
     }
 
     #[test]

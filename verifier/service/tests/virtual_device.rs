@@ -267,3 +267,43 @@ fn nothing_is_sent_in_the_clear_to_another_machine() {
         }
     }
 }
+
+#[tokio::test]
+async fn what_real_curl_shows_of_a_request_is_inspected_step_by_step() {
+    let served = Served::start();
+    let printed = served.headers(&["https://api.example/v1/me?full"]);
+    fs::write(served.directory.path().join("fields"), printed.stdout).unwrap();
+    let url = format!("http://{}/v1/me?full", served.public);
+    let words =
+        ["--silent", "--verbose", "--noproxy", "*", "--header", "@fields", "--header", "Host: api.example"];
+    let curl = Command::new("curl").args(words).arg(&url).current_dir(served.directory.path()).output();
+    // A machine without curl has captures of other machines; the forms are tested beside their readers.
+    let Ok(curl) = curl else {
+        eprintln!("skipped: no curl here");
+        return;
+    };
+    let capture = String::from_utf8(curl.stderr).unwrap();
+    let inspect = |capture: &str| {
+        fs::write(served.directory.path().join("capture.txt"), capture).unwrap();
+        run(served.directory.path(), &["inspect", "capture.txt", "--settings", "countersign.toml"])
+    };
+    let output = inspect(&capture);
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{told}\n{capture}");
+    assert!(told.contains("PERMITTED by the edge of api"), "{told}");
+    let moved = inspect(&capture.replace("GET /v1/me", "GET /v1/you"));
+    let told = String::from_utf8(moved.stdout).unwrap();
+    assert_eq!(moved.status.code(), Some(1), "{told}");
+    assert!(told.contains("REFUSED by the edge of api: proof_target"), "{told}");
+    let alone = run(served.directory.path(), &["inspect", "capture.txt"]);
+    assert_eq!(alone.status.code(), Some(1));
+    assert_eq!(
+        run(served.directory.path(), &["inspect", "capture.txt", "-s", "missing.toml"]).status.code(),
+        Some(2)
+    );
+    // Asking has used up nothing.
+    assert_eq!(
+        served.ask(&fs::read_to_string(served.directory.path().join("fields")).unwrap(), "/v1/me?full").await,
+        200
+    );
+}

@@ -91,6 +91,20 @@ impl Budget {
         let _ = count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend);
     }
 
+    /// Halves what `key` has, once, as a window of failures does.
+    pub(crate) fn tighten(&self, key: u64, now: Timestamp) {
+        let count = self.counts.find_or_insert(key, Arc::default);
+        let window = window_of(now);
+        let tighten = |packed| {
+            let count = Count::unpack(packed);
+            let steps = (count.steps_in(window) + 1).min(MAX_STEPS);
+            let spent = if count.window == window { count.spent } else { 0 };
+            Some(Count { window, spent, steps }.pack())
+        };
+        // The closure always answers, so the update always succeeds.
+        let _ = count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, tighten);
+    }
+
     fn spent(&self, count: Count, window: u32) -> Count {
         let steps = count.steps_in(window);
         let before = if count.window == window { count.spent } else { 0 };

@@ -49,7 +49,7 @@ impl Context<'_> {
                 self.of_instance(&verified, scheme, claims, clients)
             }
             Presented::OpaqueToken { scheme, token } => {
-                let verified = self.opaque_token(token, ath)?;
+                let verified = self.opaque_token(token, ath, &claims.instance)?;
                 self.of_instance(&verified, scheme, claims, clients)
             }
             Presented::ApiKey(characters) => Ok(Credential::ApiKey(self.api_key(characters, claims)?)),
@@ -125,7 +125,7 @@ impl Context<'_> {
 
     fn verify_access_token(&self, token: &str, ath: [u8; 32]) -> Result<Arc<CachedToken>, Stop> {
         let token = UnverifiedAccessToken::decode(token).map_err(Reason::AccessToken)?;
-        let accepted = |server: &&IssuerKeys<Jwks>| {
+        let accepted = |server: &&Arc<IssuerKeys<Jwks>>| {
             server.issuer == token.issuer() && self.resource.authorization_servers.contains(&server.issuer)
         };
         let server = self.edge.servers.iter().find(accepted);

@@ -9,6 +9,7 @@ use countersign_core::challenge::{Challenge, MacKeyRing};
 use countersign_core::request::{RequestError, split_query};
 use countersign_core::time::Timestamp;
 
+use super::anomaly::Anomalies;
 use super::budget::{self, Budget};
 use super::credential::CachedToken;
 use super::decision::{Decision, Limits, Randomness, RandomnessUnavailable};
@@ -24,7 +25,9 @@ use super::result::VerifiedResult;
 use super::route::{Mode, NoncePolicy, Resource, Route, StepUp};
 use super::route_table::{Found, RouteTable};
 use super::steps::{self, Context, REPLAY_WINDOW, Spoken, Stop};
+use super::trace::{Trace, Untraced};
 use super::trust::{IssuerKeys, KeyOwner, ServiceKeys};
+use super::witness::{Seen, Witness};
 use crate::cache::Generations;
 use crate::credential::api_key::ApiKeys;
 use crate::credential::client_certificate::ClientCertificates;
@@ -33,24 +36,32 @@ use crate::credential::jwks::Jwks;
 /// The edge: what it protects, whom it trusts, and what it remembers.
 pub struct Edge {
     pub(super) resources: HashMap<String, Arc<Protected>>,
-    pub(super) services: Vec<IssuerKeys<ServiceKeys>>,
-    pub(super) servers: Vec<IssuerKeys<Jwks>>,
-    pub(super) nonce_keys: ArcSwap<MacKeyRing>,
+    pub(super) services: Vec<Arc<IssuerKeys<ServiceKeys>>>,
+    pub(super) servers: Vec<Arc<IssuerKeys<Jwks>>>,
+    pub(super) nonce_keys: Arc<ArcSwap<MacKeyRing>>,
     pub(super) randomness: Box<dyn Randomness>,
-    pub(super) deny_list: ArcSwapOption<DenyList>,
+    pub(super) deny_list: Arc<ArcSwapOption<DenyList>>,
     pub(super) deny_list_required: bool,
-    pub(super) results: Generations<Box<str>, Arc<VerifiedResult>>,
+    pub(super) results: Arc<Generations<Box<str>, Arc<VerifiedResult>>>,
     pub(super) access_tokens: Generations<([u8; 32], u32), Arc<CachedToken>>,
-    pub(super) first_uses: FirstUse,
-    pub(super) replay: ReplaySet,
-    pub(super) source_failures: Budget,
-    pub(super) instance_failures: Budget,
-    pub(super) instance_requests: Budget,
-    pub(super) quotas: LimitTable,
+    pub(super) first_uses: Arc<FirstUse>,
+    pub(super) replay: Arc<ReplaySet>,
+    pub(super) source_failures: Arc<Budget>,
+    pub(super) instance_failures: Arc<Budget>,
+    pub(super) instance_requests: Arc<Budget>,
+    /// Tokens about which their server was asked for an instance, and which it refused.
+    pub(super) refused_tokens: Arc<Budget>,
+    pub(super) quotas: Arc<LimitTable>,
+    /// Whether a route has a limit: the table has room only then.
+    pub(super) counts_quotas: bool,
+    /// By the resource's name; only resources that have rules.
+    pub(super) anomalies: HashMap<String, Arc<Anomalies>>,
+    pub(super) witness: Option<Box<dyn Witness>>,
 }
 
 /// A resource with what belongs to it alone.
 pub(super) struct Protected {
+    pub(super) name: String,
     pub(super) number: u32,
     pub(super) resource: Resource,
     pub(super) takes_api_keys: bool,
@@ -65,7 +76,7 @@ pub(super) struct Protected {
 
 impl Protected {
     /// The route of a request whose path passed step 1.
-    fn route(&self, method: &str, path: &str) -> Result<&Route, Reason> {
+    pub(super) fn route(&self, method: &str, path: &str) -> Result<&Route, Reason> {
         match self.table.find(method, path) {
             Found::Route(index) => self.resource.routes.get(index).ok_or(Reason::NoRoute),
             Found::None => Err(Reason::NoRoute),
@@ -96,6 +107,7 @@ impl Edge {
             let tokens = || OpaqueTokens::new(limits.access_tokens);
             let opaque_tokens = resource.introspection.is_some().then(tokens);
             let protected = Protected {
+                name: name.clone(),
                 number,
                 resource,
                 takes_api_keys,
@@ -108,20 +120,24 @@ impl Edge {
         };
         Self {
             resources: (0..).zip(resources).map(protected).collect(),
-            services: services.into_iter().map(IssuerKeys::new).collect(),
-            servers: servers.into_iter().map(IssuerKeys::new).collect(),
-            nonce_keys: ArcSwap::from_pointee(nonce_keys),
+            services: services.into_iter().map(|issuer| Arc::new(IssuerKeys::new(issuer))).collect(),
+            servers: servers.into_iter().map(|issuer| Arc::new(IssuerKeys::new(issuer))).collect(),
+            nonce_keys: Arc::new(ArcSwap::from_pointee(nonce_keys)),
             randomness,
-            deny_list: ArcSwapOption::empty(),
+            deny_list: Arc::default(),
             deny_list_required,
-            results: Generations::new(limits.results),
+            results: Arc::new(Generations::new(limits.results)),
             access_tokens: Generations::new(limits.access_tokens),
-            first_uses: FirstUse::new(limits.first_uses),
-            replay: ReplaySet::new(limits.proofs, REPLAY_WINDOW),
-            source_failures: Budget::tightening(limits.addresses, limits.failures),
-            instance_failures: Budget::tightening(limits.addresses, limits.failures),
-            instance_requests: Budget::new(limits.results, limits.instance_requests),
-            quotas: LimitTable::new(if has_limits { limits.callers } else { 0 }),
+            first_uses: Arc::new(FirstUse::new(limits.first_uses)),
+            replay: Arc::new(ReplaySet::new(limits.proofs, REPLAY_WINDOW)),
+            source_failures: Arc::new(Budget::tightening(limits.addresses, limits.failures)),
+            instance_failures: Arc::new(Budget::tightening(limits.addresses, limits.failures)),
+            instance_requests: Arc::new(Budget::new(limits.results, limits.instance_requests)),
+            refused_tokens: Arc::new(Budget::new(limits.addresses, limits.failures)),
+            quotas: Arc::new(LimitTable::new(if has_limits { limits.callers } else { 0 })),
+            counts_quotas: has_limits,
+            anomalies: HashMap::new(),
+            witness: None,
         }
     }
 
@@ -137,12 +153,12 @@ impl Edge {
 
     /// The keys of an attestation service that this edge trusts.
     pub fn service(&self, issuer: &str) -> Option<&IssuerKeys<ServiceKeys>> {
-        self.services.iter().find(|service| service.issuer == issuer)
+        self.services.iter().find(|service| service.issuer == issuer).map(Arc::as_ref)
     }
 
     /// The keys of an authorization server that this edge trusts.
     pub fn authorization_server(&self, issuer: &str) -> Option<&IssuerKeys<Jwks>> {
-        self.servers.iter().find(|server| server.issuer == issuer)
+        self.servers.iter().find(|server| server.issuer == issuer).map(Arc::as_ref)
     }
 
     /// Everybody whose keys this edge needs.
@@ -156,8 +172,8 @@ impl Edge {
     pub fn is_ready(&self) -> bool {
         let has_api_keys =
             |protected: &Arc<Protected>| !protected.takes_api_keys || protected.api_keys.load().is_some();
-        self.services.iter().all(IssuerKeys::is_ready)
-            && self.servers.iter().all(IssuerKeys::is_ready)
+        self.services.iter().all(|keys| keys.is_ready())
+            && self.servers.iter().all(|keys| keys.is_ready())
             && self.resources.values().all(has_api_keys)
     }
 
@@ -192,6 +208,17 @@ impl Edge {
 
     /// Decides about `request` at the resource called `resource`.
     pub fn check(&self, resource: &str, request: &Request<'_>, now: Timestamp) -> Decision {
+        self.traced_check(resource, request, now, &mut Untraced)
+    }
+
+    /// The same, told step by step to `trace`.
+    pub(super) fn traced_check<T: Trace>(
+        &self,
+        resource: &str,
+        request: &Request<'_>,
+        now: Timestamp,
+        trace: &mut T,
+    ) -> Decision {
         let Some(protected) = self.resources.get(resource) else {
             return Decision::Refusal(Refusal::new(Reason::NoRoute));
         };
@@ -205,10 +232,16 @@ impl Edge {
                 Ok(route) => {
                     let context =
                         Context { edge: self, protected, resource, route, request, path, query, now };
-                    (Some(route), context.decide(&mut spoken))
+                    (Some(route), context.decide(&mut spoken, trace))
                 }
             },
         };
+        let user_agent = request.fields.user_agent.as_str();
+        let seen = Seen { resource: &protected.name, route, source: request.source, user_agent };
+        let ended = ended.and_then(|permit| match self.passed(seen, &permit, now) {
+            Ok(()) => Ok(permit),
+            Err((reason, seconds)) => Err(Stop::Wait(reason, seconds)),
+        });
         let (reason, wait) = match ended {
             Ok(permit) => return Decision::Permit(permit),
             Err(Stop::Needs(lookup)) => return Decision::Needs(lookup),
@@ -216,7 +249,7 @@ impl Edge {
             Err(Stop::Refuse(reason)) => (reason, None),
             Err(Stop::Wait(reason, seconds)) => (reason, Some(seconds)),
         };
-        self.refuse((reason, wait), &spoken, resource, route, request.source, now)
+        self.refuse((reason, wait), &spoken, resource, seen, now)
     }
 
     /// The one place that every request comes by which is refused or observed for a reason, for so many seconds where
@@ -226,14 +259,14 @@ impl Edge {
         (reason, wait): (Reason, Option<u64>),
         spoken: &Spoken,
         resource: &Resource,
-        route: Option<&Route>,
-        source: Option<IpAddr>,
+        seen: Seen<'_>,
         now: Timestamp,
     ) -> Decision {
         let instance = spoken.result.as_ref().map(|result| result.claims.instance);
-        let mode = enforcement::mode(resource, route, Caller { instance, source });
-        self.note_failure(source, spoken, reason, mode, now);
-        let refusal = self.refusal(reason, spoken, resource, route, now);
+        let mode = enforcement::mode(resource, seen.route, Caller { instance, source: seen.source });
+        self.note_failure(seen.source, spoken, reason, mode, now);
+        self.failed(seen, spoken, reason, mode, now);
+        let refusal = self.refusal(reason, spoken, resource, seen.route, now);
         enforcement::decision(mode, Refusal { retry_after: wait.or(refusal.retry_after), ..refusal })
     }
 
@@ -266,19 +299,29 @@ impl Edge {
 
     /// The decision about a request whose lookup the runtime could not make: our own trouble, so nothing passes but
     /// what its route only watches.
-    pub fn lookup_failed(&self, resource: &str, request: &Request<'_>) -> Decision {
-        self.unavailable(resource, request, Reason::KeysUnavailable)
+    pub fn lookup_failed(&self, resource: &str, request: &Request<'_>, now: Timestamp) -> Decision {
+        self.unavailable(resource, request, Reason::KeysUnavailable, now)
     }
 
     /// As [`Self::lookup_failed`], for a lookup of another kind: `reason` says what could not be had.
-    pub fn unavailable(&self, resource: &str, request: &Request<'_>, reason: Reason) -> Decision {
+    pub fn unavailable(
+        &self,
+        resource: &str,
+        request: &Request<'_>,
+        reason: Reason,
+        now: Timestamp,
+    ) -> Decision {
         let refusal = Refusal { retry_after: Some(5), ..Refusal::new(reason) };
         let (path, _) = split_query(request.path_and_query);
         let Some(protected) = self.resources.get(resource) else { return Decision::Refusal(refusal) };
         let fits = steps::caps(request, path).is_ok();
         let route = fits.then(|| protected.route(request.method, path).ok()).flatten();
         let caller = Caller { instance: None, source: request.source };
-        enforcement::decision(enforcement::mode(&protected.resource, route, caller), refusal)
+        let mode = enforcement::mode(&protected.resource, route, caller);
+        let user_agent = request.fields.user_agent.as_str();
+        let seen = Seen { resource, route, source: request.source, user_agent };
+        self.failed(seen, &Spoken::default(), reason, mode, now);
+        enforcement::decision(mode, refusal)
     }
 
     fn refusal(

@@ -34,8 +34,13 @@ impl FirstUse {
         now: Timestamp,
     ) -> Result<(), Reason> {
         let mut owners = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((owner, _)) = owners.get(&ath) {
-            return if *owner == instance { Ok(()) } else { Err(Reason::TokenUsedElsewhere) };
+        if let Some((owner, end)) = owners.get_mut(&ath) {
+            if *owner != instance {
+                return Err(Reason::TokenUsedElsewhere);
+            }
+            // The end of a token whose server tells none moves on while it is used.
+            *end = (*end).max(expires_at);
+            return Ok(());
         }
         if owners.len() >= self.capacity {
             owners.retain(|_, (_, end)| *end > now);
@@ -62,6 +67,15 @@ mod tests {
         assert_eq!(uses.claim([0; 32], OWNER, NOW.plus(60), NOW), Ok(()));
         assert_eq!(uses.claim([0; 32], THIEF, NOW.plus(60), NOW), Err(Reason::TokenUsedElsewhere));
         assert_eq!(uses.claim([0; 32], OWNER, NOW.plus(60), NOW), Ok(()));
+    }
+
+    #[test]
+    fn a_token_whose_end_moves_on_stays_its_owners() {
+        let uses = FirstUse::new(1);
+        assert_eq!(uses.claim([0; 32], OWNER, NOW.plus(60), NOW), Ok(()));
+        assert_eq!(uses.claim([0; 32], OWNER, NOW.plus(110), NOW.plus(50)), Ok(()));
+        assert_eq!(uses.claim([1; 32], THIEF, NOW.plus(999), NOW.plus(70)), Err(Reason::FirstUsesFull));
+        assert_eq!(uses.claim([0; 32], THIEF, NOW.plus(130), NOW.plus(70)), Err(Reason::TokenUsedElsewhere));
     }
 
     #[test]

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use countersign_core::time::Timestamp;
+use countersign_core::token::result::InstanceId;
 
+use super::budget;
 use super::credential::CachedToken;
 use super::decision::Lookup;
 use super::edge::Edge;
@@ -62,14 +64,24 @@ impl OpaqueTokens {
 }
 
 impl Context<'_> {
-    /// The token as its server described it lately; where nothing is known, it must be asked.
-    pub(super) fn opaque_token(&self, token: &str, ath: [u8; 32]) -> Result<Arc<CachedToken>, Stop> {
+    /// The token as its server described it lately; where nothing is known, it must be asked. Not so on behalf of an
+    /// instance that has had too many refused: it could keep the server, and everybody who waits for it, busy with tokens
+    /// that it makes up.
+    pub(super) fn opaque_token(
+        &self,
+        token: &str,
+        ath: [u8; 32],
+        instance: &InstanceId,
+    ) -> Result<Arc<CachedToken>, Stop> {
         let tokens = self.protected.opaque_tokens.as_ref().ok_or(Reason::CredentialNotAccepted)?;
         match tokens.find(&ath, self.now) {
             Some(Ok(known)) if known.token.is_current(self.now) => Ok(known),
             Some(Ok(_)) => Err(Reason::AccessTokenTime.into()),
             Some(Err(reason)) => Err(reason.into()),
-            None => Err(Stop::Needs(Lookup::Introspection(OpaqueToken::new(token, ath)))),
+            None if self.edge.refused_tokens.is_spent(budget::key_of_instance(instance), self.now) => {
+                Err(Reason::InstanceBudget.into())
+            }
+            None => Err(Stop::Needs(Lookup::Introspection(OpaqueToken::new(token, ath, *instance)))),
         }
     }
 }
@@ -94,7 +106,10 @@ impl Edge {
         };
         let digest = *token.digest();
         let longest = rules.max_age.max(1);
-        let refuse = |reason| tokens.refuse(digest, reason, now, longest.min(REFUSED_MAX_AGE));
+        let refuse = |reason| {
+            self.refused_tokens.spend(budget::key_of_instance(token.presented_by()), now);
+            tokens.refuse(digest, reason, now, longest.min(REFUSED_MAX_AGE));
+        };
         match Answer::decode(answer, rules, &protected.resource.identifier, now)? {
             Answer::Inactive => refuse(Reason::TokenInactive),
             Answer::Refused(error) => refuse(Reason::AccessToken(error)),

@@ -14,6 +14,7 @@ use super::edge::{Edge, Protected};
 use super::limits::{Charge, Wait, micros};
 use super::refusal::Reason;
 use super::steps::{REPLAY_WINDOW, Spoken};
+use super::witness::Seen;
 
 /// The clocks of edges may differ by this many seconds: what one edge wrote outlives its use at every other one.
 const CLOCK_SKEW: u64 = 60;
@@ -97,6 +98,8 @@ pub(super) struct AnswerTo {
     pub(super) route: Option<usize>,
     pub(super) spoken: Spoken,
     pub(super) source: Option<std::net::IpAddr>,
+    /// For the witness, where there is one.
+    pub(super) user_agent: Option<Box<str>>,
 }
 
 impl std::fmt::Debug for AnswerTo {
@@ -192,13 +195,16 @@ impl Edge {
         answer: Result<StoreAnswer, StoreUnavailable>,
         now: Timestamp,
     ) -> Decision {
-        let AnswerTo { protected, route, spoken, source } = pending.answer_to.clone();
-        match pending.concluded(self, answer, now) {
+        let AnswerTo { protected, route, spoken, source, user_agent } = pending.answer_to.clone();
+        let route = route.and_then(|route| protected.resource.routes.get(route));
+        let seen = Seen { resource: &protected.name, route, source, user_agent: user_agent.as_deref() };
+        let passed = |permit: Permit| match self.passed(seen, &permit, now) {
+            Ok(()) => Ok(permit),
+            Err((reason, seconds)) => Err((reason, Some(seconds))),
+        };
+        match pending.concluded(self, answer, now).and_then(passed) {
             Ok(permit) => Decision::Permit(permit),
-            Err(refused) => {
-                let route = route.and_then(|route| protected.resource.routes.get(route));
-                self.refuse(refused, &spoken, &protected.resource, route, source, now)
-            }
+            Err(refused) => self.refuse(refused, &spoken, &protected.resource, seen, now),
         }
     }
 }

@@ -6,6 +6,7 @@ use countersign_core::request::RequestError;
 use countersign_core::token::client_attestation::{ClientAttestationError, ClientAttestationPopError};
 use countersign_core::token::dpop::DpopError;
 
+use super::anomaly::Signal;
 use super::code::Code;
 use super::limits::Per;
 use super::refusal::ProofKind;
@@ -41,6 +42,8 @@ pub enum Reason {
     InstanceBudget,
     /// A rate limit of the route is used up.
     RateLimit(Per),
+    /// A rule about anomalies refuses the key or instance for a while.
+    Anomaly(Signal),
     /// No credential.
     NoCredential,
     /// A credential of a kind that the route does not take.
@@ -181,7 +184,10 @@ impl Reason {
             | Self::ClientCertificate(ClientCertificateError::Malformed) => Code::InvalidRequest,
             Self::NoRoute => Code::NotFound,
             Self::ContentTooLarge => Code::ContentTooLarge,
-            Self::FailureBudget | Self::InstanceBudget | Self::RateLimit(_) => Code::RateLimited,
+            Self::FailureBudget | Self::InstanceBudget | Self::RateLimit(_) | Self::Anomaly(_) => {
+                // Not 401: a client that renews its attestation would only come with a fresh key.
+                Code::RateLimited
+            }
             Self::NoCredential
             | Self::CredentialNotAccepted
             | Self::BasicRefused
@@ -279,6 +285,7 @@ impl Reason {
                 Per::Client => "limit_client",
                 Per::Route => "limit_route",
             },
+            Self::Anomaly(signal) => signal.reason(),
             Self::NoCredential => "no_credential",
             Self::CredentialNotAccepted => "credential_not_accepted",
             Self::NoAttestation => "no_attestation",

@@ -77,6 +77,30 @@ pub struct Fields<'a> {
     pub client_attestation_pop: Field<'a>,
     /// `DPoP`.
     pub dpop: Field<'a>,
+    /// `User-Agent`, for records alone: no decision reads it.
+    pub user_agent: UserAgent<'a>,
+}
+
+/// What the client calls itself: the visible ASCII at the beginning of one line, at most 200 characters of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UserAgent<'a>(Option<&'a str>);
+
+impl<'a> UserAgent<'a> {
+    const LONGEST: usize = 200;
+
+    /// From the lines of the field; of several, the first.
+    pub fn from_lines(lines: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let line = lines.into_iter().next().unwrap_or_default();
+        let is_visible = |byte: &&u8| (0x20..=0x7e).contains(*byte);
+        let length = line.iter().take(Self::LONGEST).take_while(is_visible).count();
+        let text = line.get(..length).and_then(|line| std::str::from_utf8(line).ok());
+        Self(text.filter(|text| !text.is_empty()))
+    }
+
+    /// The text, where there is any.
+    pub const fn as_str(self) -> Option<&'a str> {
+        self.0
+    }
 }
 
 impl<'a> Fields<'a> {
@@ -95,6 +119,7 @@ impl<'a> Fields<'a> {
             client_attestation: field(field::CLIENT_ATTESTATION),
             client_attestation_pop: field(field::CLIENT_ATTESTATION_POP),
             dpop: field(field::DPOP),
+            user_agent: UserAgent::from_lines(lines("user-agent")),
         }
     }
 }
@@ -145,6 +170,17 @@ mod tests {
         for lines in [&[&b"a"[..], b"b"][..], &[b"a,b"], &[b"a\tb"], &[b"\xff"], &[b"a\x7f"]] {
             assert_eq!(Field::from_lines(lines.iter().copied()), Field::Malformed, "{lines:?}");
         }
+    }
+
+    #[test]
+    fn a_user_agent_is_bounded_and_writes_no_second_line_into_a_log() {
+        let seen = |line: &'static [u8]| UserAgent::from_lines([line]).as_str();
+        assert_eq!(seen(b"App/1.2 (iPhone, iOS 18)"), Some("App/1.2 (iPhone, iOS 18)"));
+        assert_eq!(seen(b"App/1\n2026-01-01 ERROR forged"), Some("App/1"));
+        assert_eq!(seen(b"App/1\x1b[2J"), Some("App/1"));
+        assert_eq!(seen(b"\xffApp"), None);
+        assert_eq!(seen(&[b'a'; 5000]).map(str::len), Some(200));
+        assert_eq!(UserAgent::from_lines([]).as_str(), None);
     }
 
     #[test]

@@ -95,6 +95,7 @@ impl RouteTable {
     pub(super) fn find(&self, method: &str, path: &str) -> Found {
         let path = Path::new(path, self.has_segments);
         let mut ambiguous = None;
+        let mut lacks_slash: Option<&Entry> = None;
         for entry in &self.entries {
             if ambiguous.is_some_and(|rank| rank != entry.rank) {
                 return Found::Ambiguous;
@@ -103,9 +104,16 @@ impl RouteTable {
                 continue;
             }
             match entry.fit(&path, self.case) {
+                Fit::No => {}
+                // `/admin` of the prefix `/admin/`: a tolerant upstream adds the slash, unless the settings tell them apart.
+                _ if entry.extent == Extent::Below && entry.segments.len() == path.segments => {
+                    lacks_slash = lacks_slash.or(Some(entry));
+                }
+                Fit::Exact if lacks_slash.is_some_and(|other| !other.has_kinds_of(entry)) => {
+                    return Found::Ambiguous;
+                }
                 Fit::Exact => return Found::Route(entry.route),
                 Fit::Tolerant => ambiguous = Some(entry.rank),
-                Fit::No => {}
             }
         }
         if ambiguous.is_some() { Found::Ambiguous } else { Found::None }
@@ -176,12 +184,19 @@ impl Entry {
 
     /// Segment by segment from the left: written out before a parameter, a parameter before the end.
     fn by_path(&self, other: &Self) -> Ordering {
-        let particular = |segment: &Segment| match segment {
+        other.kinds().cmp(self.kinds()).then_with(|| self.extent.cmp(&other.extent))
+    }
+
+    /// How particular each segment is.
+    fn kinds(&self) -> impl Iterator<Item = (u8, usize)> {
+        self.segments.iter().map(|segment| match segment {
             Segment::Literal(_) => (1, 0),
             Segment::Parameter { before, after } => (0, before.len() + after.len()),
-        };
-        let kinds = |entry: &Self| entry.segments.iter().map(particular).collect::<Vec<_>>();
-        kinds(other).cmp(&kinds(self)).then_with(|| self.extent.cmp(&other.extent))
+        })
+    }
+
+    fn has_kinds_of(&self, other: &Self) -> bool {
+        self.kinds().eq(other.kinds())
     }
 
     /// Whether the numbers of segments agree; most entries end here.
@@ -189,8 +204,7 @@ impl Entry {
         let own = self.segments.len();
         match self.extent {
             Extent::Exact => own == path.segments || (path.ends_with_slash && own + 1 == path.segments),
-            Extent::Below => own < path.segments,
-            Extent::AtOrBelow => own <= path.segments,
+            Extent::Below | Extent::AtOrBelow => own <= path.segments,
         }
     }
 
@@ -318,6 +332,23 @@ mod tests {
             assert_eq!(get(&[Route::new(prefix)], path), "none", "{path} {prefix}");
         }
         assert_eq!(get(&[Route::new("/")], ""), "/");
+    }
+
+    #[test]
+    fn a_prefix_without_its_last_slash_reaches_no_laxer_route() {
+        let strict = [Route::new("/"), Route::new("/admin/"), template("/{page}")];
+        for path in ["/admin", "/Admin", "/%61dmin"] {
+            assert_eq!(get(&strict, path), "ambiguous", "{path}");
+            assert_eq!(get(&[strict[0].clone(), strict[1].clone()], path), "ambiguous", "{path}");
+        }
+        for (path, wanted) in [("/admin/", "/admin/"), ("/admin/1", "/admin/"), ("/home", "/{page}")] {
+            assert_eq!(get(&strict, path), wanted, "{path}");
+        }
+        let told_apart = [Route::new("/"), Route::new("/admin/"), Route::new("/admin")];
+        assert_eq!(
+            (get(&told_apart, "/admin").as_str(), get(&told_apart, "/admin/").as_str()),
+            ("/admin", "/admin/")
+        );
     }
 
     #[test]

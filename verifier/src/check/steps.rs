@@ -21,6 +21,7 @@ use super::replay::Replay;
 use super::request::{Content, Request};
 use super::result::{MAX_TOKEN, VerifiedResult};
 use super::route::{NoncePolicy, Resource, Route, StepUp, TokenBinding};
+use super::trace::{Step, Trace};
 use super::trust::{IssuerKeys, KeyOwner};
 use crate::credential::jwt::AccessToken;
 use crate::crypto::sha256;
@@ -48,6 +49,8 @@ const EMPTY: [u8; 32] = [
 pub(super) struct Spoken {
     pub(super) scheme: Scheme,
     pub(super) proof: ProofKind,
+    /// From step 2 on: whether a credential came, good or not.
+    pub(super) has_credential: bool,
     /// From step 5 on: whose result came. Others may have caught it.
     pub(super) result: Option<Arc<VerifiedResult>>,
     /// From step 10 on: the instance has signed this very request.
@@ -96,8 +99,11 @@ pub(super) struct Context<'a> {
 }
 
 impl Context<'_> {
-    pub(super) fn decide(&self, spoken: &mut Spoken) -> Result<Permit, Stop> {
+    /// Decides. What `trace` says of a step that failed, it says to somebody who asks for reasons: a request that one
+    /// step refuses gets no permit, whatever the trace.
+    pub(super) fn decide<T: Trace>(&self, spoken: &mut Spoken, trace: &mut T) -> Result<Permit, Stop> {
         let now = self.now;
+        trace.enter(Step::Parse)?;
         // 2. Parse: one flavour, one credential, nothing twice, no token in the query.
         let fields = &self.request.fields;
         let credential = credential(fields, self.protected.takes_api_keys)?
@@ -106,76 +112,90 @@ impl Context<'_> {
             spoken.scheme = presented.scheme();
         }
         if self.query.is_some_and(has_credential) {
-            return Err(Reason::TokenInQuery.into());
+            trace.refuse(Reason::TokenInQuery)?;
         }
         let certificate = self.well_formed_certificate()?;
+        spoken.has_credential = credential.is_some() || certificate.is_some();
         let presented = attestation(fields)?;
         spoken.proof = presented.map_or(ProofKind::Compact, |presented| presented.kind());
+        trace.enter(Step::FailureBudget)?;
         // 3. Failure budget of the source address. Whoever shares the address of an attacker and comes with a result
         // that is known here goes on.
         if let Some(source) = self.request.source
             && self.edge.source_failures.is_spent(budget::key_of_source(source), now)
             && presented.is_none_or(|presented| self.edge.results.find(presented.result()).is_none())
         {
-            return Err(Reason::FailureBudget.into());
+            trace.refuse(Reason::FailureBudget)?;
         }
+        trace.enter(Step::Presence)?;
         // 4. Presence.
         match credential {
             None if certificate.is_some() => {}
-            None if !self.route.credentials.is_empty() => return Err(Reason::NoCredential.into()),
+            None if !self.route.credentials.is_empty() => trace.refuse(Reason::NoCredential)?,
             // Where none is asked for, one that comes is checked, whatever its kind.
             Some(presented) if !self.route.takes(presented.kind()) => {
-                return Err(Reason::CredentialNotAccepted.into());
+                trace.refuse(Reason::CredentialNotAccepted)?;
             }
             _ => {}
         }
         let presented = presented.ok_or(Reason::NoAttestation)?;
         if matches!(presented, Attestation::Pop { .. }) && !self.route.danger_unbound_pop {
-            return Err(Reason::ProofUnbound.into());
+            trace.refuse(Reason::ProofUnbound)?;
         }
         // The route's wish is no secret, and a client that hears it first comes back with what it takes.
         if self.route.assurance > presented.assurance() {
-            return Err(Reason::AssuranceTooLow.into());
+            trace.refuse(Reason::AssuranceTooLow)?;
         }
+        trace.enter(Step::Result)?;
         // 5. Result: its signature once, its life every time.
         let result = self.result(presented)?;
         spoken.result = Some(Arc::clone(&result));
         let claims = &result.claims;
         if now >= claims.expires_at {
-            return Err(Reason::ResultExpired.into());
+            trace.refuse(Reason::ResultExpired)?;
         }
         if claims.issued_at > now.plus(CLOCK_SKEW) {
-            return Err(Reason::ResultFromTheFuture.into());
+            trace.refuse(Reason::ResultFromTheFuture)?;
         }
+        trace.enter(Step::DenyList)?;
         // 6. Deny list.
-        self.deny_list(&result)?;
+        self.deny_list(&result).or_else(|reason| trace.refuse(reason))?;
+        trace.enter(Step::Time)?;
         let mut buffer = [0; MAX_TOKEN];
         let proof = Proof::decode(presented, &result, &mut buffer)?;
         // 7. Time and 8. nonce. A nonce replaces the device's clock, so it is judged first.
-        let nonce_issued = self.nonce(&proof)?;
-        self.time(&proof, claims, nonce_issued.is_some())?;
+        trace.enter(Step::Nonce)?;
+        let nonce_issued = self.nonce(&proof).or_else(|reason| trace.refuse(reason).map(|()| Some(now)))?;
+        trace.enter(Step::Time)?;
+        self.time(&proof, claims, nonce_issued.is_some()).or_else(|reason| trace.refuse(reason))?;
+        trace.enter(Step::ProofSignature)?;
         // 9. Proof signature.
-        proof.verify(&result)?;
+        proof.verify(&result).or_else(|reason| trace.refuse(reason))?;
+        trace.enter(Step::RequestBinding)?;
         // 10. Request binding.
         let ath = credential.map(|presented| sha256(presented.characters().as_bytes()));
-        self.request_binding(&proof, ath)?;
+        self.request_binding(&proof, ath, trace)?;
         spoken.is_proven = proof.covered().is_some();
+        trace.enter(Step::App)?;
         // 11. The app must be one of the resource's, also where no token says whose client it is.
         let Some(clients) = self.resource.clients.get(&claims.client_id) else {
             return Err(Reason::AppNotAccepted.into());
         };
+        trace.enter(Step::Credential)?;
         // 12. Credential and token binding.
         let credential = match (credential, ath) {
             (Some(presented), Some(ath)) => Some(self.credential(presented, ath, &result, clients)?),
             _ => certificate.map(|certificate| self.certificate_holder(certificate, claims)).transpose()?,
         };
+        trace.enter(Step::RoutePolicy)?;
         // 13. Route policy.
-        self.route_policy(claims, credential.as_ref())?;
+        self.route_policy(claims, credential.as_ref(), trace)?;
         // A digest that the proof has is compared wherever the body can be had, also where none is asked for.
         let covers_body = self.route.content_required || proof.content().is_some();
         if self.request.content == Content::Deferred && covers_body {
             return Err(Stop::Needs(Lookup::Content));
         }
+        trace.enter(Step::Replay)?;
         // 14. Replay: only what passed everything else is remembered, and only so much of one instance.
         let instance = budget::key_of_instance(&claims.instance);
         if self.edge.instance_requests.is_spent(instance, now) {
@@ -202,6 +222,7 @@ impl Context<'_> {
             Replay::Replayed => return Err(Reason::Replayed.into()),
             Replay::Full => return Err(Reason::ReplaySetFull.into()),
         }
+        trace.enter(Step::RateLimits)?;
         // 15. Rate limits, which a shared store counts where there is one.
         let source = self.request.source;
         let draw = Draw { route: self.route, result: claims, credential: credential.as_ref(), source, now };
@@ -233,6 +254,7 @@ impl Context<'_> {
             route: self.resource.routes.iter().position(|route| std::ptr::eq(route, self.route)),
             spoken: spoken.clone(),
             source: self.request.source,
+            user_agent: self.edge.heard_user_agent(self.request),
         };
         let asked = Asked { proof: identity, first_use, charges };
         Err(Stop::Ask(Box::new(Pending::new(asked, permit, when_store_fails, answer_to, now))))
@@ -306,23 +328,30 @@ impl Context<'_> {
         Ok(())
     }
 
-    fn request_binding(&self, proof: &Proof<'_>, ath: Option<[u8; 32]>) -> Result<(), Reason> {
+    fn request_binding<T: Trace>(
+        &self,
+        proof: &Proof<'_>,
+        ath: Option<[u8; 32]>,
+        trace: &mut T,
+    ) -> Result<(), Reason> {
         if proof.audience().is_some_and(|audience| audience != self.resource.identifier) {
-            return Err(Reason::ProofAudience);
+            trace.refuse(Reason::ProofAudience)?;
         }
         // Only `danger_unbound_pop` lets a proof come this far that covers nothing.
         let Some(covered) = proof.covered() else { return Ok(()) };
         if covered.method != self.request.method {
-            return Err(Reason::ProofMethod);
+            trace.refuse(Reason::ProofMethod)?;
         }
-        let target = TargetUri::parse(covered.target).map_err(|_| Reason::ProofTarget)?;
-        if target.query.is_some() || !target.is_at(&self.resource.origin, self.path) {
-            return Err(Reason::ProofTarget);
+        let target = TargetUri::parse(covered.target);
+        let is_here =
+            |target: TargetUri<'_>| target.query.is_none() && target.is_at(&self.resource.origin, self.path);
+        if !target.is_ok_and(is_here) {
+            trace.refuse(Reason::ProofTarget)?;
         }
         let is_left_out = covered.query.is_none() && matches!(proof, Proof::Dpop(_));
         let may_be_left_out = is_left_out && self.route.danger_unbound_query;
         if covered.query != self.query.map(|query| sha256(query.as_bytes())) && !may_be_left_out {
-            return Err(Reason::ProofQuery);
+            trace.refuse(Reason::ProofQuery)?;
         }
         let required = self.route.content_required;
         match (self.request.content, proof.content()) {
@@ -333,35 +362,42 @@ impl Context<'_> {
             (Content::Deferred, Some(_)) => {}
             (Content::Unseen | Content::Deferred | Content::TooLarge, _) if !required => {}
             (Content::Hash(_), None) if !required => {}
-            (Content::TooLarge, _) => return Err(Reason::ContentTooLarge),
-            _ => return Err(Reason::ProofContent),
+            (Content::TooLarge, _) => trace.refuse(Reason::ContentTooLarge)?,
+            _ => trace.refuse(Reason::ProofContent)?,
         }
         if covered.ath != ath {
-            return Err(Reason::ProofCredential);
+            trace.refuse(Reason::ProofCredential)?;
         }
         Ok(())
     }
 
-    fn route_policy(&self, result: &ResultClaims, credential: Option<&Credential>) -> Result<(), Reason> {
+    fn route_policy<T: Trace>(
+        &self,
+        result: &ResultClaims,
+        credential: Option<&Credential>,
+        trace: &mut T,
+    ) -> Result<(), Reason> {
         let route = self.route;
         if result.tier < route.tier {
-            return Err(Reason::TierTooLow);
+            trace.refuse(Reason::TierTooLow)?;
         }
         if !route.protection.is_empty() && !route.protection.contains(&result.protection) {
-            return Err(Reason::ProtectionTooLow);
+            trace.refuse(Reason::ProtectionTooLow)?;
         }
         let age = self.now.seconds_since(result.evidence_time);
         if route.max_evidence_age.is_some_and(|oldest| age > oldest) {
-            return Err(Reason::EvidenceTooOld);
+            trace.refuse(Reason::EvidenceTooOld)?;
         }
         let granted = credential.map(Credential::scopes).unwrap_or_default();
         if !route.scopes.iter().all(|scope| granted.contains(scope)) {
-            return Err(Reason::ScopeMissing);
+            trace.refuse(Reason::ScopeMissing)?;
         }
         match credential {
             _ if route.step_up.is_none() => Ok(()),
-            Some(Credential::AccessToken(token)) => self.step_up(token),
-            _ => Err(Reason::AuthenticationTooWeak),
+            Some(Credential::AccessToken(token)) => {
+                self.step_up(token).or_else(|reason| trace.refuse(reason))
+            }
+            _ => trace.refuse(Reason::AuthenticationTooWeak),
         }
     }
 

@@ -5,6 +5,7 @@ use std::hash::{Hash, Hasher};
 
 use countersign_core::time::Timestamp;
 use countersign_core::token::jose::strict_object;
+use countersign_core::token::result::InstanceId;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
@@ -50,11 +51,12 @@ impl Introspection {
 pub struct OpaqueToken {
     characters: Zeroizing<String>,
     digest: [u8; 32],
+    presented_by: InstanceId,
 }
 
 impl OpaqueToken {
-    pub(crate) fn new(characters: &str, digest: [u8; 32]) -> Self {
-        Self { characters: Zeroizing::new(characters.to_owned()), digest }
+    pub(crate) fn new(characters: &str, digest: [u8; 32], presented_by: InstanceId) -> Self {
+        Self { characters: Zeroizing::new(characters.to_owned()), digest, presented_by }
     }
 
     /// The token itself, for the question to its server.
@@ -65,6 +67,10 @@ impl OpaqueToken {
     /// SHA-256 of its characters.
     pub const fn digest(&self) -> &[u8; 32] {
         &self.digest
+    }
+
+    pub(crate) const fn presented_by(&self) -> &InstanceId {
+        &self.presented_by
     }
 }
 
@@ -175,12 +181,14 @@ fn active(
         Some(kind) if kind.eq_ignore_ascii_case("dpop") && confirmation.jkt.is_some() => {}
         Some(_) => return Err(AccessTokenError::Typ),
     }
+    let issued_at = time(members, "iat")?;
     let expires_at = match (time(members, "exp")?, rules.max_lifetime) {
         (Some(end), _) => end,
-        (None, Some(longest)) => now.plus(longest),
+        // From when it was made, where that is told: else each question would make it live longer.
+        (None, Some(longest)) => issued_at.unwrap_or(now).min(now).plus(longest),
         (None, None) => return Err(AccessTokenError::Claims),
     };
-    let issued_at = time(members, "iat")?.unwrap_or(Timestamp::from_unix_seconds(0));
+    let issued_at = issued_at.unwrap_or(Timestamp::from_unix_seconds(0));
     if expires_at <= issued_at {
         return Err(AccessTokenError::Claims);
     }
@@ -339,8 +347,23 @@ mod tests {
     #[test]
     fn a_token_without_an_end_ends_when_the_settings_say() {
         let rules = Introspection { max_lifetime: Some(900), ..rules() };
-        assert_eq!(token(&without("exp"), &rules).expires_at, NOW.plus(900));
+        let mut of_unknown_age = without("exp");
+        of_unknown_age.as_object_mut().unwrap().remove("iat");
+        assert_eq!(token(&of_unknown_age, &rules).expires_at, NOW.plus(900));
         assert_eq!(token(&honest(), &rules).expires_at, NOW.plus(600), "the server knows better");
+    }
+
+    #[test]
+    fn asking_again_and_again_does_not_make_a_token_without_an_end_live_longer() {
+        let rules = Introspection { max_lifetime: Some(900), ..rules() };
+        let end = NOW.minus(10).plus(900);
+        for later in [0, 60, 600, 86_400] {
+            let answer = without("exp").to_string();
+            match Answer::decode(answer.as_bytes(), &rules, AUDIENCE, NOW.plus(later)) {
+                Ok(Answer::Active(token)) => assert_eq!(token.expires_at, end, "{later}"),
+                other => panic!("{other:?}"),
+            }
+        }
     }
 
     #[test]
@@ -370,6 +393,9 @@ mod tests {
 
     #[test]
     fn no_debug_shows_a_token() {
-        assert!(!format!("{:?}", OpaqueToken::new("secret", [0; 32])).contains("secret"));
+        assert!(
+            !format!("{:?}", OpaqueToken::new("secret", [0; 32], InstanceId::from_bytes([0; 16])))
+                .contains("secret")
+        );
     }
 }

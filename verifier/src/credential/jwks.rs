@@ -1,10 +1,13 @@
 //! JSON Web Key Sets (RFC 7517 section 5), read strictly: every key is bound to the algorithms of its kind.
 
 use base64ct::{Base64UrlUnpadded, Encoding};
+use countersign_core::encoding::from_base64url_array;
 use countersign_core::token::jose::strict_object;
 use countersign_core::token::keys::{Algorithm, PublicKey};
 use jsonwebtoken::DecodingKey;
 use serde_json::{Map, Value};
+
+use crate::crypto::VerifyingKey;
 
 /// Longest key set, in bytes.
 pub const MAX_JWKS: usize = 256 * 1024;
@@ -47,7 +50,15 @@ pub struct JwksKey {
     pub public_key: Option<PublicKey>,
     /// The JOSE algorithms that this key verifies: those of its kind, or the one its `alg` names.
     algorithms: Vec<jsonwebtoken::Algorithm>,
-    decoding_key: DecodingKey,
+    verifier: Verifier,
+}
+
+/// What verifies with a key.
+enum Verifier {
+    /// P-256 and Ed25519: parsed once, not for each token.
+    Parsed(VerifyingKey),
+    /// The other kinds.
+    Library(DecodingKey),
 }
 
 impl JwksKey {
@@ -56,9 +67,14 @@ impl JwksKey {
         let Some(algorithm) = algorithm_of(algorithm).filter(|name| self.algorithms.contains(name)) else {
             return false;
         };
-        let verified =
-            jsonwebtoken::crypto::verify(signature, signing_input.as_bytes(), &self.decoding_key, algorithm);
-        matches!(verified, Ok(true))
+        let message = signing_input.as_bytes();
+        match &self.verifier {
+            Verifier::Parsed(key) => from_base64url_array::<64>(signature)
+                .is_ok_and(|signature| key.verify(message, &signature).is_ok()),
+            Verifier::Library(key) => {
+                matches!(jsonwebtoken::crypto::verify(signature, message, key, algorithm), Ok(true))
+            }
+        }
     }
 }
 
@@ -120,35 +136,34 @@ fn decode_key(object: &Map<String, Value>) -> Result<Option<JwksKey>, JwksError>
     {
         return Ok(None);
     }
-    let (kind, public_key, decoding_key): (&[jsonwebtoken::Algorithm], _, _) =
-        match (text("kty"), text("crv")) {
-            (Some("RSA"), _) => {
-                let (Some(n), Some(e)) = (text("n"), text("e")) else { return Err(JwksError::Malformed) };
-                // RFC 7518 section 3.3: at least 2048 bits.
-                let modulus = Base64UrlUnpadded::decode_vec(n).map_err(|_| JwksError::Malformed)?;
-                if !(256..=1024).contains(&modulus.len()) {
-                    return Ok(None);
-                }
-                (&[RS256, PS256], None, DecodingKey::from_rsa_components(n, e))
+    let (kind, public_key, verifier): (&[jsonwebtoken::Algorithm], _, _) = match (text("kty"), text("crv")) {
+        (Some("RSA"), _) => {
+            let (Some(n), Some(e)) = (text("n"), text("e")) else { return Err(JwksError::Malformed) };
+            // RFC 7518 section 3.3: at least 2048 bits.
+            let modulus = Base64UrlUnpadded::decode_vec(n).map_err(|_| JwksError::Malformed)?;
+            if !(256..=1024).contains(&modulus.len()) {
+                return Ok(None);
             }
-            (Some("EC"), Some("P-384")) => {
-                let (Some(x), Some(y)) = (text("x"), text("y")) else { return Err(JwksError::Malformed) };
-                (&[ES384], None, DecodingKey::from_ec_components(x, y))
-            }
-            (Some("EC"), Some("P-256")) | (Some("OKP"), Some("Ed25519")) => {
-                use countersign_core::token::keys::KeyError;
-                let key = PublicKey::from_jwk(object).map_err(|error| match error {
-                    KeyError::PrivateKey => JwksError::PrivateKey,
-                    _ => JwksError::Malformed,
-                })?;
-                let (x, y) = (text("x").unwrap_or_default(), text("y").unwrap_or_default());
-                match key.algorithm() {
-                    Algorithm::Esp256 => (&[ES256], Some(key), DecodingKey::from_ec_components(x, y)),
-                    Algorithm::Ed25519 => (&[EdDSA], Some(key), DecodingKey::from_ed_components(x)),
-                }
-            }
-            _ => return Ok(None),
-        };
+            (&[RS256, PS256], None, DecodingKey::from_rsa_components(n, e).map(Verifier::Library))
+        }
+        (Some("EC"), Some("P-384")) => {
+            let (Some(x), Some(y)) = (text("x"), text("y")) else { return Err(JwksError::Malformed) };
+            (&[ES384], None, DecodingKey::from_ec_components(x, y).map(Verifier::Library))
+        }
+        (Some("EC"), Some("P-256")) | (Some("OKP"), Some("Ed25519")) => {
+            use countersign_core::token::keys::KeyError;
+            let key = PublicKey::from_jwk(object).map_err(|error| match error {
+                KeyError::PrivateKey => JwksError::PrivateKey,
+                _ => JwksError::Malformed,
+            })?;
+            let kind = match key.algorithm() {
+                Algorithm::Esp256 => &[ES256],
+                Algorithm::Ed25519 => &[EdDSA],
+            };
+            (kind, Some(key), Ok(Verifier::Parsed(VerifyingKey::new(key))))
+        }
+        _ => return Ok(None),
+    };
     if ["d", "p", "q"].iter().any(|member| object.contains_key(*member)) {
         return Err(JwksError::PrivateKey);
     }
@@ -164,8 +179,8 @@ fn decode_key(object: &Map<String, Value>) -> Result<Option<JwksKey>, JwksError>
         Some(Value::String(key_id)) if key_id.len() <= MAX_KEY_ID => Some(key_id.clone()),
         Some(_) => return Err(JwksError::Malformed),
     };
-    let decoding_key = decoding_key.map_err(|_| JwksError::Malformed)?;
-    Ok(Some(JwksKey { key_id, public_key, algorithms, decoding_key }))
+    let verifier = verifier.map_err(|_| JwksError::Malformed)?;
+    Ok(Some(JwksKey { key_id, public_key, algorithms, verifier }))
 }
 
 /// The algorithms that we know, by exact name; `Ed25519` is RFC 9864's name for what RFC 8037 calls `EdDSA`.

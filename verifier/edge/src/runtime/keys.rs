@@ -15,11 +15,12 @@ use crate::setup_error::SetupError;
 use crate::source::{FetchError, JwksSource, Reader};
 
 /// A failed fetch is tried again after this long, then after twice that, and so on up to the interval.
-const FIRST_RETRY: Duration = Duration::from_secs(5);
+const FIRST_RETRY: Duration = Duration::from_secs(1);
 
 /// Where the keys of one issuer come from, and what is known of them.
 pub(super) struct Source {
     pub(super) owner: KeyOwner,
+    pub(super) place: JwksSource,
     reader: Reader,
     /// The fetch under way, which everybody joins who needs it.
     flight: Mutex<Option<Flight>>,
@@ -33,9 +34,10 @@ pub(super) type Flight = watch::Receiver<Option<Result<(), FetchError>>>;
 
 impl Source {
     pub(super) fn new(owner: KeyOwner, source: JwksSource) -> Result<Self, SetupError> {
-        let reader = Reader::new(source).map_err(|error| SetupError::Source(owner.clone(), error))?;
+        let reader = Reader::new(source.clone()).map_err(|error| SetupError::Source(owner.clone(), error))?;
         Ok(Self {
             owner,
+            place: source,
             reader,
             flight: Mutex::default(),
             in_force: Mutex::default(),
@@ -187,7 +189,7 @@ impl EdgeRuntime {
         }
     }
 
-    fn has_keys(&self, owner: &KeyOwner) -> bool {
+    pub(super) fn has_keys(&self, owner: &KeyOwner) -> bool {
         match owner {
             KeyOwner::AttestationService(issuer) => {
                 self.edge.service(issuer).is_some_and(|keys| keys.is_ready())
@@ -235,7 +237,7 @@ mod tests {
     fn a_failed_fetch_is_tried_again_soon_and_never_in_a_flood() {
         let interval = Duration::from_secs(300);
         let waits: Vec<_> = (0..9).map(|failures| wait(interval, failures).as_secs()).collect();
-        assert_eq!(waits, [300, 5, 10, 20, 40, 80, 160, 300, 300]);
+        assert_eq!(waits, [300, 1, 2, 4, 8, 16, 32, 64, 128]);
         assert_eq!(wait(interval, u32::MAX), interval);
     }
 }

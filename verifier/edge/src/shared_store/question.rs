@@ -37,7 +37,7 @@ if ARGV[2] == '1' then
   quotas = 3
 end
 if not redis.call('SET', KEYS[1], '', 'NX', 'EX', ARGV[1]) then return 1 end
-if quotas == 3 then redis.call('SET', KEYS[2], ARGV[3], 'NX', 'EX', ARGV[4]) end
+if quotas == 3 then redis.call('SET', KEYS[2], ARGV[3], 'EX', ARGV[4]) end
 if not KEYS[quotas] then return 0 end
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])

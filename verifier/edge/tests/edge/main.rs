@@ -16,3 +16,4 @@ mod introspection;
 mod keys;
 mod layer;
 mod modes;
+mod pages;

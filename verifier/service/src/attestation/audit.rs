@@ -19,6 +19,9 @@ use crate::receipts::NewReceipt;
 use crate::service::Service;
 use crate::store::{Decision, RecordedCircumstances, RefusedEvidence};
 
+/// The signal that one attestation certificate vouches for more instances than the policy's `attestation-key-sharing`
+/// takes for usual; the policy says too what is done about it.
+const ATTESTATION_CERTIFICATE_MANY_INSTANCES: &str = "attestation_certificate_many_instances";
 /// Largest part of verified claims that an audit record keeps, in bytes.
 const MAX_CLAIMS: usize = 16 * 1024;
 
@@ -69,13 +72,20 @@ impl Service {
         if recorded && !self.refusals.spend(source, now) {
             // A reference would lead to nothing.
             self.metrics.refusal_not_recorded();
-            tracing::info!(reasons = reasons.join(","), "refused");
+            if let Some(unwritten) = self.refusal_lines.spend(Some(source), now) {
+                tracing::info!(reasons = reasons.join(","), unwritten, "refused");
+            }
             return Denial { reference: None, cause };
         }
         let Some(reference) = fresh_reference() else {
             return Denial { reference: None, cause };
         };
-        tracing::info!(%reference, reasons = reasons.join(","), "refused");
+        if recorded {
+            tracing::info!(%reference, reasons = reasons.join(","), "refused");
+        } else if let Some(unwritten) = self.refusal_lines.spend(Some(source), now) {
+            // Nobody signed it, so anybody may send it, as often as he likes.
+            tracing::info!(%reference, reasons = reasons.join(","), unwritten, "refused");
+        }
         if recorded {
             let verdict = "refused".to_owned();
             let decision =
@@ -96,6 +106,9 @@ impl Service {
     pub(super) fn count_objections(&self, appraisal: &Appraisal) {
         for outcome in appraisal.objections() {
             self.metrics.objection(outcome.constraint.label());
+            if outcome.constraint == Constraint::AttestationKeySharing {
+                self.metrics.anomaly(ATTESTATION_CERTIFICATE_MANY_INSTANCES, "");
+            }
         }
     }
 }

@@ -2,7 +2,9 @@
 
 pub mod api_keys;
 pub mod appraise;
+pub mod attempts;
 pub mod development_keys;
+pub mod edge;
 pub mod explain;
 pub mod inspect;
 pub mod instances;

@@ -1,5 +1,7 @@
 //! `countersign serve`: the attestation service, and the edge behind a gateway.
 
+use std::path::Path;
+
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -18,8 +20,8 @@ pub struct Arguments {
     pub log: LogFormat,
 }
 
-/// Runs the service until the process is told to end (SIGTERM or SIGINT). SIGHUP reads policy, trust data and API keys
-/// again.
+/// Runs the service until the process is told to end (SIGTERM or SIGINT). SIGHUP reads the settings again,
+/// and policy, trust data and API keys.
 pub fn run(arguments: &Arguments) -> Exit {
     let settings = match Settings::load(&arguments.settings.path) {
         Ok(settings) => settings,
@@ -36,13 +38,13 @@ pub fn run(arguments: &Arguments) -> Exit {
             return Exit::Failure;
         }
     };
-    let exit = runtime.block_on(serve(settings));
+    let exit = runtime.block_on(serve(settings, &arguments.settings.path));
     // A file system that does not answer keeps whoever reads from it, and not the end of the process.
     runtime.shutdown_background();
     exit
 }
 
-async fn serve(settings: Settings) -> Exit {
+async fn serve(settings: Settings, file: &Path) -> Exit {
     // Before anything is opened, so that no signal in between is lost.
     let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hang_up)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()))
@@ -62,6 +64,7 @@ async fn serve(settings: Settings) -> Exit {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             _ = hang_up.recv() => {
+                running.service().reload_settings_soon(file);
                 running.reload_api_keys_soon();
                 running.service().reload_trust_soon();
             }

@@ -12,7 +12,7 @@ use crate::commands::inspect::printable;
 use crate::document;
 use crate::openapi::demands;
 use crate::policy_file::PolicyFile;
-use crate::settings::{PathMatch, ResourceSettings, Settings};
+use crate::settings::{EdgeSettings, PathMatch, ResourceSettings, Settings};
 use crate::trust::Trust;
 
 /// What to do with settings.
@@ -22,19 +22,35 @@ pub enum Command {
     Check {
         /// The settings file (TOML).
         file: PathBuf,
+        /// It is the file of `countersign edge` or `countersign proxy`.
+        #[arg(long)]
+        edge: bool,
     },
     /// Print the JSON schema of settings or policies, for an editor that completes and checks TOML.
     Schema {
         /// The schema of the policy file instead.
-        #[arg(long)]
+        #[arg(long, conflicts_with = "edge")]
         policy: bool,
+        /// The schema of the settings of `countersign edge` and `countersign proxy` instead.
+        #[arg(long)]
+        edge: bool,
     },
 }
 
 /// Runs the command.
 pub fn run(command: &Command) -> Exit {
     match command {
-        Command::Check { file } => {
+        Command::Check { file, edge: true } => match EdgeSettings::load(file) {
+            Ok(_) => {
+                answer(format!("{}: no problems", file.display()));
+                Exit::Success
+            }
+            Err(problems) => {
+                complain(problems.to_string());
+                Exit::Failure
+            }
+        },
+        Command::Check { file, edge: false } => {
             let settings = match Settings::load(file) {
                 Ok(settings) => settings,
                 Err(problems) => {
@@ -58,9 +74,12 @@ pub fn run(command: &Command) -> Exit {
             answer(format!("{}: no problems", file.display()));
             Exit::Success
         }
-        Command::Schema { policy } => {
-            let schema =
-                if *policy { document::schema::<PolicyFile>() } else { document::schema::<Settings>() };
+        Command::Schema { policy, edge } => {
+            let schema = match (policy, edge) {
+                (true, _) => document::schema::<PolicyFile>(),
+                (false, true) => document::schema::<EdgeSettings>(),
+                (false, false) => document::schema::<Settings>(),
+            };
             answer(format!("{schema:#}"));
             Exit::Success
         }

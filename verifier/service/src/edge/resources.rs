@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use countersign_core::request::Origin;
 use countersign_core::token::result::{Protection, Tier};
-use countersign_edge::{ClientAuthentication, ClientSecret, ClientSecretError, IntrospectionSource};
+use countersign_edge::{ClientAuthentication, ClientSecret, ClientSecretError, Cors, IntrospectionSource};
+use countersign_verifier::check::anomaly::AnomalyRule;
 use countersign_verifier::check::route::OAuthClient;
 use countersign_verifier::check::{
     Assurance, CredentialKind, Mode, NoncePolicy, PathCase, PathMatch, ReplayPolicy, Resource, Route, StepUp,
@@ -62,6 +63,25 @@ fn when_store_fails(route: &RouteSettings) -> WhenStoreFails {
         settings::WhenStoreFails::Closed => WhenStoreFails::Closed,
         settings::WhenStoreFails::Local => WhenStoreFails::Local,
     }
+}
+
+/// Which pages may call which resource, by its name.
+pub(super) fn cors_of(resources: &[ResourceSettings]) -> HashMap<String, Cors> {
+    let cors = |resource: &ResourceSettings| {
+        let cors =
+            resource.cors.as_ref()?.cors().expect("the settings were checked: these are origins and paths");
+        Some((resource.name.clone(), cors))
+    };
+    resources.iter().filter_map(cors).collect()
+}
+
+/// What is watched for across its requests.
+pub(super) fn anomaly_rules_of(settings: &ResourceSettings) -> Vec<AnomalyRule> {
+    settings
+        .anomalies
+        .iter()
+        .map(|rule| rule.rule().expect("the settings were checked: each rule can be kept"))
+        .collect()
 }
 
 /// What answers about the opaque tokens of this server must hold.

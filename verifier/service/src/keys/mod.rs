@@ -96,6 +96,27 @@ pub(crate) fn read_secret(path: &Path) -> Result<Zeroizing<String>, KeysError> {
     files::read(path)?.ok_or_else(absent)
 }
 
+/// The keys of an edge that runs apart from the service: those that recognise its nonces. A file in the form of the
+/// service's `edge.jwks`, mode 0600; made if there is none, in a directory that is made with mode 0700.
+///
+/// # Errors
+/// What is wrong with the file, as a sentence that says what to do.
+pub(crate) fn nonce_keys(path: &Path, now: Timestamp) -> Result<MacKeyRing, KeysError> {
+    let malformed = || KeysError::Malformed(path.to_owned());
+    let set = match files::read(path)? {
+        Some(text) => KeySet::from_json(&text).ok_or_else(malformed)?,
+        None => {
+            if let Some(directory) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+                files::private_directory(directory)?;
+            }
+            let set = KeySet::new(EDGE_KINDS, now)?;
+            files::write(path, &set.to_json())?;
+            set
+        }
+    };
+    set.mac_keys(Kind::Nonce, now).ok_or_else(malformed)
+}
+
 impl ServiceKeys {
     /// Opens the keys in `directory`. Makes them if there are none, unless `had_keys` says that there were: then
     /// their loss is an error, because new ones would silently disown every result.

@@ -1,19 +1,20 @@
 //! That docs/policy.md and docs/operations.md say what the program does.
 
 use std::fs;
+use std::path::Path;
 
 use countersign_core::environment::Signal;
 use countersign_verifier::policy::{Constraint, Enforcement};
 
 use crate::document;
-use crate::settings::Settings;
+use crate::settings::{EdgeSettings, Settings};
 
 use super::PolicyFile;
 
 const POLICY: &str = include_str!("../../../../docs/policy.md");
 const OPERATIONS: &str = include_str!("../../../../docs/operations.md");
 
-/// The fenced examples of a kind, `policy` or `settings`.
+/// The fenced examples of a kind, `policy`, `settings` or `edge`.
 fn examples<'t>(text: &'t str, kind: &str) -> Vec<&'t str> {
     let fence = format!("```toml {kind}\n");
     text.split(fence.as_str()).skip(1).map(|rest| rest.split_once("\n```").unwrap().0).collect()
@@ -68,6 +69,14 @@ fn the_documented_settings_are_settings() {
     let examples = examples(OPERATIONS, "settings");
     let [example] = examples.as_slice() else { panic!("{examples:?}") };
     let read = Settings::parse(&directory.path().join("countersign.toml"), example);
+    assert!(read.is_ok(), "{}", read.unwrap_err());
+}
+
+#[test]
+fn the_documented_settings_of_an_edge_are_settings() {
+    let examples = examples(OPERATIONS, "edge");
+    let [example] = examples.as_slice() else { panic!("{examples:?}") };
+    let read = EdgeSettings::parse(Path::new("edge.toml"), example);
     assert!(read.is_ok(), "{}", read.unwrap_err());
 }
 

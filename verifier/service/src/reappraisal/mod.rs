@@ -300,7 +300,7 @@ impl Service {
     /// The edge of this process learns of it now; others when they fetch the deny list.
     async fn tell_edge(&self) -> Result<(), StoreError> {
         if let Some(edge) = &self.edge {
-            edge.edge().replace_deny_list(self.deny_list().await?);
+            edge.runtime().edge().replace_deny_list(self.deny_list().await?);
         }
         Ok(())
     }

@@ -10,12 +10,13 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use countersign_core::request::sha256;
-use countersign_edge::{EdgeRuntime, answer};
+use countersign_edge::{Answer, Cors, EdgeRuntime, answer, pass_preflight};
 use countersign_verifier::check::{Content, Decision, Fields, Request};
 
+use crate::edge::EdgeInForce;
 use crate::gateways::{Misconfigured, Original, client_certificate};
-use crate::service::Service;
-use crate::settings::Gateway;
+use crate::settings::{AddressRange, ClientCertificateField, Gateway, is_trusted_gateway};
+use crate::telemetry::Metrics;
 
 /// What stands before the resource's name.
 const PREFIX: &str = "/edge/check/";
@@ -23,9 +24,13 @@ const PREFIX: &str = "/edge/check/";
 /// What the edge listener knows.
 #[derive(Clone)]
 pub(crate) struct EdgeListener {
-    pub(crate) service: Arc<Service>,
-    pub(crate) edge: Arc<EdgeRuntime>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) edge: Arc<EdgeInForce>,
     pub(crate) gateway: Gateway,
+    /// The field in which the gateway tells of certificates.
+    pub(crate) client_certificate: Option<ClientCertificateField>,
+    /// Who may ask; nobody named: whoever reaches the listener.
+    pub(crate) trusted_gateways: Arc<[AddressRange]>,
 }
 
 /// Decides about the original request that the gateway tells of.
@@ -46,11 +51,19 @@ pub(super) async fn check(
         Ok(original) => original,
         Err(misconfigured) => return misconfiguration(misconfigured),
     };
-    if !listener.knows(resource) {
+    let edition = listener.edge.edition();
+    let edge = &edition.runtime;
+    if !knows(edge, resource) {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     }
     let lines = |name| headers.get_all(name).iter().map(HeaderValue::as_bytes);
-    let certificate = client_certificate(listener.service.settings.listen.client_certificate, lines);
+    let cors = edition.cors.get(resource);
+    let is_preflight =
+        |cors: &Cors| cors.preflight(original.method, original.path_and_query, lines).is_some();
+    if cors.is_some_and(is_preflight) {
+        return respond(listener.gateway, pass_preflight());
+    }
+    let certificate = client_certificate(listener.client_certificate, lines);
     let request = Request {
         method: original.method,
         path_and_query: original.path_and_query,
@@ -59,26 +72,36 @@ pub(super) async fn check(
         fields: Fields::collect(lines),
         content: content(listener.gateway, &headers, &body),
     };
-    let decision = listener.decide(resource, &request).await;
-    respond(&listener, &decision)
+    let decision = listener.decide(edge, resource, &request).await;
+    let mut answer = answer(&decision, edge.now());
+    // What passes is answered by the upstream, which says itself who may read it.
+    if let Some(cors) = cors.filter(|_| !answer.status.is_success()) {
+        answer.headers.extend(cors.fields(original.path_and_query, lines));
+    }
+    respond(listener.gateway, answer)
 }
 
 impl EdgeListener {
-    /// Whether the settings have this resource; if not, tells the operator.
-    pub(super) fn knows(&self, resource: &str) -> bool {
-        let known = self.edge.edge().resource(resource).is_some();
-        if !known {
-            tracing::error!(resource, "the gateway names a resource that is not in the settings");
-        }
-        known
-    }
-
-    /// Decides about a request, and counts the decision.
-    pub(super) async fn decide(&self, resource: &str, request: &Request<'_>) -> Decision {
-        let decision = self.edge.decide(resource, request).await;
-        record(self, resource, &decision);
+    /// Decides about a request by `edge`, and counts the decision.
+    pub(super) async fn decide(
+        &self,
+        edge: &Arc<EdgeRuntime>,
+        resource: &str,
+        request: &Request<'_>,
+    ) -> Decision {
+        let decision = edge.decide(resource, request).await;
+        self.metrics.decided(resource, &decision);
         decision
     }
+}
+
+/// Whether the settings of `edge` have this resource; if not, tells the operator.
+pub(super) fn knows(edge: &EdgeRuntime, resource: &str) -> bool {
+    let known = edge.edge().resource(resource).is_some();
+    if !known {
+        tracing::error!(resource, "the gateway names a resource that is not in the settings");
+    }
+    known
 }
 
 /// The resource's name, as it stands in the path. It is not decoded: behind it Envoy has the client's own path, in which
@@ -96,7 +119,7 @@ pub(super) async fn only_trusted_gateways(
     request: axum::extract::Request,
     next: Next,
 ) -> Response {
-    if listener.service.settings.listen.is_trusted_gateway(peer.ip()) {
+    if is_trusted_gateway(&listener.trusted_gateways, peer.ip()) {
         return next.run(request).await;
     }
     tracing::error!(peer = %peer.ip(), "who asked is not in `trusted_gateways` of [listen], and was refused");
@@ -121,23 +144,9 @@ fn content(gateway: Gateway, headers: &HeaderMap, body: &[u8]) -> Content {
     if seen && !body.is_empty() { Content::Hash(sha256(body)) } else { Content::Unseen }
 }
 
-fn record(listener: &EdgeListener, resource: &str, decision: &Decision) {
-    let (verdict, reason) = match decision {
-        Decision::Permit(_) => ("permit", "ok"),
-        Decision::Observed { refusal, .. } => ("observed", refusal.reason.reason()),
-        Decision::Refusal(refusal) => ("refused", refusal.reason.reason()),
-        Decision::Needs(_) | Decision::Pending(_) => ("refused", "keys_unavailable"),
-    };
-    listener.service.metrics.edge_decision(resource, verdict, reason);
-    if let Decision::Observed { told: true, .. } = decision {
-        tracing::warn!(resource, reason, "an unattested request was let through");
-    }
-}
-
-fn respond(listener: &EdgeListener, decision: &Decision) -> Response {
-    let answer = answer(decision, listener.edge.now());
+fn respond(gateway: Gateway, answer: Answer) -> Response {
     let passes = answer.status.is_success();
-    let answer = match listener.gateway {
+    let answer = match gateway {
         Gateway::Nginx => answer.for_auth_request(),
         Gateway::Oathkeeper => answer.for_authorizer(),
         _ => answer,

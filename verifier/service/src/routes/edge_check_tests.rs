@@ -6,6 +6,7 @@ use countersign_virtual_device::{HeaderFields, ProofRequest, Session};
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::json;
 
+use crate::abuse::AttemptFilter;
 use crate::trust::Trust;
 use crate::virtual_world::{RESOURCE, World, access_token, iphone, trust};
 
@@ -320,12 +321,12 @@ async fn a_banned_user_is_refused_within_ten_seconds() {
     // What the edge takes at its next look, which is at most ten seconds away.
     assert!(crate::edge::DENY_LIST_INTERVAL <= std::time::Duration::from_secs(10));
     assert!(DenyListSource::of("https://attest.example").interval <= std::time::Duration::from_secs(10));
-    service.edge.as_ref().unwrap().edge().replace_deny_list(service.deny_list().await.unwrap());
+    service.edge.as_ref().unwrap().runtime().edge().replace_deny_list(service.deny_list().await.unwrap());
     let again = self::call(&world, &session, first.token.clone(), "DPoP", 2);
     assert_eq!(ask_as_nginx(&world, &again).await.status(), 401);
     let digest = SubjectDigest::of(crate::virtual_world::LOGIN, "alice");
     service.store.unban_subject(&digest, &by).await.unwrap();
-    service.edge.as_ref().unwrap().edge().replace_deny_list(service.deny_list().await.unwrap());
+    service.edge.as_ref().unwrap().runtime().edge().replace_deny_list(service.deny_list().await.unwrap());
     let again = self::call(&world, &session, first.token, "DPoP", 3);
     assert_eq!(ask_as_nginx(&world, &again).await.status(), 200);
 }
@@ -334,7 +335,7 @@ async fn a_banned_user_is_refused_within_ten_seconds() {
 async fn the_edge_of_this_process_hears_of_a_change_at_once() {
     let (world, _, _) = world_and_call("nginx", "").await;
     let edge = std::sync::Arc::clone(world.service().edge.as_ref().unwrap());
-    let number = || edge.edge().deny_list().map(|list| list.sequence);
+    let number = || edge.runtime().edge().deny_list().map(|list| list.sequence);
     let before = number();
     world.service().store.raise_ban_sequence(world.now()).await.unwrap();
     world.service().bans_changed.notify_one();
@@ -360,6 +361,24 @@ async fn who_is_no_gateway_of_the_settings_may_ask_nothing() {
             .get(url(&world, "/edge/check/api"))
             .header("x-original-method", "GET")
             .header("x-original-uri", "/");
+        assert_eq!(asked.send().await.unwrap().status(), expected, "{trusted}");
+    }
+}
+
+#[tokio::test]
+async fn who_is_no_gateway_of_the_settings_may_ask_nothing_over_grpc_either() {
+    for (trusted, expected) in [("192.0.2.0/24", 500), ("::1", 500), ("127.0.0.0/8", 200)] {
+        let settings = format!(
+            "edge = '127.0.0.1:0'\ngateway = 'envoy-grpc'\ntrusted_gateways = ['{trusted}']\n[[resource]]\n\
+             name = 'api'\nidentifier = '{RESOURCE}'\napps = ['app']\n[[resource.route]]\npath = '/'\n\
+             credentials = []\n"
+        );
+        let world = World::with(&settings, |_| {}).await;
+        let asked = Client::new()
+            .post(url(&world, crate::gateways::ext_authz::CHECK_PATH))
+            .header("content-type", "application/grpc")
+            .body(vec![0; 5]);
+        // Of gRPC's own errors the status is 200.
         assert_eq!(asked.send().await.unwrap().status(), expected, "{trusted}");
     }
 }
@@ -467,4 +486,97 @@ async fn a_listener_for_grpc_answers_nothing_else() {
     let http = world_and_call("envoy-http", "").await;
     let path = "/envoy.service.auth.v3.Authorization/Check";
     assert_eq!(Client::new().post(url(&http.0, path)).send().await.unwrap().status(), 404);
+}
+
+/// What `/metrics` says.
+async fn metrics(world: &World) -> String {
+    let address = world.running.address("admin").unwrap();
+    Client::new().get(format!("http://{address}/metrics")).send().await.unwrap().text().await.unwrap()
+}
+
+#[tokio::test]
+async fn requests_are_counted_by_what_their_attestation_says_of_them() {
+    let (world, _, call) = world_and_call("nginx", "").await;
+    ask_as_nginx(&world, &call).await;
+    ask_as_nginx(&world, &call).await;
+    let bare = || {
+        let request = Client::new().get(url(&world, "/edge/check/api"));
+        request.header("x-original-method", "POST").header("x-original-uri", TARGET)
+    };
+    bare().header("authorization", format!("DPoP {}", call.token)).send().await.unwrap();
+    bare().send().await.unwrap();
+    let metrics = metrics(&world).await;
+    for (app, class) in
+        [("app", "verified"), ("app", "reused"), ("", "outdated_client"), ("", "unknown_origin")]
+    {
+        let row = format!(
+            "countersign_edge_requests_total{{resource=\"api\",route=\"/\",app=\"{app}\",class=\"{class}\"}} 1\n"
+        );
+        assert!(metrics.contains(&row), "{row} in {metrics}");
+    }
+}
+
+#[tokio::test]
+async fn an_attempt_is_kept_for_administrators_with_source_reason_and_app_and_no_token() {
+    let (world, session, call) = world_and_call("nginx", "").await;
+    ask_as_nginx(&world, &call).await;
+    let again = Client::new()
+        .get(url(&world, "/edge/check/api"))
+        .header("x-original-method", "POST")
+        .header("x-original-uri", TARGET)
+        .header("x-original-source", "192.0.2.7")
+        .header("user-agent", "App/1.0 (iPhone)");
+    assert_eq!(with_call(again, &call).send().await.unwrap().status(), 401);
+    let filter = AttemptFilter { reason: Some("replayed".to_owned()), ..AttemptFilter::default() };
+    let attempts = world.service().attempts.list(&filter, None, 50, world.now());
+    let [(_, attempt)] = attempts.as_slice() else { panic!("{attempts:?}") };
+    assert_eq!(attempt.source.as_deref(), Some("192.0.2.7"));
+    assert_eq!(attempt.user_agent.as_deref(), Some("App/1.0 (iPhone)"));
+    assert_eq!((attempt.client_id.as_deref(), attempt.verdict), (Some("app"), "refused"));
+    let written = format!("{attempts:?}");
+    for secret in [&call.token, &session.result, &call.fields.proof] {
+        assert!(!written.contains(secret.as_str()));
+    }
+}
+
+#[tokio::test]
+async fn behind_a_gateway_a_pages_preflight_goes_on_without_identity_and_a_strangers_does_not() {
+    let route = "[resource.cors]\norigins = ['https://app.example']\npaths = ['/v1']";
+    let world = World::with_edge("nginx", route).await;
+    let preflight = async |path: &str, origin: &str| {
+        let request = Client::new()
+            .get(url(&world, "/edge/check/api"))
+            .header("x-original-method", "OPTIONS")
+            .header("x-original-uri", path)
+            .header("origin", origin)
+            .header("access-control-request-method", "POST");
+        request.send().await.unwrap()
+    };
+    let passed = preflight("/v1/pay", "https://app.example").await;
+    assert_eq!(passed.status(), 200);
+    for name in IDENTITY_FIELDS {
+        assert_eq!(passed.headers()[name], "", "{name}");
+    }
+    assert_eq!(preflight("/v1/pay", "https://evil.example").await.status(), 401);
+    assert_eq!(preflight("/v2", "https://app.example").await.status(), 401);
+}
+
+#[tokio::test]
+async fn a_page_may_read_its_refusal_and_no_other_page_may() {
+    let route = "[resource.cors]\norigins = ['https://app.example']";
+    let world = World::with_edge("nginx", route).await;
+    let refused = async |origin: &str| {
+        let request = Client::new()
+            .get(url(&world, "/edge/check/api"))
+            .header("x-original-method", "POST")
+            .header("x-original-uri", TARGET)
+            .header("origin", origin);
+        request.send().await.unwrap()
+    };
+    let own = refused("https://app.example").await;
+    assert_eq!(own.headers()["access-control-allow-origin"], "https://app.example");
+    assert!(own.headers()["access-control-expose-headers"].to_str().unwrap().contains("WWW-Authenticate"));
+    for origin in ["https://evil.example", "null"] {
+        assert!(!refused(origin).await.headers().contains_key("access-control-allow-origin"), "{origin}");
+    }
 }

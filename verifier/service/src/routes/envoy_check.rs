@@ -5,13 +5,13 @@ use std::pin::Pin;
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use countersign_edge::answer;
+use countersign_edge::{answer, pass_preflight};
 use countersign_verifier::check;
 use tonic::Status;
 use tonic::server::{Grpc, UnaryService};
 use tonic_prost::ProstCodec;
 
-use super::edge_check::EdgeListener;
+use super::edge_check::{EdgeListener, knows};
 use crate::gateways::client_certificate;
 use crate::gateways::ext_authz::{CheckRequest, CheckResponse, MAX_CHECK, Told, check_response};
 
@@ -40,11 +40,17 @@ async fn decide(listener: &EdgeListener, request: &CheckRequest) -> Result<Check
         tracing::error!("{}", misconfigured.advice());
         Status::failed_precondition("")
     })?;
-    if !listener.knows(told.resource) {
+    let edition = listener.edge.edition();
+    let edge = &edition.runtime;
+    if !knows(edge, told.resource) {
         return Err(Status::failed_precondition(""));
     }
-    let certificate =
-        client_certificate(listener.service.settings.listen.client_certificate, |name| told.lines(name));
+    let cors = edition.cors.get(told.resource);
+    let (method, path_and_query) = (told.original.method, told.original.path_and_query);
+    if cors.is_some_and(|cors| cors.preflight(method, path_and_query, |name| told.lines(name)).is_some()) {
+        return Ok(check_response(&told, &pass_preflight()));
+    }
+    let certificate = client_certificate(listener.client_certificate, |name| told.lines(name));
     let request = check::Request {
         method: told.original.method,
         path_and_query: told.original.path_and_query,
@@ -53,6 +59,11 @@ async fn decide(listener: &EdgeListener, request: &CheckRequest) -> Result<Check
         fields: told.fields(),
         content: told.content(),
     };
-    let decision = listener.decide(told.resource, &request).await;
-    Ok(check_response(&told, &answer(&decision, listener.edge.now())))
+    let decision = listener.decide(edge, told.resource, &request).await;
+    let mut answer = answer(&decision, edge.now());
+    // What passes is answered by the upstream, which says itself who may read it.
+    if let Some(cors) = cors.filter(|_| !answer.status.is_success()) {
+        answer.headers.extend(cors.fields(path_and_query, |name| told.lines(name)));
+    }
+    Ok(check_response(&told, &answer))
 }

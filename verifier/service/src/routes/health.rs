@@ -19,14 +19,15 @@ pub(super) async fn healthz() -> &'static str {
 /// Ready: an enrolment could be committed now, edges get a deny list (without one they refuse everything soon), and the
 /// edge of this process has the keys that it decides with.
 pub(super) async fn readyz(State(service): State<Arc<Service>>) -> Response {
-    let keys_missing = service.edge.as_ref().is_some_and(|edge| !edge.is_ready());
+    let keys_missing = service.edge.as_ref().is_some_and(|edge| !edge.runtime().is_ready());
     let usable = match service.store.check_writable().await {
         Ok(()) => service.deny_list().await.map(drop),
         Err(error) => Err(error),
     };
     match usable {
         Ok(()) if keys_missing => {
-            let no_store = service.edge.as_ref().is_some_and(|edge| edge.is_store_connected() == Some(false));
+            let no_store =
+                service.edge.as_ref().is_some_and(|edge| edge.runtime().is_store_connected() == Some(false));
             let sentence = if no_store {
                 "the shared store has not been reached yet\n"
             } else {
@@ -59,14 +60,15 @@ pub(super) async fn metrics(State(service): State<Arc<Service>>) -> Response {
     let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     let mut text = service.metrics.to_prometheus();
     if let Some(edge) = &service.edge {
-        keys_as_of(edge, &mut text);
-        text.push_str(&store_metrics(edge));
+        let edge = edge.runtime();
+        keys_as_of(&edge, &mut text);
+        text.push_str(&store_metrics(&edge));
     }
     (content_type, text).into_response()
 }
 
 /// When each issuer last said which keys are in force; 0 before it did.
-fn keys_as_of(edge: &EdgeRuntime, text: &mut String) {
+pub(super) fn keys_as_of(edge: &EdgeRuntime, text: &mut String) {
     const NAME: &str = "countersign_edge_keys_as_of_seconds";
     text.push_str(&format!(
         "# HELP {NAME} When an issuer's keys were last fetched; 0: not yet.\n# TYPE {NAME} gauge\n"

@@ -6,6 +6,7 @@ mod deny_list;
 mod edge_check;
 #[cfg(test)]
 mod edge_check_tests;
+mod edge_only;
 mod envoy_check;
 mod health;
 mod instances;
@@ -22,7 +23,8 @@ use axum::routing::{any, get, post};
 
 pub(crate) use deny_list::LastDenyList;
 pub(crate) use edge_check::EdgeListener;
-pub(crate) use well_known::metadata_url;
+pub(crate) use edge_only::EdgeState;
+pub(crate) use well_known::{cacheable, metadata, metadata_url};
 
 use crate::gateways::ext_authz::CHECK_PATH;
 use crate::service::Service;
@@ -43,13 +45,14 @@ pub(crate) fn public(service: &Arc<Service>) -> Router {
 
 /// For gateways. Envoy over HTTP asks with the original path behind the resource's name.
 pub(crate) fn edge(listener: EdgeListener) -> Router {
-    if listener.gateway == Gateway::EnvoyGrpc {
-        return Router::new().route(CHECK_PATH, post(envoy_check::check)).with_state(listener);
-    }
-    Router::new()
-        .route("/edge/check/{resource}", any(edge_check::check))
-        .route("/edge/check/{resource}/", any(edge_check::check))
-        .route("/edge/check/{resource}/{*original}", any(edge_check::check))
+    let router = match listener.gateway {
+        Gateway::EnvoyGrpc => Router::new().route(CHECK_PATH, post(envoy_check::check)),
+        _ => Router::new()
+            .route("/edge/check/{resource}", any(edge_check::check))
+            .route("/edge/check/{resource}/", any(edge_check::check))
+            .route("/edge/check/{resource}/{*original}", any(edge_check::check)),
+    };
+    router
         .layer(middleware::from_fn_with_state(listener.clone(), edge_check::only_trusted_gateways))
         .with_state(listener)
 }
@@ -62,4 +65,21 @@ pub(crate) fn admin(service: &Arc<Service>) -> Router {
         .route("/metrics", get(health::metrics))
         .nest("/admin/v1", admin::router(service))
         .with_state(Arc::clone(service))
+}
+
+/// For operators of an edge that runs apart from the service.
+pub(crate) fn edge_admin(state: &Arc<EdgeState>) -> Router {
+    Router::new()
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(edge_only::readyz))
+        .route("/metrics", get(edge_only::metrics))
+        .with_state(Arc::clone(state))
+}
+
+/// For everybody, through the gateway: what the challenges of such an edge point to.
+pub(crate) fn resource_metadata(state: &Arc<EdgeState>) -> Router {
+    Router::new()
+        .route("/.well-known/oauth-protected-resource", get(edge_only::only_resource))
+        .route("/.well-known/oauth-protected-resource/{*path}", get(edge_only::resource))
+        .with_state(Arc::clone(state))
 }

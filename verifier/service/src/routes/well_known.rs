@@ -19,7 +19,15 @@ pub(super) async fn jwks(State(service): State<Arc<Service>>) -> Response {
 
 /// Metadata of the only protected resource (RFC 9728).
 pub(super) async fn only_resource(State(service): State<Arc<Service>>) -> Response {
-    match service.settings.resources.as_slice() {
+    match &service.edge {
+        Some(edge) => only(&edge.edition().resources),
+        None => only(&service.settings.resources),
+    }
+}
+
+/// As [`only_resource`], of these resources.
+pub(super) fn only(resources: &[ResourceSettings]) -> Response {
+    match resources {
         [resource] => cacheable(metadata(resource)),
         _ => StatusCode::NOT_FOUND.into_response(),
     }
@@ -27,11 +35,19 @@ pub(super) async fn only_resource(State(service): State<Arc<Service>>) -> Respon
 
 /// Metadata of the protected resource of a name, or whose identifier ends in this path (RFC 9728 section 3.1).
 pub(super) async fn resource(State(service): State<Arc<Service>>, Path(path): Path<String>) -> Response {
+    match &service.edge {
+        Some(edge) => named(&edge.edition().resources, &path),
+        None => named(&service.settings.resources, &path),
+    }
+}
+
+/// As [`resource`], of these resources.
+pub(super) fn named(resources: &[ResourceSettings], path: &str) -> Response {
     let is_meant = |resource: &&ResourceSettings| {
         let identifier = Url::parse(resource.identifier.as_str());
         resource.name == path || identifier.is_ok_and(|url| url.path().trim_start_matches('/') == path)
     };
-    match service.settings.resources.iter().find(is_meant) {
+    match resources.iter().find(is_meant) {
         Some(resource) => cacheable(metadata(resource)),
         None => StatusCode::NOT_FOUND.into_response(),
     }
@@ -47,7 +63,7 @@ pub(crate) fn metadata_url(identifier: &str) -> Option<String> {
 /// RFC 9728 section 2, and the members of draft-ietf-oauth-attestation-based-client-auth for resource servers: what a
 /// client of the OAuth flavour can send, and beside it our own method. Instance keys are P-256 keys, so DPoP proofs are
 /// ES256. There is no challenge endpoint, because nonces come with the answers that ask for them.
-fn metadata(resource: &ResourceSettings) -> Value {
+pub(crate) fn metadata(resource: &ResourceSettings) -> Value {
     let servers: Vec<&str> =
         resource.authorization_servers.iter().map(|server| server.issuer.as_str()).collect();
     let mut scopes: Vec<&str> =
@@ -73,7 +89,7 @@ fn metadata(resource: &ResourceSettings) -> Value {
     })
 }
 
-fn cacheable(body: Value) -> Response {
+pub(crate) fn cacheable(body: Value) -> Response {
     ([(header::CACHE_CONTROL, "public, max-age=300")], Json(body)).into_response()
 }
 

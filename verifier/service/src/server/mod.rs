@@ -92,6 +92,8 @@ pub(crate) struct Listener {
     pub(crate) tls: Option<Arc<ServerConfig>>,
     /// Most open connections.
     pub(crate) connections: usize,
+    /// Whether it speaks HTTP/1.1 and nothing else.
+    pub(crate) http1_only: bool,
     pub(crate) router: Router,
 }
 
@@ -142,16 +144,28 @@ pub(crate) fn serve(listener: Listener, bound: TcpListener) -> Result<Running, L
     server.http_builder().http2().timer(TokioTimer::new()).max_concurrent_streams(100);
     let task = match listener.tls {
         Some(config) => {
+            let config = if listener.http1_only { without_http2(&config) } else { config };
             let acceptor =
                 RustlsAcceptor::new(RustlsConfig::from_config(config)).handshake_timeout(HEADER_TIMEOUT);
-            tokio::spawn(server.acceptor(Bounded::new(acceptor, listener.connections)).serve(service))
+            let server = server.acceptor(Bounded::new(acceptor, listener.connections));
+            let server = if listener.http1_only { server.http1_only() } else { server };
+            tokio::spawn(server.serve(service))
         }
         None => {
             let acceptor = Bounded::new(DefaultAcceptor::new(), listener.connections);
-            tokio::spawn(server.acceptor(acceptor).serve(service))
+            let server = server.acceptor(acceptor);
+            let server = if listener.http1_only { server.http1_only() } else { server };
+            tokio::spawn(server.serve(service))
         }
     };
     Ok(Running { address, handle, task })
+}
+
+/// The same TLS, offering HTTP/1.1 alone.
+fn without_http2(config: &ServerConfig) -> Arc<ServerConfig> {
+    let mut config = config.clone();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Arc::new(config)
 }
 
 /// Reads certificate and key for TLS 1.2 and 1.3.
@@ -373,8 +387,11 @@ mod tests {
         let bound = bind("public", SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let router = Router::new().route("/", axum::routing::get(async || "ok"));
         let address = bound.local_addr().unwrap();
-        let running =
-            serve(Listener { name: "public", address, tls: None, connections: 1, router }, bound).unwrap();
+        let running = serve(
+            Listener { name: "public", address, tls: None, connections: 1, http1_only: false, router },
+            bound,
+        )
+        .unwrap();
         let request = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
         let mut first = TcpStream::connect(address).await.unwrap();
         first.write_all(request).await.unwrap();
@@ -399,7 +416,8 @@ mod tests {
         let metrics = Arc::<Metrics>::default();
         let router = bounded(router, "public", MAX_BODY, 1, 8, metrics);
         let address = bound.local_addr().unwrap();
-        let listener = Listener { name: "public", address, tls: None, connections: 8, router };
+        let listener =
+            Listener { name: "public", address, tls: None, connections: 8, http1_only: false, router };
         let running = serve(listener, bound).unwrap();
         let head = |length: usize| {
             format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\nexpect: 100-continue\r\n\r\n")

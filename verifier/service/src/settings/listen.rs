@@ -90,67 +90,88 @@ impl Gateway {
 impl ListenSettings {
     /// Whether a peer with this address may ask the edge listener.
     pub fn is_trusted_gateway(&self, address: IpAddr) -> bool {
-        self.trusted_gateways.is_empty() || self.trusted_gateways.iter().any(|range| range.contains(address))
+        is_trusted_gateway(&self.trusted_gateways, address)
     }
 
     pub(super) fn check(&self, problems: &mut Problems) {
-        if let Some(tls) = &self.tls {
-            existing_file(&tls.certificate, "/listen/tls/certificate", problems);
-            existing_file(&tls.key, "/listen/tls/key", problems);
-        }
         let listeners = [("public", Some(self.public)), ("edge", self.edge), ("admin", Some(self.admin))];
-        for (index, (name, address)) in listeners.iter().enumerate() {
-            let Some(address) = address else { continue };
-            if self.tls.is_none() && !self.danger_plaintext && !address.ip().is_loopback() {
-                problems.at(
-                    &format!("/listen/{name}"),
-                    format!(
-                        "{address} can be reached by other machines: add [listen.tls] with `certificate` and `key`, or \
-                         listen on 127.0.0.1 behind a gateway that speaks TLS"
-                    ),
-                );
-            }
-            let earlier = listeners.iter().take(index).find(|(_, other)| *other == Some(*address));
-            if let (Some((other, _)), true) = (earlier, address.port() != 0) {
-                problems.at(
-                    &format!("/listen/{name}"),
-                    format!("`{other}` has this address already; take another port"),
-                );
-            }
-        }
-        self.check_trusted_gateways(problems);
-        match (self.edge, self.gateway) {
-            (Some(_), None) => problems.at(
-                "/listen/edge",
-                "name the gateway that will ask: add `gateway` = \"nginx\", \"caddy\", \"haproxy\", \"traefik\", \
-                 \"oathkeeper\", \"envoy-http\" or \"envoy-grpc\"",
-            ),
-            (None, Some(_)) => problems.at("/listen/gateway", "without `edge` nothing listens for a gateway; add its address"),
-            _ => {}
-        }
+        let at = |(name, address): (&str, Option<SocketAddr>)| Some((format!("/listen/{name}"), address?));
+        let listeners: Vec<_> = listeners.into_iter().filter_map(at).collect();
+        check_addresses(&listeners, self.tls.as_ref(), self.danger_plaintext, problems);
+        check_gateway(self.edge, self.gateway, self.client_certificate, &self.trusted_gateways, problems);
     }
+}
 
-    fn check_trusted_gateways(&self, problems: &mut Problems) {
-        match (self.edge, self.client_certificate) {
-            (None, Some(_)) => problems.at(
-                "/listen/client_certificate",
-                "without `edge` no gateway tells of certificates; add its address, or remove this line",
-            ),
-            (Some(edge), Some(_)) if !edge.ip().is_loopback() && self.trusted_gateways.is_empty() => {
-                problems.at(
-                    "/listen/client_certificate",
-                    "whoever reaches `edge` could claim any certificate; name the addresses of your gateways, such as \
-                     `trusted_gateways = [\"10.0.0.7\"]`",
-                );
-            }
-            _ => {}
-        }
-        if self.edge.is_none() && !self.trusted_gateways.is_empty() {
+/// Checks where listeners stand, each with its place in the document, and the TLS of those that need it.
+pub(super) fn check_addresses(
+    listeners: &[(String, SocketAddr)],
+    tls: Option<&TlsSettings>,
+    danger_plaintext: bool,
+    problems: &mut Problems,
+) {
+    if let Some(tls) = tls {
+        existing_file(&tls.certificate, "/listen/tls/certificate", problems);
+        existing_file(&tls.key, "/listen/tls/key", problems);
+    }
+    for (index, (at, address)) in listeners.iter().enumerate() {
+        if tls.is_none() && !danger_plaintext && !address.ip().is_loopback() {
             problems.at(
-                "/listen/trusted_gateways",
-                "without `edge` nothing listens for gateways; remove this line",
+                at,
+                format!(
+                    "{address} can be reached by other machines: add [listen.tls] with `certificate` and `key`, or \
+                     listen on 127.0.0.1 behind a gateway that speaks TLS"
+                ),
             );
         }
+        let earlier = listeners.iter().take(index).find(|(_, other)| other == address);
+        if let (Some((other, _)), true) = (earlier, address.port() != 0) {
+            let other = other.trim_start_matches("/listen").trim_start_matches('/');
+            problems.at(at, format!("`{other}` has this address already; take another port"));
+        }
+    }
+}
+
+/// Whether a peer with this address may ask the edge listener of settings with these `trusted_gateways`.
+pub(crate) fn is_trusted_gateway(trusted_gateways: &[AddressRange], address: IpAddr) -> bool {
+    trusted_gateways.is_empty() || trusted_gateways.iter().any(|range| range.contains(address))
+}
+
+/// Checks that a listener for gateways knows its gateway, and who may speak in its name.
+pub(super) fn check_gateway(
+    edge: Option<SocketAddr>,
+    gateway: Option<Gateway>,
+    client_certificate: Option<ClientCertificateField>,
+    trusted_gateways: &[AddressRange],
+    problems: &mut Problems,
+) {
+    match (edge, gateway) {
+        (Some(_), None) => problems.at(
+            "/listen/edge",
+            "name the gateway that will ask: add `gateway` = \"nginx\", \"caddy\", \"haproxy\", \"traefik\", \
+             \"oathkeeper\", \"envoy-http\" or \"envoy-grpc\"",
+        ),
+        (None, Some(_)) => {
+            problems.at("/listen/gateway", "without `edge` nothing listens for a gateway; add its address");
+        }
+        _ => {}
+    }
+    match (edge, client_certificate) {
+        (None, Some(_)) => problems.at(
+            "/listen/client_certificate",
+            "without `edge` no gateway tells of certificates; add its address, or remove this line",
+        ),
+        (Some(edge), Some(_)) if !edge.ip().is_loopback() && trusted_gateways.is_empty() => {
+            problems.at(
+                "/listen/client_certificate",
+                "whoever reaches `edge` could claim any certificate; name the addresses of your gateways, such as \
+                 `trusted_gateways = [\"10.0.0.7\"]`",
+            );
+        }
+        _ => {}
+    }
+    if edge.is_none() && !trusted_gateways.is_empty() {
+        problems
+            .at("/listen/trusted_gateways", "without `edge` nothing listens for gateways; remove this line");
     }
 }
 

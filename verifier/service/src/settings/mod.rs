@@ -2,12 +2,17 @@
 //!
 //! Every default is safe for production, and every value that weakens security is named `danger…`.
 
+#[cfg(test)]
+mod abuse_tests;
 mod address_range;
+mod attempts;
 #[cfg(test)]
 mod client_certificate_tests;
+mod edge;
 mod lifetime;
 mod listen;
 mod play_integrity;
+mod proxy;
 mod resource;
 mod shared_store;
 #[cfg(test)]
@@ -20,13 +25,18 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use address_range::AddressRange;
+pub use attempts::AttemptSettings;
+pub use edge::{AttestationServiceSettings, EdgeListenSettings, EdgeSettings};
 pub use lifetime::LifetimeSettings;
+pub(crate) use listen::is_trusted_gateway;
 pub use listen::{ClientCertificateField, Gateway, ListenSettings, TlsSettings};
 pub use play_integrity::{PlayAppSettings, PlayIntegritySettings};
+pub use proxy::ProxySettings;
 pub use resource::{
-    Assurance, AuthorizationServerSettings, BodyBinding, ClientAuthentication, ClientCertificateSettings,
-    CredentialKind, IntrospectionSettings, KeyProtection, LimitPer, Mode, NonceDemand, PathCase, PathMatch,
-    RateLimitSettings, RateText, ReplayDemand, ResourceSettings, RouteSettings, Tier, TokenBinding,
+    AnomalyAction, AnomalySettings, AnomalySignal, Assurance, AuthorizationServerSettings, BodyBinding,
+    ClientAuthentication, ClientCertificateSettings, CorsSettings, CredentialKind, IntrospectionSettings,
+    KeyProtection, LimitPer, Mode, NonceDemand, PathCase, PathMatch, RateLimitSettings, RateText,
+    ReplayDemand, ResourceSettings, RouteSettings, Tier, TokenBinding,
 };
 pub use shared_store::{SharedStoreSettings, WhenStoreFails};
 pub use values::{InvalidText, LastDay, Origin, TimeSpan, WebUrl};
@@ -66,6 +76,9 @@ pub struct Settings {
     /// Bounds that protect the service itself.
     #[serde(default)]
     pub limits: LimitSettings,
+    /// What is kept of requests that the edge refused.
+    #[serde(default)]
+    pub attempts: AttemptSettings,
     /// The store that this edge shares with others. Default: it is alone.
     #[serde(default)]
     pub shared_store: Option<SharedStoreSettings>,
@@ -193,26 +206,8 @@ impl Settings {
         {
             *path = directory.join(&path);
         }
-        for resource in &mut self.resources {
-            for file in resource.api_keys.iter_mut().chain(&mut resource.openapi) {
-                *file = directory.join(&file);
-            }
-        }
-        for resource in &mut self.resources {
-            for file in resource.client_certificates.iter_mut().filter_map(|entry| entry.ca_file.as_mut()) {
-                *file = directory.join(&file);
-            }
-        }
+        self.resources.iter_mut().for_each(|resource| resource.resolve(directory));
         self.play_integrity.resolve(directory);
-        let servers = self.resources.iter_mut().flat_map(|resource| &mut resource.authorization_servers);
-        for server in servers {
-            if let Some(jwks) = server.jwks.as_mut().filter(|jwks| !jwks.contains("://")) {
-                *jwks = directory.join(&jwks).display().to_string();
-            }
-            if let Some(introspection) = &mut server.introspection {
-                introspection.resolve(directory);
-            }
-        }
         self
     }
 }
@@ -244,11 +239,13 @@ impl Document for Settings {
         self.listen.check(problems);
         self.play_integrity.check(problems);
         self.lifetime.check(problems);
+        self.attempts.check(problems);
         if !(3600..=30 * 86_400).contains(&self.limits.stale_keys.as_seconds()) {
             problems.at("/limits/stale_keys", "keys are believed for an hour at least and 30 days at most");
         }
         resource::check(&self.resources, self.listen.gateway, problems);
-        shared_store::check(self, problems);
+        let has_edge = self.listen.edge.is_some();
+        shared_store::check(self.shared_store.as_ref(), &self.resources, has_edge, problems);
         let wants_certificates = self.resources.iter().any(ResourceSettings::takes_client_certificates);
         if wants_certificates && self.listen.edge.is_some() && self.listen.client_certificate.is_none() {
             problems.at(

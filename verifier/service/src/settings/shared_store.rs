@@ -7,7 +7,7 @@ use countersign_edge::{SharedStoreSettings as EdgeStore, StoreAddress, StoreAddr
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ReplayDemand, Settings, existing_file};
+use super::{ReplayDemand, ResourceSettings, existing_file};
 use crate::document::Problems;
 
 /// The Redis or Valkey that the edges of one replay domain share: a proof then passes once at all of them.
@@ -79,9 +79,14 @@ impl SharedStoreSettings {
 }
 
 /// Checks what the schema cannot say about the store and the routes that ask it.
-pub(super) fn check(settings: &Settings, problems: &mut Problems) {
-    let Some(store) = &settings.shared_store else {
-        for (index, resource) in settings.resources.iter().enumerate() {
+pub(super) fn check(
+    store: Option<&SharedStoreSettings>,
+    resources: &[ResourceSettings],
+    has_edge: bool,
+    problems: &mut Problems,
+) {
+    let Some(store) = store else {
+        for (index, resource) in resources.iter().enumerate() {
             for (number, _) in
                 resource.routes.iter().enumerate().filter(|(_, route)| route.when_store_fails.is_some())
             {
@@ -109,7 +114,7 @@ pub(super) fn check(settings: &Settings, problems: &mut Problems) {
         problems
             .at("/shared_store/key_prefix", "write visible ASCII without spaces, such as \"countersign:\"");
     }
-    for (index, resource) in settings.resources.iter().enumerate() {
+    for (index, resource) in resources.iter().enumerate() {
         for (number, route) in resource.routes.iter().enumerate() {
             if route.when_store_fails == Some(WhenStoreFails::Local) && route.replay == ReplayDemand::Strict {
                 problems.at(
@@ -121,7 +126,7 @@ pub(super) fn check(settings: &Settings, problems: &mut Problems) {
             }
         }
     }
-    if settings.listen.edge.is_none() {
+    if !has_edge {
         problems.at("/shared_store", "only an edge asks it; add `edge` to [listen], or remove this section");
     }
 }

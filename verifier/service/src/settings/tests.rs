@@ -195,6 +195,18 @@ fn a_users_authentication_can_be_demanded_only_where_access_tokens_tell_of_it() 
     }
 }
 
+#[test]
+fn no_scope_of_the_settings_ends_its_quotes_in_a_challenge() {
+    let text = |scope: &str| {
+        read(&format!("issuer = 'https://a.example'\n{RESOURCE}scopes = ['read', '{scope}']\n")).map(drop)
+    };
+    assert_eq!(text("urn:example/pay,all"), Ok(()));
+    for scope in ["", "a b", "a\"", "a\\", "\u{e4}"] {
+        let found = text(scope).unwrap_err();
+        assert!(found.contains("a scope is one word"), "{found}");
+    }
+}
+
 /// The problems of a service whose edge has a shared store with these lines.
 fn shared_store_problem(lines: &str, route: &str) -> String {
     let text = format!(

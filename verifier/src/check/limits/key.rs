@@ -38,7 +38,7 @@ pub struct Charge {
 }
 
 /// The prefix of an address with its length, as 17 bytes; IPv4 in IPv6 is IPv4.
-pub(super) fn prefix_of(source: IpAddr, prefix: AddressPrefix) -> [u8; 17] {
+pub(in crate::check) fn prefix_of(source: IpAddr, prefix: AddressPrefix) -> [u8; 17] {
     let mut bytes = [0; 17];
     let (bits, length) = match source.to_canonical() {
         IpAddr::V4(address) => {

@@ -14,6 +14,7 @@ use countersign_core::time::Timestamp;
 use countersign_core::token::result::ResultClaims;
 
 pub use gcra::{Gcra, Wait, micros};
+pub(super) use key::prefix_of;
 pub use key::{Charge, LimitKey};
 pub use rate::{
     AddressPrefix, InvalidRate, MAX_MEMORY, MAX_PER_SECOND, Per, Rate, RateLimit, RateLimitError,
@@ -96,7 +97,7 @@ impl Draw<'_> {
             (Per::Subject, Some(user), _) => LimitKey::new(limit, user),
             (Per::Subject, None, _) => LimitKey::new(limit, [b"", instance]),
             (Per::Address, _, Some(source)) => {
-                LimitKey::new(limit, [b"", &key::prefix_of(source, limit.prefix())])
+                LimitKey::new(limit, [b"", &prefix_of(source, limit.prefix())])
             }
             (Per::Client, ..) => {
                 LimitKey::new(limit, [result.issuer.as_bytes(), result.client_id.as_bytes()])

@@ -131,7 +131,7 @@ fn a_lookup_that_failed_lets_pass_what_its_route_only_watches_and_nothing_else()
     let scene = Scene::with_routes(routes);
     let failed = |path: &str| {
         let sent = Sent { path_and_query: path.to_owned(), ..scene.sent() };
-        scene.edge.lookup_failed("api", &sent.request())
+        scene.edge.lookup_failed("api", &sent.request(), NOW)
     };
     for path in ["/v1", "/watched/../v1", "//watched", "/watched%2f"] {
         let refused = refusal(failed(path));
@@ -139,7 +139,7 @@ fn a_lookup_that_failed_lets_pass_what_its_route_only_watches_and_nothing_else()
     }
     assert!(matches!(failed("/watched/a"), Decision::Observed { told: false, .. }));
     assert!(matches!(failed("/warned?a=b"), Decision::Observed { told: true, .. }));
-    assert!(matches!(scene.edge.lookup_failed("other", &scene.sent().request()), Decision::Refusal(_)));
+    assert!(matches!(scene.edge.lookup_failed("other", &scene.sent().request(), NOW), Decision::Refusal(_)));
 }
 
 #[test]

@@ -74,7 +74,7 @@ fn a_listed_certificate_of_the_attested_app_passes_with_its_scopes() {
     let Decision::Permit(permit) = &decision else { panic!("{decision:?}") };
     assert!(matches!(permit.credential(), Some(Credential::ClientCertificate(_))), "{permit:?}");
     assert!(permit.access_token().is_none());
-    let [_, client, .., subject, scope, _] = identity_values(&decision);
+    let [_, client, .., subject, scope, _, _] = identity_values(&decision);
     assert_eq!((client.as_str(), scope.as_str()), ("app", "read"));
     assert_eq!(subject, format!("sha256:{}", "01".repeat(32)));
 }
@@ -144,7 +144,7 @@ fn a_name_passes_with_a_certificate_of_its_authority() {
     let issued = authority("home").issue(&format!("uri:{workload}"));
     assert_eq!(verdict(&scene, &issued.der), Ok(()));
     let decision = scene.check(&sent(&scene, Some(ClientCertificate::from_der(&issued.der))));
-    let [.., subject, _, _] = identity_values(&decision);
+    let [.., subject, _, _, _] = identity_values(&decision);
     assert_eq!(subject, "uri:spiffe://partner.example/billing");
 }
 

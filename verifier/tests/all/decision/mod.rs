@@ -1,6 +1,7 @@
 //! The edge's decision, attacked step by step: each test names what an attacker tries, and the reason it is refused
 //! for.
 
+mod anomaly;
 mod answers;
 mod api_key;
 mod bounds;
@@ -8,6 +9,7 @@ mod budget;
 mod client_certificate;
 mod credential;
 mod deny_list;
+mod explanation;
 mod limits;
 mod oauth;
 mod oauth_bytes;
@@ -21,6 +23,7 @@ mod result;
 mod route;
 mod scene;
 mod step_up;
+mod witness;
 
 use countersign_core::token::result::InstanceId;
 use countersign_verifier::check::{Decision, Reason};

@@ -133,6 +133,32 @@ fn a_token_that_is_inactive_is_asked_about_every_ten_seconds_at_most() {
 }
 
 #[test]
+fn an_instance_that_makes_up_tokens_causes_no_flood_of_questions_and_no_harm_to_others() {
+    let scene = Scene::with_route(route());
+    let made_up = |number: u32| scene.sent_with("DPoP", &format!("made-up-{number}"));
+    let inactive = json!({"active": false});
+    for number in 0..20 {
+        assert_eq!(verdict_at(&scene, &made_up(number), &inactive, NOW), Some(Reason::TokenInactive));
+    }
+    assert_eq!(scene.verdict(&made_up(20)), Some(Reason::InstanceBudget), "nobody is asked");
+    let change = |claims: &mut ResultClaims| claims.instance = InstanceId::from_bytes([6; 16]);
+    let other = scene.sent_by_with(&scene.device([4; 32]), "DPoP", TOKEN, change, |_| {});
+    assert_eq!(verdict_at(&scene, &other, &honest(&scene), NOW), None);
+    assert_eq!(verdict(&scene, "DPoP", &honest(&scene)), None, "what is known passes all the same");
+    assert!(asks(&scene, &made_up(21), NOW.plus(10)).is_some(), "ten seconds later");
+}
+
+#[test]
+fn a_good_token_that_another_instance_presents_is_not_refused_to_its_owner_afterwards() {
+    let scene = Scene::with_route(route());
+    let answer = honest(&scene);
+    let stolen = scene.sent_by_with(&scene.device([9; 32]), "DPoP", TOKEN, |_| {}, |_| {});
+    assert_eq!(verdict_at(&scene, &stolen, &answer, NOW), Some(Reason::TokenOfAnotherInstance));
+    assert_eq!(asks(&scene, &scene.sent_with("DPoP", TOKEN), NOW), None);
+    assert_eq!(verdict(&scene, "DPoP", &answer), None);
+}
+
+#[test]
 fn a_stolen_token_is_refused_in_another_install_and_as_bearer() {
     let scene = Scene::with_route(route());
     let stolen = scene.sent_by_with(&scene.device([9; 32]), "DPoP", TOKEN, |_| {}, |_| {});
@@ -190,7 +216,7 @@ fn an_answer_that_is_none_changes_nothing() {
         assert_eq!(scene.edge.introspected("api", &token, answer.as_bytes(), NOW), Err(error));
         assert!(asks(&scene, &sent, NOW).is_some(), "{answer}");
     }
-    let refused = scene.edge.unavailable("api", &sent.request(), Reason::IntrospectionUnavailable);
+    let refused = scene.edge.unavailable("api", &sent.request(), Reason::IntrospectionUnavailable, NOW);
     let Decision::Refusal(refusal) = refused else { panic!("passed") };
     assert_eq!((refusal.code().status(), refusal.retry_after), (503, Some(5)));
 }

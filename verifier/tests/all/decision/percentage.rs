@@ -3,7 +3,7 @@
 use countersign_core::token::result::InstanceId;
 use countersign_verifier::check::{Decision, Mode, Reason, Route};
 
-use super::scene::{Scene, Sent};
+use super::scene::{NOW, Scene, Sent};
 
 fn scene(percentage: u8) -> Scene {
     Scene::with_route(Route { percentage, ..Route::new("/") })
@@ -120,7 +120,7 @@ fn a_lookup_that_failed_goes_by_the_percentage_too() {
     let scene = scene(50);
     let failed = |number: u8| {
         let sent = without_attestation(&scene, Some(&format!("192.0.2.{number}")));
-        matches!(scene.edge.lookup_failed("api", &sent.request()), Decision::Refusal(_))
+        matches!(scene.edge.lookup_failed("api", &sent.request(), NOW), Decision::Refusal(_))
     };
     let by_check = refused_addresses(&scene);
     assert_eq!((0..200).filter(|number| failed(*number)).collect::<Vec<_>>(), by_check);

@@ -35,7 +35,7 @@ fn a_tolerant_upstream_serves_no_operation_under_a_laxer_route() {
         let Decision::Refusal(refusal) = check(path) else { panic!("{path} passed") };
         assert_eq!(refusal.reason, Reason::Request(RequestError::AmbiguousPath), "{path}");
         let request = Sent { path_and_query: path.into(), ..scene.sent() };
-        let without_keys = scene.edge.lookup_failed("api", &request.request());
+        let without_keys = scene.edge.lookup_failed("api", &request.request(), NOW);
         assert!(matches!(without_keys, Decision::Refusal(_)), "{path}");
     }
     assert!(matches!(check("/other"), Decision::Observed { .. }), "the lax route is there");

@@ -16,11 +16,12 @@ use countersign_core::token::result::{InstanceId, Protection, ResultClaims, Tier
 use countersign_core::token::trust_vector::TrustVector;
 use countersign_verifier::check::decision::{Randomness, RandomnessUnavailable};
 use countersign_verifier::check::deny_list::DenyList;
+use countersign_verifier::check::explanation::Outcome;
 use countersign_verifier::check::route::OAuthClient;
 use countersign_verifier::check::trust::{ServiceKeys, service_keys};
 use countersign_verifier::check::{
     ClientCertificate, Content, CredentialKind, Decision, Edge, Field, Fields, Limits, PathCase, Reason,
-    Request, Resource, Route,
+    Request, Resource, Route, Step,
 };
 use countersign_verifier::credential::introspection::Introspection;
 use countersign_verifier::credential::jwks::Jwks;
@@ -121,6 +122,11 @@ impl Scene {
 
     pub(crate) fn with_routes(routes: Vec<Route>) -> Self {
         Self::build(routes, false, Box::new(Constant))
+    }
+
+    /// The same scene with its edge set up further.
+    pub(crate) fn with_edge(self, change: impl FnOnce(Edge) -> Edge) -> Self {
+        Self { edge: change(self.edge), proofs: self.proofs }
     }
 
     /// An edge whose source of randomness has failed.
@@ -330,8 +336,31 @@ impl Scene {
         reason(self.edge.check("api", request, NOW))
     }
 
+    /// Why a request is refused; its explanation says so too.
     pub(crate) fn refused(&self, sent: &Sent) -> Reason {
-        self.verdict(sent).expect("refused")
+        let reason = self.verdict(sent).expect("refused");
+        if !matches!(reason, Reason::FailureBudget | Reason::RateLimit(_)) {
+            // Without the address, whose budget the question would spend.
+            self.explained(&Request { source: None, ..sent.request() }, reason);
+        }
+        reason
+    }
+
+    /// What is explained is what was decided, and a fault that decides is among those of its step.
+    fn explained(&self, request: &Request<'_>, expected: Reason) {
+        let explanation = self.edge.explain("api", request, NOW);
+        let (Decision::Refusal(refusal) | Decision::Observed { refusal, .. }) = &explanation.decision else {
+            panic!("explained as {:?}, and refused for {expected:?}", explanation.decision)
+        };
+        assert_eq!(refusal.reason, expected);
+        let step = explanation.decided_at.expect("a step refused");
+        for (at, outcome) in &explanation.steps {
+            match outcome {
+                Outcome::Refused(reasons) if *at == step => assert_eq!(reasons.first(), Some(&expected)),
+                Outcome::Refused(_) => assert!(*at > step || step == Step::Nonce, "{at:?} before {step:?}"),
+                _ => assert!(*at != step, "{step:?} has refused"),
+            }
+        }
     }
 }
 

@@ -235,7 +235,7 @@ pub(crate) fn printable(text: &str) -> String {
 }
 
 /// The same for JSON, whose own line breaks stay.
-fn escaped_json(json: &str) -> String {
+pub(super) fn escaped_json(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
     for letter in json.chars() {
         if letter != '\n' && steers_a_terminal(letter) {
@@ -315,7 +315,7 @@ fn one_line(value: &Value, now: Timestamp) -> String {
 }
 
 /// `in 9 minutes`, `3 days ago`.
-fn distance(time: Timestamp, now: Timestamp) -> String {
+pub(super) fn distance(time: Timestamp, now: Timestamp) -> String {
     const UNITS: [(u64, &str); 5] =
         [(365 * 86_400, "year"), (86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second")];
     let seconds = time.seconds_since(now).max(now.seconds_since(time));

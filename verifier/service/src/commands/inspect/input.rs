@@ -4,7 +4,9 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// Longest input, in bytes.
+use super::capture::MAX_CAPTURE;
+
+/// Longest input but a capture, in bytes.
 pub(super) const MAX_INPUT: u64 = 1024 * 1024;
 
 /// Shortest text that is taken for a token where no such file exists.
@@ -16,13 +18,13 @@ const SHORTEST_TOKEN: usize = 40;
 /// A sentence: wrong use.
 pub(super) fn read(argument: &str) -> Result<Vec<u8>, String> {
     if argument == "-" {
-        return bounded(io::stdin().lock(), MAX_INPUT)
+        return bounded(io::stdin().lock(), MAX_CAPTURE)
             .map_err(|error| format!("standard input cannot be read: {error}"));
     }
     // A token may be longer than any file name; the system then says so, and it is no file.
     let path = Path::new(argument);
     if path.exists() {
-        return file(path, MAX_INPUT);
+        return file(path, MAX_CAPTURE);
     }
     if is_like_a_token(argument) {
         return Ok(argument.as_bytes().to_vec());

@@ -4,6 +4,7 @@ mod access;
 #[cfg(test)]
 mod access_tests;
 mod acts;
+mod attempts;
 mod decisions;
 mod development_keys;
 mod instances;
@@ -39,6 +40,7 @@ pub(super) fn router(service: &Arc<Service>) -> Router<Arc<Service>> {
         .route("/development-keys", get(development_keys::list).post(development_keys::add))
         .route("/development-keys/{id}", delete(development_keys::revoke))
         .route("/acts", get(acts::list))
+        .route("/attempts", get(attempts::list))
         .fallback(async || Refused::new(Code::NotFound))
         .method_not_allowed_fallback(async || Refused::new(Code::MethodNotAllowed))
         .layer(middleware::from_fn_with_state(Arc::clone(service), access::authorise))

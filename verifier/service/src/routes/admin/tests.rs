@@ -8,7 +8,7 @@ use countersign_virtual_device::EnrolmentAttack;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::office::Office;
+use super::office::{Office, problem, unauthorized};
 use crate::trust::Trust;
 use crate::virtual_world::{CLIENT, iphone, session};
 
@@ -300,4 +300,13 @@ async fn what_is_neither_time_nor_key_is_told_in_words() {
         let problem: Value = response.json().await.unwrap();
         assert!(problem["detail"].as_str().unwrap().starts_with(words), "{problem}");
     }
+}
+
+#[tokio::test]
+async fn attempts_are_a_page_like_the_others_for_whoever_has_a_key_alone() {
+    let office = Office::new().await;
+    assert_eq!(office.get("/attempts?verdict=refused&limit=5").await["attempts"], json!([]));
+    assert_eq!(office.status(Method::GET, "/attempts?colour=red", None).await, 400);
+    assert_eq!(office.status(Method::GET, "/attempts?cursor=x", None).await, 400);
+    assert_eq!(problem(office.bare(Method::GET, "/attempts").send().await.unwrap()).await, unauthorized());
 }

@@ -1,14 +1,15 @@
 //! An authorization server whose access tokens a resource accepts.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::introspection::IntrospectionSettings;
 use crate::document::Problems;
-use crate::settings::private_url;
 use crate::settings::values::WebUrl;
+use crate::settings::{existing_file, private_url};
 
 /// An authorization server whose access tokens a resource accepts: JWTs (RFC 9068), and opaque ones where it can be asked
 /// about them.
@@ -52,13 +53,14 @@ impl AuthorizationServerSettings {
     }
 }
 
-fn check_jwks(jwks: &str, at: &str, problems: &mut Problems) {
+/// Checks where a key set is said to be: a private URL, or a file that is there.
+pub(in crate::settings) fn check_jwks(jwks: &str, at: &str, problems: &mut Problems) {
     if jwks.contains("://") {
         match WebUrl::try_from(jwks.to_owned()) {
             Ok(url) => private_url(&url, at, problems),
             Err(_) => problems.at(at, "this is neither a URL with http or https nor the path of a file"),
         }
-    } else if !problems.directory().join(jwks).is_file() {
-        problems.at(at, format!("the file {} does not exist", problems.directory().join(jwks).display()));
+    } else {
+        existing_file(Path::new(jwks), at, problems);
     }
 }

@@ -1,7 +1,9 @@
 //! Protected resources and their routes: which tokens an API accepts, from whom, and how strictly.
 
+mod anomaly;
 mod authorization_server;
 mod client_certificate;
+mod cors;
 mod demand;
 mod introspection;
 mod limit;
@@ -14,8 +16,11 @@ use reqwest::Url;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use anomaly::{AnomalyAction, AnomalySettings, AnomalySignal};
 pub use authorization_server::AuthorizationServerSettings;
+pub(super) use authorization_server::check_jwks;
 pub use client_certificate::ClientCertificateSettings;
+pub use cors::CorsSettings;
 pub use demand::{
     Assurance, BodyBinding, CredentialKind, KeyProtection, Mode, NonceDemand, PathCase, PathMatch,
     ReplayDemand, Tier, TokenBinding,
@@ -63,6 +68,12 @@ pub struct ResourceSettings {
     /// refused.
     #[serde(default)]
     pub path_case: Option<PathCase>,
+    /// Which pages may call it from a browser. Default: none, and no answer has CORS fields.
+    #[serde(default)]
+    pub cors: Option<CorsSettings>,
+    /// What is watched for across requests: keys, accounts and versions that behave as no honest ones do.
+    #[serde(default, rename = "anomaly")]
+    pub anomalies: Vec<AnomalySettings>,
     /// The rules; the most particular path that matches decides: segment by segment, what is written out goes before
     /// `{name}`, and the longer prefix before the shorter. A request that matches none is refused.
     #[serde(default, rename = "route")]
@@ -108,6 +119,10 @@ pub(super) fn check(resources: &[ResourceSettings], gateway: Option<Gateway>, pr
         resource.check_api_keys(&at, &mut key_files, problems);
         resource.check_introspection(&at, problems);
         resource.check_client_certificates(&at, problems);
+        if let Some(cors) = &resource.cors {
+            cors.check(&format!("{at}/cors"), problems);
+        }
+        anomaly::check(&resource.anomalies, &resource.routes, &at, problems);
         let wants_token = resource.asks_for(CredentialKind::Jwt);
         if resource.authorization_servers.is_empty() && wants_token {
             problems.at(
@@ -201,6 +216,28 @@ impl ResourceSettings {
     pub fn has_app(&self, app: &str) -> bool {
         self.apps.iter().any(|known| known == app)
             || self.authorization_servers.iter().any(|server| server.clients.contains_key(app))
+    }
+
+    /// The apps that may call it.
+    pub(crate) fn all_apps(&self) -> impl Iterator<Item = String> + '_ {
+        let clients = self.authorization_servers.iter().flat_map(|server| server.clients.keys());
+        self.apps.iter().chain(clients).cloned()
+    }
+
+    /// Has relative paths start from `directory`.
+    pub(super) fn resolve(&mut self, directory: &Path) {
+        let authorities = self.client_certificates.iter_mut().filter_map(|entry| entry.ca_file.as_mut());
+        for file in self.api_keys.iter_mut().chain(&mut self.openapi).chain(authorities) {
+            *file = directory.join(&file);
+        }
+        for server in &mut self.authorization_servers {
+            if let Some(jwks) = server.jwks.as_mut().filter(|jwks| !jwks.contains("://")) {
+                *jwks = directory.join(&jwks).display().to_string();
+            }
+            if let Some(introspection) = &mut server.introspection {
+                introspection.resolve(directory);
+            }
+        }
     }
 
     fn asks_for(&self, kind: CredentialKind) -> bool {

@@ -164,6 +164,17 @@ impl RouteSettings {
                  `credentials = [\"jwt\"]` or [\"opaque\"]",
             );
         }
+        for (index, scope) in self.scopes.iter().enumerate() {
+            // They stand between quotes and spaces in `WWW-Authenticate`.
+            let is_fit = |byte: u8| byte.is_ascii_graphic() && !b"\"\\".contains(&byte);
+            if scope.is_empty() || !scope.bytes().all(is_fit) {
+                problems.at(
+                    &format!("{at}/scopes/{index}"),
+                    "a scope is one word of visible ASCII, without quotes and backslashes; write each in quotes of its \
+                     own",
+                );
+            }
+        }
         for (index, value) in self.acr_values.iter().enumerate() {
             // They stand between quotes and spaces in `WWW-Authenticate`.
             let is_fit = |byte: u8| byte.is_ascii_graphic() && !b"\"\\,".contains(&byte);
