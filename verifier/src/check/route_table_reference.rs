@@ -63,6 +63,13 @@ fn fit(route: &Route, path: &str, case: PathCase) -> Fit {
     }
 }
 
+/// Whether the path would be below the prefix if a slash stood at its end.
+fn lacks_slash(route: &Route, path: &str, case: PathCase) -> bool {
+    let is_prefix = route.path_match == PathMatch::Prefix && route.path.ends_with('/') && route.path != "/";
+    let as_many = route.path.matches('/').count() == path.matches('/').count() + 1;
+    is_prefix && as_many && fit(route, &format!("{path}/"), case) > Fit::No
+}
+
 fn rank(route: &Route) -> Rank {
     let is_template = route.path_match == PathMatch::Template;
     let path = if is_template { &route.path } else { route.path.trim_end_matches('/') };
@@ -94,7 +101,11 @@ fn reference(routes: &[Route], case: PathCase, method: &str, path: &str) -> Foun
     let general =
         |route: &Route| (!route.methods.iter().any(|name| name == "HEAD"), route.methods.is_empty());
     let first = exact.min_by_key(|(index, route)| (general(route), *index));
-    first.map_or(Found::Ambiguous, |(index, _)| Found::Route(index))
+    let Some((index, _)) = first else { return Found::Ambiguous };
+    // `/admin` where `/admin/` is a more particular prefix, and nothing is said of `/admin` itself.
+    let hidden = spoken()
+        .any(|(_, route)| lacks_slash(route, path, case) && rank(route) > best && rank(route).0 != best.0);
+    if hidden { Found::Ambiguous } else { Found::Route(index) }
 }
 
 #[test]
