@@ -16,7 +16,9 @@ use countersign_verifier::check::decision::Lookup;
 use countersign_verifier::check::pending::{Question, StoreAnswer, StoreUnavailable};
 use countersign_verifier::check::trust::KeyOwner;
 use countersign_verifier::check::{Decision, Edge, Reason, Request, Resource};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
+#[cfg(feature = "redis")]
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use self::keys::{Source, keep_keys_fresh, landed};
