@@ -8,6 +8,7 @@
 
 pub mod app_attest;
 pub mod appraise;
+pub mod authorization_server;
 pub mod certificate;
 pub mod check;
 mod corpus;
@@ -15,7 +16,9 @@ pub mod cose;
 pub mod documents;
 pub mod enrol;
 pub mod envelope;
+pub mod gateway;
 pub mod jose;
+pub mod openapi;
 pub mod play_integrity;
 pub mod receipt;
 pub mod text;
@@ -34,16 +37,23 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: [Target; 17] = [
     Target { name: "app_attest", run: app_attest::run, seeds: app_attest::seeds },
     Target { name: "appraise", run: appraise::run, seeds: appraise::seeds },
+    Target {
+        name: "authorization_server",
+        run: authorization_server::run,
+        seeds: authorization_server::seeds,
+    },
     Target { name: "certificate", run: certificate::run, seeds: certificate::seeds },
     Target { name: "check", run: check::run, seeds: check::seeds },
     Target { name: "cose", run: cose::run, seeds: cose::seeds },
     Target { name: "documents", run: documents::run, seeds: documents::seeds },
     Target { name: "enrol", run: enrol::run, seeds: enrol::seeds },
     Target { name: "envelope", run: envelope::run, seeds: envelope::seeds },
+    Target { name: "gateway", run: gateway::run, seeds: gateway::seeds },
     Target { name: "jose", run: jose::run, seeds: jose::seeds },
+    Target { name: "openapi", run: openapi::run, seeds: openapi::seeds },
     Target { name: "play_integrity", run: play_integrity::run, seeds: play_integrity::seeds },
     Target { name: "receipt", run: receipt::run, seeds: receipt::seeds },
     Target { name: "text", run: text::run, seeds: text::seeds },

@@ -1,6 +1,8 @@
 //! Where the decision meets the world: it tells the time, fetches the keys that a decision lacks, and keeps what
 //! was fetched fresh.
 
+mod keys;
+
 use std::path::PathBuf;
 #[cfg(feature = "redis")]
 use std::sync::OnceLock;
@@ -9,31 +11,30 @@ use std::time::Duration;
 
 #[cfg(feature = "redis")]
 use countersign_core::challenge::MacKeyRing;
-use countersign_core::request::sha256;
 use countersign_core::time::Timestamp;
 use countersign_verifier::check::decision::Lookup;
 use countersign_verifier::check::pending::{Question, StoreAnswer, StoreUnavailable};
-use countersign_verifier::check::trust::{IssuerKeys, KeyOwner, service_keys};
+use countersign_verifier::check::trust::KeyOwner;
 use countersign_verifier::check::{Decision, Edge, Reason, Request, Resource};
-use countersign_verifier::credential::jwks::Jwks;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
+#[cfg(feature = "redis")]
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
+use self::keys::{Source, keep_keys_fresh, landed};
 use crate::api_keys::{self, ApiKeyFile};
 use crate::deny_list::{DenyListPull, DenyListSource};
 use crate::introspection::{IntrospectionSource, Introspector};
 use crate::setup_error::SetupError;
 #[cfg(feature = "redis")]
 use crate::shared_store::{SharedStore, SharedStoreSettings};
-use crate::source::{FetchError, JwksSource, Reader};
+use crate::source::{FetchError, JwksSource};
 use crate::system::system_time;
 
 /// Checks of one request: one, one more for each of the two issuers that it may name, or for its opaque token.
 const ROUNDS: usize = 3;
 /// Requests that wait for keys at one time; further ones are refused.
 const MAX_WAITING: usize = 1024;
-/// A failed fetch is tried again after this long, then after twice that, and so on up to the interval.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// Keys of an issuer that cannot be asked are believed for this long.
 const DEFAULT_MAX_STALE: Duration = Duration::from_secs(24 * 3600);
 
@@ -62,20 +63,6 @@ pub struct EdgeRuntime {
     inherited: Vec<KeyOwner>,
 }
 
-struct Source {
-    owner: KeyOwner,
-    place: JwksSource,
-    reader: Reader,
-    /// The fetch under way, which everybody joins who needs it.
-    flight: Mutex<Option<Flight>>,
-    /// SHA-256 of the set in force: the same again replaces nothing, so that what it verified stays verified.
-    in_force: Mutex<Option<[u8; 32]>>,
-    /// When the issuer last said what is in force.
-    as_of: Mutex<Option<Timestamp>>,
-}
-
-type Flight = watch::Receiver<Option<Result<(), FetchError>>>;
-
 impl EdgeRuntime {
     /// A runtime for `edge`, with a source for the keys of everybody it trusts.
     ///
@@ -85,19 +72,10 @@ impl EdgeRuntime {
         edge: Edge,
         sources: impl IntoIterator<Item = (KeyOwner, JwksSource)>,
     ) -> Result<Self, SetupError> {
-        let source = |(owner, source): (KeyOwner, JwksSource)| {
-            let reader =
-                Reader::new(source.clone()).map_err(|error| SetupError::Source(owner.clone(), error))?;
-            Ok(Arc::new(Source {
-                owner,
-                place: source,
-                reader,
-                flight: Mutex::default(),
-                in_force: Mutex::default(),
-                as_of: Mutex::default(),
-            }))
-        };
-        let sources: Vec<Arc<Source>> = sources.into_iter().map(source).collect::<Result<_, _>>()?;
+        let sources: Vec<Arc<Source>> = sources
+            .into_iter()
+            .map(|(owner, source)| Source::new(owner, source).map(Arc::new))
+            .collect::<Result<_, _>>()?;
         if let Some(owner) = edge.key_owners().find(|owner| !sources.iter().any(|s| s.owner == *owner)) {
             return Err(SetupError::NoSource(owner));
         }
@@ -421,124 +399,6 @@ impl EdgeRuntime {
         })
     }
 
-    /// Waits for the keys of `owner`; false if too many wait already.
-    async fn look_up(self: &Arc<Self>, owner: &KeyOwner) -> bool {
-        let Ok(_permit) = self.waiting.try_acquire() else { return false };
-        let Some(index) = self.sources.iter().position(|source| source.owner == *owner) else { return false };
-        if let Some(flight) = self.join_if_due(index) {
-            // Whatever came of it, the next check says what it means for this request.
-            let _ = landed(Some(flight)).await;
-        }
-        true
-    }
-
-    /// Joins the fetch under way, or begins one. It runs on its own: a client that goes away does not end it, so
-    /// nobody can make it begin again and again.
-    fn join(self: &Arc<Self>, index: usize) -> Option<Flight> {
-        self.board(index, |_| true)
-    }
-
-    /// As [`Self::join`], but begins one only if it is time: it may have ended since the edge asked for it.
-    fn join_if_due(self: &Arc<Self>, index: usize) -> Option<Flight> {
-        self.board(index, |source| self.may_refresh(&source.owner))
-    }
-
-    fn board(self: &Arc<Self>, index: usize, may_begin: impl FnOnce(&Source) -> bool) -> Option<Flight> {
-        let source = self.sources.get(index)?;
-        let mut flight = source.flight.lock().unwrap_or_else(PoisonError::into_inner);
-        // The sender lives as long as the fetch.
-        if let Some(under_way) = flight.as_ref().filter(|flight| flight.has_changed().is_ok()) {
-            return Some(under_way.clone());
-        }
-        if !may_begin(source) {
-            return None;
-        }
-        let (sender, receiver) = watch::channel(None);
-        *flight = Some(receiver.clone());
-        let runtime = Arc::clone(self);
-        tokio::spawn(async move {
-            let outcome = runtime.fetch(index).await;
-            sender.send_replace(Some(outcome));
-        });
-        Some(receiver)
-    }
-
-    async fn fetch(&self, index: usize) -> Result<(), FetchError> {
-        let Some(source) = self.sources.get(index) else { return Err(FetchError::Interrupted) };
-        let read = tokio::time::timeout(self.fetch_timeout, source.reader.read()).await;
-        let outcome = read.unwrap_or(Err(FetchError::TimedOut)).and_then(|set| self.install(source, &set));
-        self.note_fetched(&source.owner);
-        match outcome {
-            Ok(()) => {
-                *source.as_of.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.now());
-                tracing::debug!(issuer = issuer(&source.owner), "key set fetched");
-            }
-            Err(error) => {
-                self.withdraw_if_stale(source);
-                let has_keys = self.has_keys(&source.owner);
-                tracing::warn!(issuer = issuer(&source.owner), %error, has_keys, "key set not fetched");
-            }
-        }
-        outcome
-    }
-
-    fn install(&self, source: &Source, set: &[u8]) -> Result<(), FetchError> {
-        let digest = sha256(set);
-        let mut in_force = source.in_force.lock().unwrap_or_else(PoisonError::into_inner);
-        if *in_force == Some(digest) {
-            return Ok(());
-        }
-        let jwks = Jwks::decode(set).map_err(FetchError::Keys)?;
-        match &source.owner {
-            KeyOwner::AttestationService(issuer) => {
-                let keys = service_keys(&jwks);
-                if keys.is_empty() {
-                    return Err(FetchError::NoUsableKey);
-                }
-                if let Some(service) = self.edge.service(issuer) {
-                    service.replace(keys);
-                }
-            }
-            KeyOwner::AuthorizationServer(issuer) => {
-                if jwks.keys().is_empty() {
-                    return Err(FetchError::NoUsableKey);
-                }
-                if let Some(server) = self.edge.authorization_server(issuer) {
-                    server.replace(jwks);
-                }
-            }
-        }
-        *in_force = Some(digest);
-        tracing::info!(issuer = issuer(&source.owner), "new key set in force");
-        Ok(())
-    }
-
-    /// Who keeps the issuer from being heard must not keep a withdrawn key good for ever.
-    fn withdraw_if_stale(&self, source: &Source) {
-        let as_of = *source.as_of.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_stale = |as_of: Timestamp| self.now().seconds_since(as_of) >= self.max_stale.as_secs();
-        if !as_of.is_some_and(is_stale) || !self.has_keys(&source.owner) {
-            return;
-        }
-        // The same set is in force again once it comes again.
-        let mut in_force = source.in_force.lock().unwrap_or_else(PoisonError::into_inner);
-        *in_force = None;
-        match &source.owner {
-            KeyOwner::AttestationService(issuer) => {
-                self.edge.service(issuer).into_iter().for_each(IssuerKeys::withdraw);
-            }
-            KeyOwner::AuthorizationServer(issuer) => {
-                self.edge.authorization_server(issuer).into_iter().for_each(IssuerKeys::withdraw);
-            }
-        }
-        let hours = self.max_stale.as_secs() / 3600;
-        tracing::error!(
-            issuer = issuer(&source.owner),
-            hours,
-            "the keys are too old to be believed any longer"
-        );
-    }
-
     async fn pull_deny_list(self: &Arc<Self>) {
         let Some(pull) = &self.deny_list else { return };
         let owner = KeyOwner::AttestationService(pull.issuer().to_owned());
@@ -551,41 +411,6 @@ impl EdgeRuntime {
                 if error.is_unknown_key() {
                     self.look_up(&owner).await;
                 }
-            }
-        }
-    }
-
-    fn may_refresh(&self, owner: &KeyOwner) -> bool {
-        let now = self.now();
-        match owner {
-            KeyOwner::AttestationService(issuer) => {
-                self.edge.service(issuer).is_some_and(|keys| keys.may_refresh(now))
-            }
-            KeyOwner::AuthorizationServer(issuer) => {
-                self.edge.authorization_server(issuer).is_some_and(|keys| keys.may_refresh(now))
-            }
-        }
-    }
-
-    fn note_fetched(&self, owner: &KeyOwner) {
-        let now = self.now();
-        match owner {
-            KeyOwner::AttestationService(issuer) => {
-                self.edge.service(issuer).into_iter().for_each(|keys| keys.fetched(now));
-            }
-            KeyOwner::AuthorizationServer(issuer) => {
-                self.edge.authorization_server(issuer).into_iter().for_each(|keys| keys.fetched(now));
-            }
-        }
-    }
-
-    fn has_keys(&self, owner: &KeyOwner) -> bool {
-        match owner {
-            KeyOwner::AttestationService(issuer) => {
-                self.edge.service(issuer).is_some_and(|keys| keys.is_ready())
-            }
-            KeyOwner::AuthorizationServer(issuer) => {
-                self.edge.authorization_server(issuer).is_some_and(|keys| keys.is_ready())
             }
         }
     }
@@ -623,26 +448,6 @@ pub(crate) fn issuer(owner: &KeyOwner) -> &str {
     }
 }
 
-/// What came of a fetch.
-async fn landed(flight: Option<Flight>) -> Result<(), FetchError> {
-    let mut flight = flight.ok_or(FetchError::Interrupted)?;
-    match flight.wait_for(Option::is_some).await {
-        Ok(outcome) => outcome.unwrap_or(Err(FetchError::Interrupted)),
-        Err(_) => Err(FetchError::Interrupted),
-    }
-}
-
-async fn keep_keys_fresh(runtime: Weak<EdgeRuntime>, index: usize, failed: bool) {
-    let mut failures = u32::from(failed);
-    loop {
-        let Some(interval) = runtime.upgrade().map(|runtime| runtime.refresh_interval) else { return };
-        tokio::time::sleep(wait(interval, failures)).await;
-        let Some(runtime) = runtime.upgrade() else { return };
-        let outcome = landed(runtime.join(index)).await;
-        failures = if outcome.is_ok() { 0 } else { failures.saturating_add(1) };
-    }
-}
-
 async fn keep_deny_list_fresh(runtime: Weak<EdgeRuntime>) {
     loop {
         let interval =
@@ -671,26 +476,5 @@ async fn keep_api_keys_fresh(runtime: Weak<EdgeRuntime>) {
         tokio::time::sleep(api_keys::INTERVAL).await;
         let Some(runtime) = runtime.upgrade() else { return };
         runtime.reload_api_keys().await;
-    }
-}
-
-/// How long to wait after so many failures in a row.
-fn wait(interval: Duration, failures: u32) -> Duration {
-    match failures {
-        0 => interval,
-        failures => FIRST_RETRY.saturating_mul(1 << (failures - 1).min(16)).min(interval),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_failed_fetch_is_tried_again_soon_and_never_in_a_flood() {
-        let interval = Duration::from_secs(300);
-        let waits: Vec<_> = (0..9).map(|failures| wait(interval, failures).as_secs()).collect();
-        assert_eq!(waits, [300, 1, 2, 4, 8, 16, 32, 64, 128]);
-        assert_eq!(wait(interval, u32::MAX), interval);
     }
 }

@@ -13,6 +13,8 @@ pub mod clock;
 pub mod commands;
 pub mod document;
 mod edge;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gateways;
 pub mod keys;
 mod openapi;

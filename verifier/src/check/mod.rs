@@ -27,6 +27,8 @@ pub mod request;
 mod result;
 pub mod route;
 mod route_table;
+#[cfg(test)]
+mod route_table_reference;
 mod steps;
 mod succession;
 mod trace;

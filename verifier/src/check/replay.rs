@@ -19,8 +19,8 @@ pub enum Replay {
     Full,
 }
 
-/// Remembers 16-byte keys for at least `window` seconds and at most twice that, in memory whose size is fixed when
-/// it is made. Forgets by time alone: an attacker cannot push an entry out.
+/// Remembers 16-byte keys for at least `window` seconds, in memory whose size is fixed when it is made. Forgets by time
+/// alone: an attacker cannot push an entry out; nor does a clock that jumps ahead and comes back, while there is room.
 pub struct ReplaySet {
     window: u64,
     capacity: usize,
@@ -58,7 +58,7 @@ impl ReplaySet {
             return Replay::Full;
         };
         let shard = &mut *shard.lock().unwrap_or_else(PoisonError::into_inner);
-        shard.turn(now, self.window);
+        shard.turn(now, self.window, self.capacity);
         if shard.current.contains(&key) || shard.previous.contains(&key) {
             return Replay::Replayed;
         }
@@ -74,7 +74,7 @@ impl Shard {
     /// Begins a new generation when the current one has lasted a window. A clock that steps back forgets nothing;
     /// one that steps back far lets the current generation begin now, so that a time in the future, once seen, does
     /// not keep the set from ever turning again until it is full.
-    fn turn(&mut self, now: Timestamp, window: u64) {
+    fn turn(&mut self, now: Timestamp, window: u64, capacity: usize) {
         if self.began.seconds_since(now) > window {
             self.began = now;
         }
@@ -83,10 +83,13 @@ impl Shard {
             return;
         }
         std::mem::swap(&mut self.current, &mut self.previous);
-        self.current.clear();
-        if age >= 2 * window {
-            self.previous.clear();
+        if age > window {
+            // A pause in the traffic, or a clock that jumped ahead and may come back: nobody can tell, so what would
+            // be forgotten stays as long as it takes no room from others.
+            let room = capacity.saturating_sub(self.previous.len());
+            self.previous.extend(self.current.drain().take(room));
         }
+        self.current.clear();
         self.began = now;
     }
 }
@@ -151,22 +154,56 @@ mod tests {
         let remembers = |pause| {
             let mut shard = Shard { current: HashSet::new(), previous: HashSet::new(), began: NOW };
             // At the end of a generation.
-            shard.turn(NOW.plus(59), 60);
+            shard.turn(NOW.plus(59), 60, 9);
             shard.current.insert([1; 16]);
-            shard.turn(NOW.plus(pause), 60);
+            shard.turn(NOW.plus(pause), 60, 9);
             shard.current.contains(&[1; 16]) || shard.previous.contains(&[1; 16])
         };
-        for pause in [59, 60, 61, 62, 80, 119] {
+        for pause in [59, 60, 61, 62, 80, 119, 120, 3600] {
             assert!(remembers(pause), "{pause}");
         }
-        assert!(!remembers(120), "twice the window is the most");
+    }
+
+    #[test]
+    fn a_clock_that_jumps_ahead_and_comes_back_makes_no_used_proof_new() {
+        for jump in [60, 61, 100, 120, 121, 3600, 10 * 365 * 86400] {
+            for age in [0, 30, 59] {
+                let set = ReplaySet::new(1000, 60);
+                // Generations turn in between, so that the key is in the one before at some ages.
+                for second in 0..=age {
+                    let key = [u8::try_from(second).unwrap(); 16];
+                    assert_eq!(set.insert(key, NOW.plus(30 + second)), Replay::Fresh);
+                }
+                let now = NOW.plus(30 + age);
+                // The edge goes on working in the wrong time.
+                for other in 100..120 {
+                    set.insert([other; 16], now.plus(jump));
+                }
+                assert_eq!(set.insert([0; 16], now.plus(jump)), Replay::Replayed, "{jump} {age}");
+                assert_eq!(set.insert([0; 16], now), Replay::Replayed, "{jump} {age}");
+                assert_eq!(set.insert([0; 16], now.plus(1)), Replay::Replayed, "{jump} {age}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_pause_keeps_takes_no_room_and_grows_no_memory() {
+        let mut shard = Shard { current: HashSet::new(), previous: HashSet::new(), began: NOW };
+        for turn in 1..10u8 {
+            shard.current.extend((0..4).map(|key| [turn * 10 + key; 16]));
+            shard.turn(NOW.plus(u64::from(turn) * 1000), 60, 6);
+            assert!(shard.current.is_empty() && shard.previous.len() <= 6);
+            assert!((0..4).all(|key| shard.previous.contains(&[turn * 10 + key; 16])), "the youngest stay");
+        }
+        shard.turn(shard.began.plus(60), 60, 6);
+        assert!(shard.previous.is_empty(), "time alone forgets");
     }
 
     #[test]
     fn a_step_back_by_a_window_is_none_and_one_by_more_begins_a_generation() {
         let began_after = |step| {
             let mut shard = Shard { current: HashSet::new(), previous: HashSet::new(), began: NOW };
-            shard.turn(NOW.minus(step), 60);
+            shard.turn(NOW.minus(step), 60, 9);
             shard.began
         };
         assert_eq!((began_after(1), began_after(60)), (NOW, NOW));

@@ -34,7 +34,23 @@ pub(crate) fn routes(
     origin: &str,
     gateway: Option<Gateway>,
 ) -> Result<Vec<RouteSettings>, Problems> {
-    let ApiDocument { operations, mut problems } = ApiDocument::load(file)?;
+    routes_of(ApiDocument::load(file)?, origin, gateway)
+}
+
+/// The routes of a document by its text, behind no gateway in particular.
+///
+/// # Errors
+/// As [`routes`].
+pub(crate) fn routes_of_text(name: &str, text: &str, origin: &str) -> Result<Vec<RouteSettings>, Problems> {
+    routes_of(ApiDocument::parse(name, text)?, origin, None)
+}
+
+fn routes_of(
+    document: ApiDocument,
+    origin: &str,
+    gateway: Option<Gateway>,
+) -> Result<Vec<RouteSettings>, Problems> {
+    let ApiDocument { operations, mut problems } = document;
     routes::examine(&operations, gateway, &mut problems);
     let routes = routes::of(&operations, origin, &mut problems);
     if problems.is_empty() { Ok(routes) } else { Err(problems) }

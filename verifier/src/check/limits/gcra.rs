@@ -150,6 +150,44 @@ mod tests {
     }
 
     #[test]
+    fn no_window_of_any_random_sequence_lets_more_than_burst_and_rate_pass() {
+        let mut state = 7u64;
+        let mut below = |limit: u64| {
+            // Knuth's constants: the sequence is always the same.
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % limit
+        };
+        for _ in 0..300 {
+            let gcra = Gcra::new(1 + below(2 * SECOND), 1 + u32::try_from(below(30)).unwrap());
+            let (mut tat, mut now, mut passed) = (0, START, Vec::new());
+            for _ in 0..200 {
+                // Bursts, a steady flow, and rests.
+                now += match below(4) {
+                    0 => 0,
+                    1 => below(gcra.emission_interval()),
+                    2 => below(3 * gcra.emission_interval()),
+                    _ => below(gcra.memory()),
+                };
+                match gcra.admit(tat, now) {
+                    Ok(new) => {
+                        tat = new;
+                        passed.push(now);
+                    }
+                    Err(wait) => {
+                        assert!(gcra.admit(tat, now + wait.as_micros()).is_ok(), "the wait is enough")
+                    }
+                }
+            }
+            for (first, from) in passed.iter().enumerate() {
+                for (last, to) in passed.iter().enumerate().skip(first) {
+                    let most = u64::from(gcra.burst()) + (to - from) / gcra.emission_interval();
+                    assert!(((last - first) as u64) < most, "{gcra:?} over {} us", to - from);
+                }
+            }
+        }
+    }
+
+    #[test]
     fn the_wait_is_exact() {
         for (interval, burst) in [(SECOND, 1), (SECOND * 3 / 2, 4), (90 * SECOND, 2), (SECOND / 10, 10)] {
             let (gcra, mut tat) = (Gcra::new(interval, burst), 0);

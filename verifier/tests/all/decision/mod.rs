@@ -12,6 +12,8 @@ mod deny_list;
 mod explanation;
 mod limits;
 mod oauth;
+mod oauth_bytes;
+mod oauth_scene;
 mod opaque;
 mod pending;
 mod percentage;

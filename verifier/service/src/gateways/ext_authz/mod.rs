@@ -11,10 +11,8 @@ use countersign_edge::{Answer, is_identity};
 use countersign_verifier::check::{Content, Fields};
 
 use super::{Misconfigured, Original};
-use messages::{
-    AppendAction, DeniedHttpResponse, HeaderOption, HttpAnswer, HttpStatus, OkHttpResponse, RpcStatus,
-};
-pub(crate) use messages::{CheckRequest, CheckResponse, HeaderLine, HttpRequest};
+use messages::{AppendAction, DeniedHttpResponse, HeaderOption, HttpStatus, OkHttpResponse, RpcStatus};
+pub(crate) use messages::{CheckRequest, CheckResponse, HeaderLine, HttpAnswer, HttpRequest};
 
 /// The path of the call.
 pub(crate) const CHECK_PATH: &str = "/envoy.service.auth.v3.Authorization/Check";
