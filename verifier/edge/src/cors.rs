@@ -350,7 +350,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
         headers.insert(VARY, HeaderValue::from_static("Accept"));
-        put(&mut headers, cors().fields("/v1/web", lines(&[APP], None)));
+        put_cors_fields(&mut headers, cors().fields("/v1/web", lines(&[APP], None)));
         let all =
             |name: HeaderName| headers.get_all(name).iter().map(|v| v.to_str().unwrap()).collect::<Vec<_>>();
         assert_eq!(all(ACCESS_CONTROL_ALLOW_ORIGIN), [APP]);
