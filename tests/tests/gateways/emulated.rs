@@ -10,7 +10,7 @@ use crate::gateway::workspace;
 use crate::http::{Got, Sent};
 use crate::world::World;
 
-const IDENTITY: [&str; 9] = [
+const IDENTITY: [&str; 10] = [
     "x-attested-instance",
     "x-attested-client",
     "x-attested-tier",
@@ -19,6 +19,7 @@ const IDENTITY: [&str; 9] = [
     "x-attested-subject",
     "x-attested-scope",
     "x-attested-content",
+    "x-attested-replay",
     "attestation-verdict",
 ];
 /// Fields that name a connection's own affairs, which no gateway hands on.

@@ -132,6 +132,26 @@ async fn a_client_cannot_tell_the_edge_another_target() {
 }
 
 #[tokio::test]
+async fn no_other_method_than_the_checked_one_is_named_to_the_api() {
+    behind_every_gateway(async |world, gateway| {
+        let mut sent = world.proven("GET", "/v1/account");
+        for name in ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"] {
+            for alias in
+                [name.to_owned(), name.to_lowercase(), name.replace('-', "_"), name.replace('-', ".")]
+            {
+                sent = sent.with(&alias, "DELETE").with(&alias, "DELETE");
+            }
+        }
+        let got = sent.send(gateway.address).await;
+        assert_eq!(got.status, 200, "{got:?}");
+        let echo = got.json();
+        assert_eq!(echo["method"], "GET");
+        assert!(!echo.to_string().contains("DELETE"), "{echo}");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn each_refusal_reaches_the_client_with_its_status_and_challenge() {
     behind_every_gateway(async |world, gateway| {
         let honest = || world.proven("GET", "/v1/account");
