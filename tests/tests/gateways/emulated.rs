@@ -238,3 +238,23 @@ fn the_settings_of_the_emulated_examples_are_valid() {
         assert_eq!(settings.map(|settings| settings.resources.len()), Ok(1), "{name}");
     }
 }
+
+#[test]
+fn the_emulated_examples_name_every_field_that_a_client_must_not_write() {
+    let lines = |file: &str| -> Vec<String> {
+        let text = std::fs::read_to_string(workspace().join("examples").join(file)).unwrap();
+        text.lines().map(|line| line.trim().to_lowercase()).collect()
+    };
+    let traefik = lines("traefik/dynamic.yaml");
+    let oathkeeper = lines("oathkeeper/oathkeeper.yaml");
+    for name in IDENTITY {
+        assert!(traefik.contains(&format!("- {name}")), "{name}");
+        assert!(traefik.contains(&format!("{}: \"\"", name.replace('-', "_"))), "{name}");
+        assert!(oathkeeper.contains(&format!("- {name}")), "{name}");
+    }
+    for name in ["x-http-method-override", "x-http-method", "x-method-override"] {
+        assert!(traefik.contains(&format!("{name}: \"\"")), "{name}");
+        assert!(traefik.contains(&format!("{}: \"\"", name.replace('-', "_"))), "{name}");
+        assert!(oathkeeper.contains(&format!("- {name}")), "{name}");
+    }
+}
