@@ -72,8 +72,9 @@ impl Service {
         if recorded && !self.refusals.spend(source, now) {
             // A reference would lead to nothing.
             self.metrics.refusal_not_recorded();
-            if let Some(unwritten) = self.refusal_lines.spend(Some(source), now) {
-                tracing::info!(reasons = reasons.join(","), unwritten, "refused");
+            match self.refusal_lines.spend(Some(source), now) {
+                Some(unwritten) => tracing::info!(reasons = reasons.join(","), unwritten, "refused"),
+                None => tracing::debug!(reasons = reasons.join(","), "refused"),
             }
             return Denial { reference: None, cause };
         }
@@ -82,9 +83,15 @@ impl Service {
         };
         if recorded {
             tracing::info!(%reference, reasons = reasons.join(","), "refused");
-        } else if let Some(unwritten) = self.refusal_lines.spend(Some(source), now) {
-            // Nobody signed it, so anybody may send it, as often as he likes.
-            tracing::info!(%reference, reasons = reasons.join(","), unwritten, "refused");
+        } else {
+            // Nobody signed it, so anybody may send it, as often as he likes: beyond the bound, only whoever asks for
+            // more than the usual log reads of it.
+            match self.refusal_lines.spend(Some(source), now) {
+                Some(unwritten) => {
+                    tracing::info!(%reference, reasons = reasons.join(","), unwritten, "refused")
+                }
+                None => tracing::debug!(%reference, reasons = reasons.join(","), "refused"),
+            }
         }
         if recorded {
             let verdict = "refused".to_owned();
