@@ -6,22 +6,11 @@
 
 use countersign_core::encoding::from_base64url;
 
+use crate::every_gateway::IDENTITY;
 use crate::gateway::workspace;
 use crate::http::{Got, Sent};
 use crate::world::World;
 
-const IDENTITY: [&str; 10] = [
-    "x-attested-instance",
-    "x-attested-client",
-    "x-attested-tier",
-    "x-attested-assurance",
-    "x-attested-protection",
-    "x-attested-subject",
-    "x-attested-scope",
-    "x-attested-content",
-    "x-attested-replay",
-    "attestation-verdict",
-];
 /// Fields that name a connection's own affairs, which no gateway hands on.
 const HOP_BY_HOP: [&str; 5] = ["connection", "keep-alive", "te", "trailer", "upgrade"];
 

@@ -18,7 +18,7 @@ use crate::process::Running;
 use crate::proxy;
 use crate::world::{RESOURCE, World};
 
-const IDENTITY: [&str; 10] = [
+pub(crate) const IDENTITY: [&str; 10] = [
     "x-attested-instance",
     "x-attested-client",
     "x-attested-tier",

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
 
+use super::long_running::{Signals, on_threads};
 use crate::cli::{Exit, complain};
 use crate::edge::StandaloneEdge;
 use crate::settings::EdgeSettings;
@@ -64,27 +64,12 @@ fn with_settings(arguments: &Arguments, objection: impl FnOnce(&EdgeSettings) ->
         return Exit::Failure;
     }
     start_logging(arguments.log);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            complain(format!("the edge cannot start its threads: {error}"));
-            return Exit::Failure;
-        }
-    };
-    let exit = runtime.block_on(serve(settings, &arguments.settings));
-    // A file system that does not answer keeps whoever reads from it, and not the end of the process.
-    runtime.shutdown_background();
-    exit
+    on_threads("the edge", serve(settings, &arguments.settings))
 }
 
 async fn serve(settings: EdgeSettings, file: &Path) -> Exit {
     // Before anything is opened, so that no signal in between is lost.
-    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hang_up)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()))
-    else {
-        complain("the system refuses to tell this process of signals, so it could not end in order");
-        return Exit::Failure;
-    };
+    let Some(mut signals) = Signals::listen() else { return Exit::Failure };
     let running = match StandaloneEdge::start(settings).await {
         Ok(running) => running,
         Err(error) => {
@@ -92,14 +77,7 @@ async fn serve(settings: EdgeSettings, file: &Path) -> Exit {
             return Exit::Failure;
         }
     };
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            _ = hang_up.recv() => running.reload_soon(file),
-        }
-    }
-    tracing::info!("ending; requests that are under way have ten seconds");
+    signals.until_the_end(|| running.reload_soon(file)).await;
     running.shut_down().await;
     Exit::Success
 }

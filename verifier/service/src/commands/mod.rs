@@ -9,6 +9,7 @@ pub mod explain;
 pub mod inspect;
 pub mod instances;
 pub mod keys;
+mod long_running;
 pub mod openapi;
 pub mod policy;
 pub mod serve;

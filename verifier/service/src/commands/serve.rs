@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
 
+use super::long_running::{Signals, on_threads};
 use crate::cli::{Exit, SettingsFile, complain};
 use crate::service::Service;
 use crate::settings::Settings;
@@ -31,27 +31,12 @@ pub fn run(arguments: &Arguments) -> Exit {
         }
     };
     start_logging(arguments.log);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            complain(format!("the service cannot start its threads: {error}"));
-            return Exit::Failure;
-        }
-    };
-    let exit = runtime.block_on(serve(settings, &arguments.settings.path));
-    // A file system that does not answer keeps whoever reads from it, and not the end of the process.
-    runtime.shutdown_background();
-    exit
+    on_threads("the service", serve(settings, &arguments.settings.path))
 }
 
 async fn serve(settings: Settings, file: &Path) -> Exit {
     // Before anything is opened, so that no signal in between is lost.
-    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hang_up)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()))
-    else {
-        complain("the system refuses to tell this process of signals, so it could not end in order");
-        return Exit::Failure;
-    };
+    let Some(mut signals) = Signals::listen() else { return Exit::Failure };
     let running = match Service::start(settings).await {
         Ok(running) => running,
         Err(error) => {
@@ -59,18 +44,12 @@ async fn serve(settings: Settings, file: &Path) -> Exit {
             return Exit::Failure;
         }
     };
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            _ = hang_up.recv() => {
-                running.service().reload_settings_soon(file);
-                running.reload_api_keys_soon();
-                running.service().reload_trust_soon();
-            }
-        }
-    }
-    tracing::info!("ending; requests that are under way have ten seconds");
+    let reload = || {
+        running.service().reload_settings_soon(file);
+        running.reload_api_keys_soon();
+        running.service().reload_trust_soon();
+    };
+    signals.until_the_end(reload).await;
     running.shut_down().await;
     Exit::Success
 }
