@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{Stop, interop, workspace};
+use crate::{Stop, interop, jvm, mobile, swift, tally::Count, workspace};
 
 /// A set of tests that needs the same things.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,12 @@ pub(crate) enum Group {
     ManyEdges,
     /// Other people's OAuth software and token libraries; need node, Python, their packages, and nginx.
     Interop,
+    /// The Kotlin face and the Android half of the bindings; need a JDK and Maven's packages.
+    Jvm,
+    /// The Swift face; needs Swift in a folder of its own.
+    Swift,
+    /// Targets of phones, and the core on ARM64; need their standard libraries and an emulator of the processor.
+    Mobile,
     /// The whole flow and its attacks, as a newcomer runs them; need Rust alone.
     Quickstart,
 }
@@ -35,8 +41,17 @@ pub(crate) enum Presence {
 
 impl Group {
     /// Every group, in the order of the table.
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Rust, Self::Vectors, Self::Gateways, Self::ManyEdges, Self::Interop, Self::Quickstart];
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Rust,
+        Self::Vectors,
+        Self::Gateways,
+        Self::ManyEdges,
+        Self::Interop,
+        Self::Jvm,
+        Self::Swift,
+        Self::Mobile,
+        Self::Quickstart,
+    ];
 
     /// The name on the command line and in `SKIPPED name: …` lines.
     pub(crate) const fn name(self) -> &'static str {
@@ -46,6 +61,9 @@ impl Group {
             Self::Gateways => "gateways",
             Self::ManyEdges => "many-edges",
             Self::Interop => "interop",
+            Self::Jvm => "jvm",
+            Self::Swift => "swift",
+            Self::Mobile => "mobile",
             Self::Quickstart => "quickstart",
         }
     }
@@ -61,17 +79,34 @@ impl Group {
         })
     }
 
-    /// The test program of this group in the crate `tests`; `None` for a group that is no single test program.
+    /// The test program of this group; `None` for a group that has none that cargo starts.
     pub(crate) const fn test_target(self) -> Option<&'static str> {
         match self {
-            Self::Vectors | Self::Gateways | Self::ManyEdges | Self::Interop => Some(self.name()),
-            Self::Rust | Self::Quickstart => None,
+            Self::Vectors | Self::Gateways | Self::ManyEdges | Self::Interop | Self::Jvm => Some(self.name()),
+            Self::Rust | Self::Swift | Self::Mobile | Self::Quickstart => None,
+        }
+    }
+
+    /// What of this group runs beside `cargo test`, if anything does.
+    pub(crate) const fn beside_cargo_test(self) -> Option<fn() -> Count> {
+        match self {
+            Self::Jvm => Some(jvm::test),
+            Self::Swift => Some(swift::test),
+            Self::Mobile => Some(mobile::test),
+            _ => None,
         }
     }
 
     /// Whether tests of this group have been written.
     pub(crate) fn exists(self) -> bool {
-        self.test_target().is_none_or(|target| test_sources(target).iter().any(|source| source.is_file()))
+        match self {
+            Self::Jvm => jvm::exists(),
+            Self::Swift => swift::exists(),
+            Self::Mobile => mobile::exists(),
+            _ => self
+                .test_target()
+                .is_none_or(|target| test_sources(target).iter().any(|source| source.is_file())),
+        }
     }
 
     /// Looks for the parts of this group.
@@ -99,14 +134,22 @@ impl Group {
                     missing.join(", ")
                 )),
             },
-            Self::Interop => match interop::missing().as_slice() {
-                [] => Presence::Here,
-                missing => Presence::Missing(format!(
-                    "without {}; `cargo xtask setup interop` installs it, or says how",
-                    missing.join(", ")
-                )),
-            },
+            Self::Interop => self.without(&interop::missing()),
+            Self::Jvm => self.without(&jvm::missing()),
+            Self::Swift => self.without(&swift::missing()),
+            Self::Mobile => self.without(&mobile::missing()),
         }
+    }
+
+    fn without(self, missing: &[String]) -> Presence {
+        if missing.is_empty() {
+            return Presence::Here;
+        }
+        Presence::Missing(format!(
+            "without {}; `cargo xtask setup {}` installs it, or says how",
+            missing.join(", "),
+            self.name()
+        ))
     }
 }
 

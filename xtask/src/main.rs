@@ -12,10 +12,13 @@ mod edge;
 mod fuzz;
 mod groups;
 mod interop;
+mod jvm;
 mod lines;
+mod mobile;
 mod mutants;
 mod peers;
 mod setup;
+mod swift;
 mod tally;
 mod test;
 mod workspace;
@@ -25,12 +28,14 @@ cargo xtask COMMAND
 
   setup [GROUP]...      install what a group of tests needs, and say what was installed
                           groups: gateways (nginx, Caddy, HAProxy, Envoy), many-edges (Redis),
-                          interop (packages of npm and PyPI), all (the default);
-                          jvm, swift, mobile (no tests of these exist yet)
+                          interop (packages of npm and PyPI), jvm (a JDK and Maven's packages),
+                          swift (Swift in a folder of its own), mobile (targets of phones, ARM64),
+                          all (the default)
   test                  run every test whose parts are present; ends with a table: ran / skipped because
     --require GROUP       fail if this group had to be skipped (may be repeated)
     -- ARGS               give ARGS to `cargo test`; for example: -- --test vectors, or: -- replay
-                          groups: rust, vectors, gateways, many-edges, interop, quickstart
+                          groups: rust, vectors, gateways, many-edges, interop, jvm, swift, mobile,
+                          quickstart
   ci                    format, dependencies, clippy, docs, and all tests with nothing skipped
     --without GROUP       do not insist on this group (may be repeated)
   bench [ARGS]...       the benchmarks, as ratios of one run; ARGS go to `cargo bench`
@@ -44,6 +49,9 @@ cargo xtask COMMAND
                           peers: appattest, node-app-attest, pyattest, jvm
   fuzz [TARGET]...      the fuzz targets one after another, with a table at the end; findings are kept as tests
     --seconds N           for each target (60)
+  kotlin                the Kotlin face on the JVM, against a real service
+  swift                 the Swift face on Linux, against a real service
+  mobile                checks and links for the targets of phones; the core's tests on ARM64
   mutants               changes the verifier in small ways and asks whether a test notices each
     --shard K/N           one of N parts, counted from 0
     --file FILE           of this file only (may be repeated)
@@ -84,6 +92,9 @@ fn main() -> ExitCode {
         "peers" => peers::run(rest),
         "fuzz" => fuzz::run(rest),
         "mutants" => mutants::run(rest),
+        "kotlin" => jvm::run(rest),
+        "swift" => swift::run(rest),
+        "mobile" => mobile::run(rest),
         unknown => Err(Stop::Usage(format!("there is no command `{unknown}`"))),
     };
     match outcome {

