@@ -5,7 +5,7 @@ use core::fmt;
 
 use super::Attester;
 use super::clock::Now;
-use super::flow::fixed_length;
+use super::envelope::fixed_length;
 use super::port::KeyHandle;
 use super::prove::ProveError;
 use crate::encoding::base64url;

@@ -33,6 +33,7 @@ mod client_authentication;
 mod clock;
 mod config;
 mod edge;
+mod envelope;
 mod flow;
 mod outcome;
 mod port;

@@ -9,7 +9,7 @@ use super::answer::Session;
 use super::clock::Now;
 use super::config::Resource;
 use super::edge::Hints;
-use super::flow::fixed_length;
+use super::envelope::fixed_length;
 use super::port::KeyHandle;
 use super::state::StoredKey;
 use crate::challenge::Challenge;
