@@ -5,9 +5,10 @@ use std::collections::VecDeque;
 use ed25519_dalek::{Signer, SigningKey};
 use p256::ecdsa::Signature as P256Signature;
 
+use super::answer::MAX_AHEAD;
 use super::config::Platform;
 use super::flow::Turn;
-use super::outcome::Pace;
+use super::pace::Pace;
 use super::port::{AttestRequest, AttesterError, Effect, EvidenceFailure, KeyFailure, MadeKey};
 use super::state::{AppAttestKey, StoredKey};
 use super::{Attempt, Attester, Awaiting, Wanted};
@@ -77,6 +78,7 @@ impl Attester {
         if self.state.instance.is_some() || (self.state.key.is_some() && key_challenge.is_none()) {
             return self.gather(turn);
         }
+        self.state.vouching = None;
         if let Some(old) = self.state.key.take() {
             turn.effects.push(Effect::ForgetKey(old.handle));
         }
@@ -89,6 +91,9 @@ impl Attester {
             Ok(made) if made.public_key.algorithm() == Algorithm::Esp256 => made,
             Err(KeyFailure::Unsupported) => {
                 return self.fail(AttesterError::Unsupported, Pace::Hourly, None, turn);
+            }
+            Err(KeyFailure::NoAttestationKeys) => {
+                return self.fail(AttesterError::NoAttestationKeys, Pace::Provisioning, None, turn);
             }
             _ => return self.fail(AttesterError::PlatformUnavailable, Pace::Soon, None, turn),
         };
@@ -192,7 +197,7 @@ impl Attester {
             }
             (Wanted::AppAttest, _) => {
                 self.state.app_attest = None;
-                self.fail(AttesterError::PlatformUnavailable, Pace::Soon, None, turn);
+                self.fail(AttesterError::PlatformUnavailable, Pace::OnceSoon, None, turn);
             }
             (Wanted::AppAttestAssertion, EvidenceFailure::KeyLost) => {
                 self.state.app_attest = None;
@@ -251,7 +256,7 @@ impl Attester {
             Err(KeyFailure::Unsupported) => {
                 return self.fail(AttesterError::Unsupported, Pace::Hourly, None, turn);
             }
-            Err(KeyFailure::Unavailable) => {
+            Err(KeyFailure::Unavailable | KeyFailure::NoAttestationKeys) => {
                 return self.fail(AttesterError::PlatformUnavailable, Pace::Soon, None, turn);
             }
         };
@@ -293,7 +298,8 @@ impl Attester {
 }
 
 fn is_due(last: Option<Timestamp>, after: u64, server_now: Timestamp) -> bool {
-    last.is_none_or(|last| server_now.seconds_since(last) >= after)
+    // A time to come was said by a clock that was wrong.
+    last.is_none_or(|last| last > server_now.plus(MAX_AHEAD) || server_now.seconds_since(last) >= after)
 }
 
 /// Whether the host brought what was asked for.

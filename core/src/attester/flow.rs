@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::config::ResultKeys;
-use super::outcome::Pace;
+use super::pace::Pace;
 use super::port::{
     Answer, AttesterError, Effect, EffectId, Entropy, Event, EvidenceFailure, Fetch, MAX_ANSWER, Unreached,
 };
@@ -170,7 +170,10 @@ impl Attester {
         });
         match challenge {
             Some((challenge, answer)) => {
-                self.clock.learn(Timestamp::from_unix_seconds(answer.server_time), turn.now);
+                // Nobody signed this time: it serves where no signed answer has told a better one.
+                if self.current_session(turn.now).is_none() {
+                    self.clock.learn(Timestamp::from_unix_seconds(answer.server_time), turn.now);
+                }
                 self.start(challenge, turn);
             }
             // A captive portal answers 200 too.
