@@ -3,6 +3,9 @@
 //! The one table of bits and names. A bit says what a probe found, not what it means: that is for a policy. The
 //! report can only lower trust, because whoever controls the device can leave bits out.
 
+#[cfg(feature = "attester")]
+pub mod probe;
+
 use core::fmt;
 
 macro_rules! signals {
