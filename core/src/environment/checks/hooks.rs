@@ -17,7 +17,6 @@ const LIBRARIES: &[&str] = &[
     "fridagadget",
     "libfrida-",
     "libfridagadget",
-    "memfd:frida-",
     // Xposed and its successors.
     "libxposed",
     "xposedbridge",
@@ -33,7 +32,7 @@ const LIBRARIES: &[&str] = &[
 ];
 
 /// How libraries begin that bring code of root managers into apps: Zygisk, Riru, Zygisk Next.
-const ZYGOTE_LIBRARIES: &[&str] = &["libzygisk", "libriru", "libzn_loader", "memfd:zygisk"];
+const ZYGOTE_LIBRARIES: &[&str] = &["libzygisk", "libriru", "libzn_loader"];
 
 /// Images of hooking frameworks on Apple: Frida, Cycript, Substrate, Substitute, libhooker, ElleKit, and the tweaks
 /// that are found most often.
@@ -114,7 +113,9 @@ pub(super) fn in_memory(probe: &Probe<'_>) -> Environment {
         if path != last.as_slice() {
             last.clear();
             last.extend_from_slice(path);
+            // A file that exists in memory alone: `/memfd:NAME (deleted)`.
             let name = file_name(path);
+            let name = name.strip_prefix(b"memfd:").unwrap_or(name);
             found = found
                 .with_if(Signal::Hooks, begins_with(name, LIBRARIES))
                 .with_if(Signal::RootHiding, begins_with(name, ZYGOTE_LIBRARIES))
@@ -165,7 +166,7 @@ fn has_hooking_thread(process: &dyn ProcessProbe) -> bool {
     let mut threads = Vec::new();
     process.list("/proc/self/task", MAX_THREADS, &mut |name| {
         threads.extend(core::str::from_utf8(name).ok().and_then(|name| name.parse::<u32>().ok()));
-        ControlFlow::Continue(())
+        if threads.len() < MAX_THREADS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
     threads.iter().any(|thread| {
         let mut is_known = false;

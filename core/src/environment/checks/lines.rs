@@ -11,8 +11,10 @@ const MAX_LINE: usize = 4608;
 pub(super) fn each_line(process: &dyn ProcessProbe, path: &str, each: &mut Each<'_>) {
     let mut begun = Vec::new();
     let mut is_broken_off = false;
+    let mut left = MAX_FILE;
     process.read(path, MAX_FILE, &mut |piece| {
-        let mut rest = piece;
+        let mut rest = piece.get(..left).unwrap_or(piece);
+        left = left.saturating_sub(piece.len());
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
             let (line, after) = rest.split_at(end);
             rest = after.get(1..).unwrap_or_default();
@@ -30,7 +32,7 @@ pub(super) fn each_line(process: &dyn ProcessProbe, path: &str, each: &mut Each<
             }
         }
         keep(&mut begun, rest);
-        ControlFlow::Continue(())
+        if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     if !begun.is_empty() && !is_broken_off {
         let _ = each(&begun);
