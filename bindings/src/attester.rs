@@ -10,10 +10,15 @@ use countersign_core::attester::{
     Attester as StateMachine, AttesterError, ClientAuthentication, Currency, EdgeAnswer, InstanceKeyProof,
 };
 
+use crate::development::DevelopmentKeys;
 use crate::drive::Device;
 use crate::error::CountersignError;
-use crate::port::{Parts, Ports};
-use crate::record::{Advice, ApiAnswer, ApiRequest, ClientProof, Configuration, Proof, Standing};
+use crate::file_storage::FileStorage;
+use crate::port::{Parts, Ports, Timer, Transport};
+use crate::record::{
+    Advice, ApiAnswer, ApiRequest, ClientProof, Configuration, DevelopmentKey, DevicePlatform, Proof,
+    Standing,
+};
 
 type Run = Shared<Pin<Box<dyn Future<Output = Result<(), AttesterError>> + Send>>>;
 
@@ -35,6 +40,36 @@ impl Attester {
     #[uniffi::constructor]
     pub fn new(configuration: Configuration, ports: Ports) -> Result<Arc<Self>, CountersignError> {
         Self::from_parts(configuration, Parts::new(ports))
+    }
+
+    /// An attester for hosts, emulators and simulators: its keys and its state are files in `folder`, and a
+    /// development key vouches for it, as far as the service's policy lets it. `configuration.platform` is not read.
+    ///
+    /// # Errors
+    /// [`CountersignError::Configuration`].
+    #[uniffi::constructor]
+    pub fn development(
+        configuration: Configuration,
+        folder: String,
+        transport: Arc<dyn Transport>,
+        timer: Arc<dyn Timer>,
+    ) -> Result<Arc<Self>, CountersignError> {
+        let configuration = Configuration { platform: DevicePlatform::Development, ..configuration };
+        let keys = Arc::new(DevelopmentKeys::new(&folder));
+        let storage = Arc::new(FileStorage::new(&folder, &configuration));
+        let ports =
+            Ports { keys: keys.clone(), evidence: keys.clone(), transport, storage: storage.clone(), timer };
+        let parts =
+            Parts { enrolment_lock: Some(storage), development_keys: Some(keys), ..Parts::new(ports) };
+        Self::from_parts(configuration, parts)
+    }
+
+    /// The development key that is to be registered with the service; nothing where none vouches.
+    ///
+    /// # Errors
+    /// [`CountersignError::PlatformUnavailable`] if its file cannot be read or written.
+    pub fn development_key(&self) -> Result<Option<DevelopmentKey>, CountersignError> {
+        self.device.development_key().map_err(|_| CountersignError::PlatformUnavailable)
     }
 
     /// Makes the header fields for one request with the result at hand: some tens of microseconds, no waiting.

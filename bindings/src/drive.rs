@@ -18,7 +18,9 @@ use countersign_core::attester::{
     Attester, AttesterError, Config, Effect, Entropy, Event, EvidenceFailure, KeyFailure, Now, Unreached,
 };
 
+use crate::error::EvidenceError;
 use crate::port::{EnrolmentLock, Entry, Parts, Ports};
+use crate::record::DevelopmentKey;
 
 type Job<'a> = Pin<Box<dyn Future<Output = Event> + Send + 'a>>;
 type Pause<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
@@ -74,6 +76,11 @@ impl Device {
         // Kept until the run is over: the processes of one app enrol one after the other, and find what is there.
         let _entered = self.load().await;
         contained(self.run()).await.unwrap_or(Err(AttesterError::PlatformUnavailable))
+    }
+
+    pub(crate) fn development_key(&self) -> Result<Option<DevelopmentKey>, EvidenceError> {
+        let keys = self.parts.development_keys.as_deref();
+        keys.map(|keys| keys.development_key(&self.config.client_id)).transpose()
     }
 
     /// Signs with the instance key.

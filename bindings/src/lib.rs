@@ -6,22 +6,29 @@
 #![deny(unsafe_code)]
 
 mod attester;
+mod development;
 mod drive;
 mod error;
+mod file_storage;
 mod port;
+mod private_folder;
 mod record;
 mod system_clock;
+mod version;
 
 pub use attester::Attester;
+pub use development::DevelopmentKeys;
 pub use error::{CountersignError, EvidenceError, KeyStoreError, StorageError, TransportError};
+pub use file_storage::FileStorage;
 pub use port::{
     Clock, EnrolmentLock, Entry, EvidenceSource, InstanceKeys, Parts, Ports, Storage, Timer, Transport,
 };
 pub use record::{
-    Advice, ApiAnswer, ApiRequest, ApiResource, ClientProof, Configuration, DevicePlatform, EvidenceRequest,
-    GatheredEvidence, HeaderField, KeyProtection, NewKey, PinnedKey, Proof, ServiceAnswer, ServiceCall,
-    Standing,
+    Advice, ApiAnswer, ApiRequest, ApiResource, ClientProof, Configuration, DevelopmentKey, DevicePlatform,
+    EvidenceRequest, GatheredEvidence, HeaderField, KeyProtection, NewKey, PinnedKey, Proof, ServiceAnswer,
+    ServiceCall, Standing,
 };
 pub use system_clock::SystemClock;
+pub use version::{library_version, require_library_version};
 
 uniffi::setup_scaffolding!("countersign");

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use countersign_core::attester::Now;
 
+use crate::development::DevelopmentKeys;
 use crate::error::{EvidenceError, KeyStoreError, StorageError, TransportError};
 use crate::record::{EvidenceRequest, GatheredEvidence, NewKey, ServiceAnswer, ServiceCall};
 use crate::system_clock::SystemClock;
@@ -104,11 +105,13 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Keeps several processes apart, where the storage is shared by several.
     pub enrolment_lock: Option<Arc<dyn EnrolmentLock>>,
+    /// The development key, where one vouches and is to be shown to a developer.
+    pub development_keys: Option<Arc<DevelopmentKeys>>,
 }
 
 impl Parts {
     /// These ports with the system's clocks, for a storage of one process.
     pub fn new(ports: Ports) -> Self {
-        Self { ports, clock: Arc::new(SystemClock), enrolment_lock: None }
+        Self { ports, clock: Arc::new(SystemClock), enrolment_lock: None, development_keys: None }
     }
 }
