@@ -79,6 +79,7 @@ impl Attester {
     /// [`CountersignError::UnknownOrigin`] for a host that was not configured.
     pub fn prove(&self, request: ApiRequest) -> Result<Proof, CountersignError> {
         let random = self.random()?;
+        let request = self.with_environment(request);
         let now = self.device.now();
         self.device.with_attester(|attester| {
             let headers = attester.prove(&request.borrowed(), now, &random)?;
@@ -209,6 +210,10 @@ impl Attester {
         let run = future.shared();
         *current = Some(run.clone());
         run
+    }
+
+    fn with_environment(&self, request: ApiRequest) -> ApiRequest {
+        ApiRequest { environment: self.device.environment(request.environment), ..request }
     }
 
     async fn finish(&self, prepared: InstanceKeyProof) -> Result<Proof, CountersignError> {

@@ -15,8 +15,10 @@ use futures_util::future::{Either, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use countersign_core::attester::{
-    Attester, AttesterError, Config, Effect, Entropy, Event, EvidenceFailure, KeyFailure, Now, Unreached,
+    Attester, AttesterError, Config, Currency, Effect, Entropy, Event, EvidenceFailure, KeyFailure, Now,
+    Unreached,
 };
+use countersign_core::environment::Environment;
 
 use crate::error::EvidenceError;
 use crate::port::{EnrolmentLock, Entry, Parts, Ports};
@@ -43,8 +45,10 @@ pub(crate) struct Device {
 
 struct Machine {
     attester: Attester,
-    /// Noted by the app; outlives a machine that another process's state replaces.
-    environment: u64,
+    /// What the app noted, and what was seen at the last renewal; they outlive a machine that another process's state
+    /// replaces.
+    noted: u64,
+    seen: Environment,
     /// What the storage held when it was last read or written: what differs is another process's.
     stored: Option<Vec<u8>>,
 }
@@ -52,7 +56,11 @@ struct Machine {
 impl Device {
     pub(crate) fn new(config: Config, parts: Parts) -> Self {
         let attester = Attester::new(config.clone(), None);
-        Self { parts, config, attester: Mutex::new(Machine { attester, environment: 0, stored: None }) }
+        Self {
+            parts,
+            config,
+            attester: Mutex::new(Machine { attester, noted: 0, seen: Environment::default(), stored: None }),
+        }
     }
 
     pub(crate) fn now(&self) -> Now {
@@ -66,8 +74,26 @@ impl Device {
 
     pub(crate) fn note_environment(&self, bits: u64) {
         let mut machine = self.machine();
-        machine.environment = bits;
-        machine.attester.note_environment(bits);
+        machine.noted = bits;
+        machine.note();
+    }
+
+    /// What a proof says of the environment now, beside what its request brings: bits are added, never taken away.
+    pub(crate) fn environment(&self, of_request: Option<u64>) -> Option<u64> {
+        let now = self.parts.surroundings.as_deref().map_or(0, |eyes| eyes.per_request().0);
+        let machine = self.machine();
+        let all = of_request.unwrap_or(0) | now | machine.noted | machine.seen.0;
+        (all != 0).then_some(all)
+    }
+
+    fn look_around(&self) {
+        let Some(eyes) = self.parts.surroundings.as_deref() else { return };
+        if self.with_attester(|attester| attester.currency(self.now())) != Currency::Current {
+            let seen = eyes.at_renewal();
+            let mut machine = self.machine();
+            machine.seen = seen;
+            machine.note();
+        }
     }
 
     /// Obtains a result, or renews one that is due: one run from the wish to [`Effect::Ready`] or
@@ -75,7 +101,11 @@ impl Device {
     pub(crate) async fn obtain(&self) -> Result<(), AttesterError> {
         // Kept until the run is over: the processes of one app enrol one after the other, and find what is there.
         let _entered = self.load().await;
-        contained(self.run()).await.unwrap_or(Err(AttesterError::PlatformUnavailable))
+        let run = async {
+            self.look_around();
+            self.run().await
+        };
+        contained(run).await.unwrap_or(Err(AttesterError::PlatformUnavailable))
     }
 
     /// Reads what an earlier process left, if nothing is known of this installation yet.
@@ -172,8 +202,7 @@ impl Device {
             let restored = Attester::new(self.config.clone(), Some(&stored));
             if restored.standing().instance.is_some() {
                 machine.attester = restored;
-                let environment = machine.environment;
-                machine.attester.note_environment(environment);
+                machine.note();
             } else {
                 // What an enrolment that did not end left behind; after the first step it is this one's own.
                 machine.attester.restore(&stored);
@@ -259,6 +288,12 @@ impl Device {
             }),
             _ => return None,
         })
+    }
+}
+
+impl Machine {
+    fn note(&mut self) {
+        self.attester.note_environment(self.noted | self.seen.0);
     }
 }
 

@@ -21,7 +21,8 @@ pub use development::DevelopmentKeys;
 pub use error::{CountersignError, EvidenceError, KeyStoreError, StorageError, TransportError};
 pub use file_storage::FileStorage;
 pub use port::{
-    Clock, EnrolmentLock, Entry, EvidenceSource, InstanceKeys, Parts, Ports, Storage, Timer, Transport,
+    Clock, EnrolmentLock, Entry, EvidenceSource, InstanceKeys, Parts, Ports, Storage, Surroundings, Timer,
+    Transport,
 };
 pub use record::{
     Advice, ApiAnswer, ApiRequest, ApiResource, ClientProof, Configuration, DevelopmentKey, DevicePlatform,

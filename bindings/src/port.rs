@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use countersign_core::attester::Now;
+use countersign_core::environment::Environment;
 
 use crate::development::DevelopmentKeys;
 use crate::error::{EvidenceError, KeyStoreError, StorageError, TransportError};
@@ -97,6 +98,15 @@ pub enum Entry {
     Unknown,
 }
 
+/// What the device sees of its own environment. Rust alone implements it, over the probes of the core: nothing that an
+/// app could read and act upon, or an attacker flip, crosses the boundary.
+pub trait Surroundings: Send + Sync {
+    /// Everything, before an enrolment or renewal; takes some milliseconds.
+    fn at_renewal(&self) -> Environment;
+    /// What can change between two renewals, with each proof; takes some microseconds.
+    fn per_request(&self) -> Environment;
+}
+
 /// Everything that an attester is made of.
 pub struct Parts {
     /// The ports that a host may implement.
@@ -105,13 +115,21 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Keeps several processes apart, where the storage is shared by several.
     pub enrolment_lock: Option<Arc<dyn EnrolmentLock>>,
+    /// The environment, where the platform tells of it.
+    pub surroundings: Option<Arc<dyn Surroundings>>,
     /// The development key, where one vouches and is to be shown to a developer.
     pub development_keys: Option<Arc<DevelopmentKeys>>,
 }
 
 impl Parts {
-    /// These ports with the system's clocks, for a storage of one process.
+    /// These ports with the system's clocks, for a storage of one process, with no eye on the environment.
     pub fn new(ports: Ports) -> Self {
-        Self { ports, clock: Arc::new(SystemClock), enrolment_lock: None, development_keys: None }
+        Self {
+            ports,
+            clock: Arc::new(SystemClock),
+            enrolment_lock: None,
+            surroundings: None,
+            development_keys: None,
+        }
     }
 }
