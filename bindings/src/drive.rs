@@ -15,7 +15,8 @@ use futures_util::future::{Either, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use countersign_core::attester::{
-    Attester, AttesterError, Config, Effect, Entropy, Event, EvidenceFailure, KeyFailure, Now, Unreached,
+    Attester, AttesterError, Config, Currency, Effect, Entropy, Event, EvidenceFailure, KeyFailure, Now,
+    Unreached,
 };
 use countersign_core::environment::Environment;
 
@@ -118,8 +119,11 @@ impl Device {
         let mut until = Duration::ZERO;
         let mut early = 0;
         let mut event = Event::ResultWanted;
-        let mut has_looked = false;
         loop {
+            // These may begin an attempt, whose envelope is made from what was noted, in the same step for renewals.
+            if matches!(event, Event::ResultWanted | Event::Tick) {
+                self.look_around();
+            }
             for effect in self.step(event)? {
                 match effect {
                     Effect::Ready => return Ok(()),
@@ -134,14 +138,7 @@ impl Device {
                         until = uptime;
                         pause = self.pause(uptime.saturating_sub(self.now().uptime));
                     }
-                    effect => {
-                        // There is something to do, so an envelope follows, and it tells what was found.
-                        if !has_looked {
-                            self.look_around();
-                            has_looked = true;
-                        }
-                        jobs.extend(self.job(effect));
-                    }
+                    effect => jobs.extend(self.job(effect)),
                 }
             }
             event = match select(jobs.next(), &mut pause).await {
@@ -155,7 +152,6 @@ impl Device {
             };
             if matches!(event, Event::Tick) {
                 pause = Box::pin(core::future::pending());
-                has_looked = false;
                 early += usize::from(self.now().uptime < until);
                 if early > EARLY_PAUSES {
                     return Err(AttesterError::PlatformUnavailable);
@@ -214,7 +210,11 @@ impl Device {
         }
     }
 
+    /// Notes all signals, unless there is a result that needs no renewal.
     fn look_around(&self) {
+        if self.machine().attester.currency(self.now()) == Currency::Current {
+            return;
+        }
         let found = self.look(|signals| signals.at_renewal());
         let mut machine = self.machine();
         machine.found = found;

@@ -24,15 +24,16 @@ use p256::ecdsa::{Signature, SigningKey};
 
 use countersign_core::attester::{Fetch, Now};
 use countersign_core::encoding::from_base64url;
+use countersign_core::environment::Environment;
 use countersign_core::time::Timestamp;
 use countersign_core::token::keys::PureRust;
 use countersign_core::token::proof::DecodedProof;
 use countersign_core::token::result::DecodedResult;
 use countersign_ffi::{
     Advice, ApiAnswer, ApiRequest, ApiResource, Attester, ClientProof, Clock, Configuration,
-    CountersignError, DevicePlatform, EvidenceError, EvidenceRequest, EvidenceSource, GatheredEvidence,
-    InstanceKeys, KeyProtection, KeyStoreError, NewKey, Parts, PinnedKey, Ports, ServiceAnswer, ServiceCall,
-    Storage, StorageError, Timer, Transport, TransportError,
+    CountersignError, DevicePlatform, EvidenceError, EvidenceRequest, EvidenceSource, ExpectedApp,
+    GatheredEvidence, InstanceKeys, KeyProtection, KeyStoreError, NewKey, Parts, PinnedKey, Ports,
+    ServiceAnswer, ServiceCall, Signals, Storage, StorageError, Timer, Transport, TransportError,
 };
 
 use service::{CLIENT_ID, ISSUER, START, Scripted, Service, problem};
@@ -456,6 +457,117 @@ fn a_key_store_that_lost_its_key_ends_in_another_enrolment() {
     phone.service.lock().unwrap().instances.clear();
     block_on(attester.refresh()).unwrap();
     assert_eq!(phone.calls("/v1/instances"), 2);
+}
+
+/// What a phone notices: fixed at renewals, one more with each request.
+struct Noticed {
+    at_renewal: AtomicU64,
+    per_request: AtomicU64,
+    looks: AtomicUsize,
+}
+
+impl Signals for Noticed {
+    fn at_renewal(&self) -> Environment {
+        self.looks.fetch_add(1, Ordering::SeqCst);
+        Environment(self.at_renewal.load(Ordering::SeqCst))
+    }
+
+    fn per_request(&self) -> Environment {
+        Environment(self.per_request.load(Ordering::SeqCst))
+    }
+}
+
+fn noticing(phone: &Arc<Phone>, at_renewal: u64, per_request: u64) -> (Arc<Attester>, Arc<Noticed>) {
+    let noticed = Arc::new(Noticed {
+        at_renewal: at_renewal.into(),
+        per_request: per_request.into(),
+        looks: AtomicUsize::new(0),
+    });
+    let parts = Parts { signals: Some(noticed.clone()), ..phone.parts() };
+    (Attester::from_parts(configuration(ANDROID), parts).unwrap(), noticed)
+}
+
+/// What the proof of one request says of the environment.
+fn proven(attester: &Attester, told: Option<u64>) -> Option<u64> {
+    let request = ApiRequest { environment: told, ..request() };
+    let proof = block_on(attester.prove_when_ready(request)).unwrap();
+    let proof = from_base64url(&proof.fields[1].value).unwrap();
+    DecodedProof::decode(&proof).unwrap().claims.environment
+}
+
+#[test]
+fn what_the_device_notices_stands_in_the_envelope_and_in_every_proof() {
+    let phone = Phone::new();
+    let (attester, noticed) = noticing(&phone, 0b1, 0b100);
+    assert_eq!(proven(&attester, None), Some(0b101));
+    assert_eq!(phone.service.lock().unwrap().last_enrolment().environment, 0b1);
+    noticed.per_request.store(0, Ordering::SeqCst);
+    assert_eq!(proven(&attester, None), Some(0b1));
+    assert_eq!(noticed.looks.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn each_renewal_looks_again() {
+    let phone = Phone::new();
+    let (attester, noticed) = noticing(&phone, 0b1, 0);
+    block_on(attester.refresh()).unwrap();
+    noticed.at_renewal.store(0b10, Ordering::SeqCst);
+    block_on(attester.refresh()).unwrap();
+    assert_eq!((proven(&attester, None), noticed.looks.load(Ordering::SeqCst)), (Some(0b1), 1));
+    phone.advance(500);
+    block_on(attester.refresh()).unwrap();
+    assert_eq!(phone.service.lock().unwrap().last_enrolment().environment, 0b10);
+    assert_eq!((proven(&attester, None), noticed.looks.load(Ordering::SeqCst)), (Some(0b10), 2));
+}
+
+#[test]
+fn the_app_adds_to_what_the_device_notices_and_takes_nothing_away() {
+    let phone = Phone::new();
+    let (attester, _) = noticing(&phone, 0b1, 0b100);
+    attester.note_environment(0b1000);
+    assert_eq!(proven(&attester, None), Some(0b1101));
+    assert_eq!(phone.service.lock().unwrap().last_enrolment().environment, 0b1001);
+    assert_eq!(proven(&attester, Some(0)), Some(0b101));
+    assert_eq!(proven(&attester, Some(0b10)), Some(0b111));
+}
+
+#[test]
+fn a_clean_device_says_nothing_in_its_proofs() {
+    let (attester, _) = noticing(&Phone::new(), 0, 0);
+    assert_eq!(proven(&attester, None), None);
+    assert_eq!(proven(&attester, Some(0)), Some(0));
+}
+
+struct Broken;
+
+impl Signals for Broken {
+    fn at_renewal(&self) -> Environment {
+        panic!("a defect of a probe")
+    }
+
+    fn per_request(&self) -> Environment {
+        panic!("a defect of a probe")
+    }
+}
+
+#[test]
+fn a_defect_of_a_probe_costs_the_signals_and_nothing_else() {
+    let phone = Phone::new();
+    let parts = Parts { signals: Some(Arc::new(Broken)), ..phone.parts() };
+    let attester = Attester::from_parts(configuration(ANDROID), parts).unwrap();
+    assert_eq!(proven(&attester, None), None);
+}
+
+#[test]
+fn a_signing_digest_that_is_none_is_refused_when_the_attester_is_made() {
+    let app = ExpectedApp { signing_digests: vec!["0808".to_owned()], ..ExpectedApp::default() };
+    let configuration = Configuration { expected_app: Some(app), ..configuration(ANDROID) };
+    let Err(CountersignError::Configuration { reason }) =
+        Attester::from_parts(configuration, Phone::new().parts())
+    else {
+        panic!("what is no digest was taken");
+    };
+    assert_eq!(reason, "config_signing_digest");
 }
 
 #[test]
