@@ -27,9 +27,16 @@ pub trait PlayIntegrityProvider: Send + Sync {
 }
 
 /// Evidence of this phone.
-pub(crate) struct AndroidEvidence {
-    pub(crate) play_integrity: Option<Arc<dyn PlayIntegrityProvider>>,
-    pub(crate) timer: Arc<dyn Timer>,
+pub struct AndroidEvidence {
+    play_integrity: Option<Arc<dyn PlayIntegrityProvider>>,
+    timer: Arc<dyn Timer>,
+}
+
+impl AndroidEvidence {
+    /// Evidence of this phone; Google's word is part of it if there is somebody to ask for it.
+    pub fn new(play_integrity: Option<Arc<dyn PlayIntegrityProvider>>, timer: Arc<dyn Timer>) -> Self {
+        Self { play_integrity, timer }
+    }
 }
 
 #[async_trait::async_trait]

@@ -42,7 +42,7 @@ mod number {
 
 /// The instance key in AndroidKeyStore.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct AndroidKeyStore;
+pub struct AndroidKeyStore;
 
 #[async_trait::async_trait]
 impl InstanceKeys for AndroidKeyStore {

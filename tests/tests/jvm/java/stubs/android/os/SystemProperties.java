@@ -8,6 +8,8 @@ public final class SystemProperties {
 
     public static String get(String name, String otherwise) {
         switch (name) {
+            case "ro.product.cpu.abilist": case "ro.product.cpu.abilist64": return "arm64-v8a";
+            case "ro.build.version.all_codenames": return "REL";
             case "ro.build.tags": return "release-keys";
             case "ro.build.type": return "user";
             case "ro.hardware": return "virtual";

@@ -36,6 +36,8 @@ public final class AppContext extends ContextWrapper {
 
     @Override public String getPackageName() { return PACKAGE; }
 
+    @Override public String getOpPackageName() { return PACKAGE; }
+
     @Override public PackageManager getPackageManager() { return fault.equals("no packages") ? null : new Packages(); }
 
     @Override public ContentResolver getContentResolver() { return new Resolver(this); }
