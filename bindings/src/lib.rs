@@ -5,6 +5,7 @@
 //! Everything that crosses the boundary is defined here, and nothing else is derived for it elsewhere.
 #![deny(unsafe_code)]
 
+mod apple;
 mod countersign;
 mod drive;
 mod error;
