@@ -48,6 +48,13 @@ pub enum CountersignError {
     PlatformUnavailable,
     /// The device cannot make the keys or the evidence.
     DeviceUnsupported,
+    /// The library and the face that calls it are of different versions: a mistake of the build.
+    LibraryMismatch {
+        /// Version of the library.
+        library: String,
+        /// Version that the face was made for.
+        face: String,
+    },
 }
 
 impl fmt::Display for CountersignError {
@@ -64,6 +71,9 @@ impl fmt::Display for CountersignError {
             Self::UpdateRequired { reference } => with_reference(f, "update_required", reference),
             Self::PlatformUnavailable => f.write_str("platform_unavailable"),
             Self::DeviceUnsupported => f.write_str("device_unsupported"),
+            Self::LibraryMismatch { library, face } => {
+                write!(f, "library_mismatch (library {library}, face {face})")
+            }
         }
     }
 }

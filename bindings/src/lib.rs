@@ -1,24 +1,36 @@
-//! The attester for Kotlin and Swift: [`Countersign`] over ports that the host implements. No logic of its own: it
+//! The attester for Kotlin and Swift: [`Attester`] over ports that the host implements. No logic of its own: it
 //! carries out what the state machine in `countersign-core` asks for, one enrolment or renewal at a time, on
-//! whichever thread polls it. HTTP, key store and timers are the host's.
+//! whichever thread polls it. HTTP and timers are the host's; clocks are read here.
 //!
 //! Everything that crosses the boundary is defined here, and nothing else is derived for it elsewhere.
 #![deny(unsafe_code)]
 
 mod apple;
-mod countersign;
+mod attester;
+mod development;
 mod drive;
 mod error;
+mod file_storage;
 mod port;
+mod private_folder;
 mod record;
+mod system_clock;
+mod version;
 
-pub use countersign::Countersign;
+pub use apple::apple_attester;
+pub use attester::Attester;
+pub use development::DevelopmentKeys;
 pub use error::{CountersignError, EvidenceError, KeyStoreError, StorageError, TransportError};
-pub use port::{Clock, EvidenceSource, InstanceKeys, Ports, Storage, Transport};
-pub use record::{
-    Advice, ApiAnswer, ApiRequest, ApiResource, ClientProof, Configuration, DevicePlatform, EvidenceRequest,
-    GatheredEvidence, HeaderField, KeyProtection, NewKey, PinnedKey, Proof, ServiceAnswer, ServiceCall,
-    Standing,
+pub use file_storage::FileStorage;
+pub use port::{
+    Clock, EnrolmentLock, Entry, EvidenceSource, InstanceKeys, Parts, Ports, Storage, Timer, Transport,
 };
+pub use record::{
+    Advice, ApiAnswer, ApiRequest, ApiResource, ClientProof, Configuration, DevelopmentKey, DevicePlatform,
+    EvidenceRequest, GatheredEvidence, HeaderField, KeyProtection, NewKey, PinnedKey, Proof, ServiceAnswer,
+    ServiceCall, Standing,
+};
+pub use system_clock::SystemClock;
+pub use version::{library_version, require_library_version};
 
 uniffi::setup_scaffolding!("countersign");

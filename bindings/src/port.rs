@@ -3,8 +3,12 @@
 
 use std::sync::Arc;
 
+use countersign_core::attester::Now;
+
+use crate::development::DevelopmentKeys;
 use crate::error::{EvidenceError, KeyStoreError, StorageError, TransportError};
 use crate::record::{EvidenceRequest, GatheredEvidence, NewKey, ServiceAnswer, ServiceCall};
+use crate::system_clock::SystemClock;
 
 /// The instance key: P-256, in the best hardware there is, never exportable.
 #[uniffi::export(with_foreign)]
@@ -47,19 +51,15 @@ pub trait Storage: Send + Sync {
     async fn store(&self, state: Vec<u8>) -> Result<(), StorageError>;
 }
 
-/// The device's clocks.
+/// The host's way to wait: a library without threads has none of its own.
 #[uniffi::export(with_foreign)]
 #[async_trait::async_trait]
-pub trait Clock: Send + Sync {
-    /// Seconds since 1970-01-01T00:00:00Z by the wall clock.
-    fn wall_seconds(&self) -> u64;
-    /// Milliseconds since the device started, counted in sleep too.
-    fn uptime_millis(&self) -> u64;
-    /// Returns after that many milliseconds.
+pub trait Timer: Send + Sync {
+    /// Returns after that many milliseconds; later does no harm.
     async fn sleep(&self, millis: u64);
 }
 
-/// All ports together.
+/// All ports that cross the boundary. Rust may implement them too.
 #[derive(Clone, uniffi::Record)]
 pub struct Ports {
     /// The instance key.
@@ -70,6 +70,48 @@ pub struct Ports {
     pub transport: Arc<dyn Transport>,
     /// The stored state.
     pub storage: Arc<dyn Storage>,
-    /// The clocks.
+    /// Pauses.
+    pub timer: Arc<dyn Timer>,
+}
+
+/// The device's clocks. Rust alone implements them: a call over the boundary for each proof would cost more than the
+/// proof.
+pub trait Clock: Send + Sync {
+    /// Both clocks, read together.
+    fn now(&self) -> Now;
+}
+
+/// What keeps the processes of one app from enrolling at the same time. Rust alone implements it.
+pub trait EnrolmentLock: Send + Sync {
+    /// Tries to enter, without waiting.
+    fn try_enter(&self) -> Entry;
+}
+
+/// The end of one try to enter.
+pub enum Entry {
+    /// Inside, until this is dropped.
+    Entered(Box<dyn Send>),
+    /// Another process, or another attester of this one, is inside.
+    Taken,
+    /// It cannot be told: enrol all the same.
+    Unknown,
+}
+
+/// Everything that an attester is made of.
+pub struct Parts {
+    /// The ports that a host may implement.
+    pub ports: Ports,
+    /// The clocks; the system's, except in tests.
     pub clock: Arc<dyn Clock>,
+    /// Keeps several processes apart, where the storage is shared by several.
+    pub enrolment_lock: Option<Arc<dyn EnrolmentLock>>,
+    /// The development key, where one vouches and is to be shown to a developer.
+    pub development_keys: Option<Arc<DevelopmentKeys>>,
+}
+
+impl Parts {
+    /// These ports with the system's clocks, for a storage of one process.
+    pub fn new(ports: Ports) -> Self {
+        Self { ports, clock: Arc::new(SystemClock), enrolment_lock: None, development_keys: None }
+    }
 }

@@ -312,6 +312,17 @@ pub enum GatheredEvidence {
     },
 }
 
+/// The public half of a development key, and how it is registered.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct DevelopmentKey {
+    /// The identifier to register it under: `dev-` and 16 hexadecimal digits of its thumbprint.
+    pub key_id: String,
+    /// The uncompressed point, base64url: 87 characters.
+    pub public_key: String,
+    /// What to type where the service runs.
+    pub command: String,
+}
+
 /// What is known of this installation; nothing in it is secret.
 #[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
 pub struct Standing {

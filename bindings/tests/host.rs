@@ -16,21 +16,23 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use p256::ecdsa::signature::Signer;
 use p256::ecdsa::{Signature, SigningKey};
 
-use countersign_core::attester::Fetch;
+use countersign_core::attester::{Fetch, Now};
 use countersign_core::encoding::from_base64url;
+use countersign_core::time::Timestamp;
 use countersign_core::token::keys::PureRust;
 use countersign_core::token::proof::DecodedProof;
 use countersign_core::token::result::DecodedResult;
 use countersign_ffi::{
-    Advice, ApiAnswer, ApiRequest, ApiResource, ClientProof, Clock, Configuration, Countersign,
+    Advice, ApiAnswer, ApiRequest, ApiResource, Attester, ClientProof, Clock, Configuration,
     CountersignError, DevicePlatform, EvidenceError, EvidenceRequest, EvidenceSource, GatheredEvidence,
-    InstanceKeys, KeyProtection, KeyStoreError, NewKey, PinnedKey, Ports, ServiceAnswer, ServiceCall,
-    Storage, StorageError, Transport, TransportError,
+    InstanceKeys, KeyProtection, KeyStoreError, NewKey, Parts, PinnedKey, Ports, ServiceAnswer, ServiceCall,
+    Storage, StorageError, Timer, Transport, TransportError,
 };
 
 use service::{CLIENT_ID, ISSUER, START, Scripted, Service, problem};
@@ -70,12 +72,16 @@ impl Phone {
             evidence: self.clone(),
             transport: self.clone(),
             storage: self.clone(),
-            clock: self.clone(),
+            timer: self.clone(),
         }
     }
 
-    fn countersign(self: &Arc<Self>, platform: DevicePlatform) -> Arc<Countersign> {
-        Countersign::new(configuration(platform), self.ports()).unwrap()
+    fn parts(self: &Arc<Self>) -> Parts {
+        Parts { clock: self.clone(), ..Parts::new(self.ports()) }
+    }
+
+    fn attester(self: &Arc<Self>, platform: DevicePlatform) -> Arc<Attester> {
+        Attester::from_parts(configuration(platform), self.parts()).unwrap()
     }
 
     fn advance(&self, seconds: u64) {
@@ -190,16 +196,15 @@ impl Storage for Phone {
     }
 }
 
-#[async_trait::async_trait]
 impl Clock for Phone {
-    fn wall_seconds(&self) -> u64 {
-        START
+    fn now(&self) -> Now {
+        let uptime = Duration::from_millis(self.uptime.load(Ordering::SeqCst));
+        Now { wall: Timestamp::from_unix_seconds(START), uptime }
     }
+}
 
-    fn uptime_millis(&self) -> u64 {
-        self.uptime.load(Ordering::SeqCst)
-    }
-
+#[async_trait::async_trait]
+impl Timer for Phone {
     /// Short pauses pass at once, and move the clock; deadlines never come.
     async fn sleep(&self, millis: u64) {
         if millis >= 10_000 {
@@ -257,28 +262,28 @@ fn request() -> ApiRequest {
 fn a_host_enrols_and_proves() {
     for platform in [IPHONE, ANDROID] {
         let phone = Phone::new();
-        let countersign = phone.countersign(platform);
-        assert_eq!(countersign.prove(request()).unwrap_err(), CountersignError::NoResult);
+        let attester = phone.attester(platform);
+        assert_eq!(attester.prove(request()).unwrap_err(), CountersignError::NoResult);
         assert_eq!(phone.loads.load(Ordering::SeqCst), 0, "nothing is done before it is needed");
-        let proof = block_on(countersign.prove_when_ready(request())).unwrap();
+        let proof = block_on(attester.prove_when_ready(request())).unwrap();
         assert!(!proof.refresh_due);
         let [result, proof] = &proof.fields[..] else { panic!("two fields") };
         assert_eq!((result.name.as_str(), proof.name.as_str()), ("attestation-result", "attestation-proof"));
         let (result, proof) = (from_base64url(&result.value).unwrap(), from_base64url(&proof.value).unwrap());
         let key = DecodedResult::decode(&result).unwrap().claims.confirmation;
         assert_eq!(DecodedProof::decode(&proof).unwrap().message.verify(&key, &PureRust), Ok(()));
-        let standing = countersign.standing();
+        let standing = attester.standing();
         assert_eq!(standing.protection, Some(KeyProtection::SecureEnclave));
         assert_eq!((standing.affirming, standing.expires_at), (Some(true), Some(START + 600)));
-        assert_eq!(countersign.client_attestation().as_deref(), Some("as.as.as"));
+        assert_eq!(attester.client_attestation().as_deref(), Some("as.as.as"));
     }
 }
 
 #[test]
 fn a_thousand_first_calls_cause_one_enrolment() {
     let phone = Phone::new();
-    let countersign = phone.countersign(IPHONE);
-    let calls = (0..1_000).map(|_| countersign.prove_when_ready(request()));
+    let attester = phone.attester(IPHONE);
+    let calls = (0..1_000).map(|_| attester.prove_when_ready(request()));
     assert!(block_on(join_all(calls)).iter().all(Result::is_ok));
     assert_eq!((phone.calls("/v1/challenge"), phone.calls("/v1/instances")), (1, 1));
     assert_eq!(phone.keys.lock().unwrap().len(), 1);
@@ -287,10 +292,10 @@ fn a_thousand_first_calls_cause_one_enrolment() {
 #[test]
 fn first_calls_of_many_threads_cause_one_enrolment() {
     let phone = Phone::new();
-    let countersign = phone.countersign(ANDROID);
+    let attester = phone.attester(ANDROID);
     std::thread::scope(|scope| {
         for _ in 0..16 {
-            scope.spawn(|| block_on(countersign.prove_when_ready(request())).unwrap());
+            scope.spawn(|| block_on(attester.prove_when_ready(request())).unwrap());
         }
     });
     assert_eq!(phone.calls("/v1/instances"), 1);
@@ -299,39 +304,39 @@ fn first_calls_of_many_threads_cause_one_enrolment() {
 #[test]
 fn those_who_go_away_do_not_take_the_enrolment_with_them() {
     let phone = Phone::new();
-    let countersign = phone.countersign(IPHONE);
+    let attester = phone.attester(IPHONE);
     phone.held.store(true, Ordering::SeqCst);
-    let mut cancelled = Box::pin(countersign.refresh());
+    let mut cancelled = Box::pin(attester.refresh());
     let mut cx = Context::from_waker(Waker::noop());
     for _ in 0..10 {
         assert!(cancelled.as_mut().poll(&mut cx).is_pending());
     }
     drop(cancelled);
     phone.held.store(false, Ordering::SeqCst);
-    block_on(countersign.refresh()).unwrap();
+    block_on(attester.refresh()).unwrap();
     assert_eq!((phone.calls("/v1/challenge"), phone.calls("/v1/instances")), (1, 1));
 }
 
 #[test]
 fn a_refresh_is_due_before_the_result_expires() {
     let phone = Phone::new();
-    let countersign = phone.countersign(IPHONE);
-    block_on(countersign.refresh()).unwrap();
+    let attester = phone.attester(IPHONE);
+    block_on(attester.refresh()).unwrap();
     phone.advance(301);
-    assert!(countersign.prove(request()).unwrap().refresh_due);
-    block_on(countersign.refresh()).unwrap();
-    assert!(!countersign.prove(request()).unwrap().refresh_due);
+    assert!(attester.prove(request()).unwrap().refresh_due);
+    block_on(attester.refresh()).unwrap();
+    assert!(!attester.prove(request()).unwrap().refresh_due);
     assert_eq!((phone.calls("/v1/challenge"), phone.calls("/results")), (1, 1));
-    block_on(countersign.refresh()).unwrap();
+    block_on(attester.refresh()).unwrap();
     assert_eq!(phone.calls("/results"), 1, "what is current is not renewed");
 }
 
 #[test]
 fn a_new_process_goes_on_with_what_was_stored() {
     let phone = Phone::new();
-    block_on(phone.countersign(IPHONE).refresh()).unwrap();
-    let countersign = phone.countersign(IPHONE);
-    block_on(countersign.refresh()).unwrap();
+    block_on(phone.attester(IPHONE).refresh()).unwrap();
+    let attester = phone.attester(IPHONE);
+    block_on(attester.refresh()).unwrap();
     assert_eq!((phone.calls("/v1/instances"), phone.calls("/results")), (1, 1));
 }
 
@@ -339,15 +344,15 @@ fn a_new_process_goes_on_with_what_was_stored() {
 fn a_full_disk_is_no_reason_to_stop() {
     let phone = Phone::new();
     phone.disk_full.store(true, Ordering::SeqCst);
-    let countersign = phone.countersign(IPHONE);
-    assert!(block_on(countersign.prove_when_ready(request())).is_ok());
+    let attester = phone.attester(IPHONE);
+    assert!(block_on(attester.prove_when_ready(request())).is_ok());
 }
 
 #[test]
 fn a_lost_answer_costs_a_pause_and_nothing_else() {
     let phone = Phone::new();
     phone.service.lock().unwrap().script.push_back(Scripted::Lost);
-    block_on(phone.countersign(ANDROID).refresh()).unwrap();
+    block_on(phone.attester(ANDROID).refresh()).unwrap();
     let service = phone.service.lock().unwrap();
     assert_eq!(service.envelopes[0], service.envelopes[1]);
 }
@@ -356,13 +361,13 @@ fn a_lost_answer_costs_a_pause_and_nothing_else() {
 fn errors_are_typed_and_carry_the_reference() {
     let phone = Phone::new();
     phone.service.lock().unwrap().script.push_back(Scripted::Instead(problem(403, Some("update-app"))));
-    let error = block_on(phone.countersign(IPHONE).refresh()).unwrap_err();
+    let error = block_on(phone.attester(IPHONE).refresh()).unwrap_err();
     assert_eq!(error, CountersignError::UpdateRequired { reference: Some("AB12CD34".to_owned()) });
     assert_eq!(error.to_string(), "update_required (AB12CD34)");
-    let unsupported = phone.countersign(DevicePlatform::Development);
+    let unsupported = phone.attester(DevicePlatform::Development);
     assert_eq!(block_on(unsupported.refresh()), Err(CountersignError::DeviceUnsupported));
     let elsewhere = ApiRequest { uri: "https://evil.example/".to_owned(), ..request() };
-    let fresh = phone.countersign(IPHONE);
+    let fresh = phone.attester(IPHONE);
     assert_eq!(
         block_on(fresh.prove_when_ready(elsewhere)).unwrap_err(),
         CountersignError::UnknownOrigin,
@@ -376,7 +381,7 @@ fn a_wrong_configuration_is_refused_by_its_rule() {
     let refused = |change: fn(&mut Configuration)| {
         let mut configuration = configuration(IPHONE);
         change(&mut configuration);
-        match Countersign::new(configuration, Phone::new().ports()) {
+        match Attester::new(configuration, Phone::new().ports()) {
             Err(CountersignError::Configuration { reason }) => reason,
             _ => panic!("refused"),
         }
@@ -387,7 +392,7 @@ fn a_wrong_configuration_is_refused_by_its_rule() {
     let pin = |x: &str| Some(vec![PinnedKey { key_id: "a".to_owned(), x: x.to_owned() }]);
     let mut pinned = configuration(IPHONE);
     pinned.pinned_keys = pin("AA");
-    assert!(Countersign::new(pinned, Phone::new().ports()).is_err());
+    assert!(Attester::new(pinned, Phone::new().ports()).is_err());
 }
 
 #[test]
@@ -396,25 +401,25 @@ fn pinned_keys_are_used() {
     let x = phone.service.lock().unwrap().public_key().to_jwk().x;
     let pinned_keys = Some(vec![PinnedKey { key_id: "service-1".to_owned(), x }]);
     let configuration = Configuration { pinned_keys, ..configuration(IPHONE) };
-    let countersign = Countersign::new(configuration, phone.ports()).unwrap();
-    block_on(countersign.refresh()).unwrap();
+    let attester = Attester::from_parts(configuration, phone.parts()).unwrap();
+    block_on(attester.refresh()).unwrap();
     assert_eq!(phone.calls("jwks.json"), 0);
 }
 
 #[test]
 fn an_apis_wish_is_followed() {
     let phone = Phone::new();
-    let countersign = phone.countersign(IPHONE);
-    block_on(countersign.refresh()).unwrap();
+    let attester = phone.attester(IPHONE);
+    block_on(attester.refresh()).unwrap();
     let answer =
         |www: &str| ApiAnswer { status: 401, challenge: None, www_authenticate: vec![www.to_owned()] };
-    let observe = |www: &str| countersign.observe(request().uri, answer(www));
+    let observe = |www: &str| attester.observe(request().uri, answer(www));
     assert_eq!(observe(r#"DPoP error="use_fresh_attestation""#), Advice::RefreshAndProveAgain);
-    block_on(countersign.refresh()).unwrap();
+    block_on(attester.refresh()).unwrap();
     assert_eq!(phone.calls("/results"), 1);
     let hint = r#"DPoP error="use_fresh_attestation", assurance="hardware""#;
     assert_eq!(observe(hint), Advice::ProveWithInstanceKey);
-    let proof = block_on(countersign.prove_with_instance_key(request())).unwrap();
+    let proof = block_on(attester.prove_with_instance_key(request())).unwrap();
     let names: Vec<_> = proof.fields.iter().map(|field| field.name.as_str()).collect();
     assert_eq!(names, ["oauth-client-attestation", "dpop"]);
 }
@@ -422,40 +427,40 @@ fn an_apis_wish_is_followed() {
 #[test]
 fn an_app_authenticates_at_its_authorization_server() {
     let phone = Phone::new();
-    let countersign = phone.countersign(IPHONE);
+    let attester = phone.attester(IPHONE);
     let (issuer, endpoint) = ("https://login.example".to_owned(), "https://login.example/token".to_owned());
     for (proof, field) in [
         (ClientProof::Pop { issuer, challenge: None }, "oauth-client-attestation-pop"),
         (ClientProof::Dpop { endpoint, nonce: None }, "dpop"),
     ] {
-        let proof = block_on(countersign.authenticate_client(proof)).unwrap();
+        let proof = block_on(attester.authenticate_client(proof)).unwrap();
         let names: Vec<_> = proof.fields.iter().map(|field| field.name.as_str()).collect();
         assert_eq!(names, ["oauth-client-attestation", field]);
     }
     assert_eq!(phone.calls("/v1/instances"), 1, "the first one enrols");
     let plain = ClientProof::Dpop { endpoint: "http://login.example/token".to_owned(), nonce: None };
-    let error = block_on(countersign.authenticate_client(plain)).unwrap_err();
+    let error = block_on(attester.authenticate_client(plain)).unwrap_err();
     assert!(matches!(error, CountersignError::InvalidRequest { .. }), "{error}");
 }
 
 #[test]
 fn a_key_store_that_lost_its_key_ends_in_another_enrolment() {
     let phone = Phone::new();
-    let countersign = phone.countersign(IPHONE);
-    block_on(countersign.refresh()).unwrap();
+    let attester = phone.attester(IPHONE);
+    block_on(attester.refresh()).unwrap();
     phone.keys.lock().unwrap().clear();
-    let error = block_on(countersign.prove_with_instance_key(request())).unwrap_err();
+    let error = block_on(attester.prove_with_instance_key(request())).unwrap_err();
     assert_eq!(error, CountersignError::PlatformUnavailable);
     phone.advance(301);
     phone.service.lock().unwrap().instances.clear();
-    block_on(countersign.refresh()).unwrap();
+    block_on(attester.refresh()).unwrap();
     assert_eq!(phone.calls("/v1/instances"), 2);
 }
 
 #[test]
 fn nothing_that_could_be_replayed_is_printed() {
     let phone = Phone::new();
-    let proof = block_on(phone.countersign(IPHONE).prove_when_ready(request())).unwrap();
+    let proof = block_on(phone.attester(IPHONE).prove_when_ready(request())).unwrap();
     let printed = format!("{proof:?} {:?} {:?}", proof.fields, request());
     for secret in [&proof.fields[0].value[..16], &proof.fields[1].value[..16], "token", "body", "page=2"] {
         assert!(!printed.contains(secret), "{secret} in {printed}");

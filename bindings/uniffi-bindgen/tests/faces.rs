@@ -46,7 +46,7 @@ fn kotlin_has_the_face() {
     let out = tempfile::tempdir().unwrap();
     let kotlin = generate("kotlin", out.path());
     for name in [
-        "open class Countersign",
+        "open class Attester",
         "suspend fun `proveWhenReady`",
         "suspend fun `refresh`",
         "fun `prove`(",
@@ -55,7 +55,7 @@ fn kotlin_has_the_face() {
         "interface EvidenceSource",
         "interface Transport",
         "interface Storage",
-        "interface Clock",
+        "interface Timer",
         "sealed class CountersignException",
         "class UpdateRequired",
         "data class Configuration",
@@ -69,14 +69,14 @@ fn swift_has_the_face() {
     let out = tempfile::tempdir().unwrap();
     let swift = generate("swift", out.path());
     for name in [
-        "open class Countersign",
+        "open class Attester",
         "func proveWhenReady(request: ApiRequest)",
         "func refresh()",
         "protocol InstanceKeys",
         "protocol EvidenceSource",
         "protocol Transport",
         "protocol Storage",
-        "protocol Clock",
+        "protocol Timer",
         "enum CountersignError",
         "case UpdateRequired(",
         "struct Configuration",

@@ -7,19 +7,24 @@ use futures_util::FutureExt;
 use futures_util::future::Shared;
 
 use countersign_core::attester::{
-    AttesterError, ClientAuthentication, Currency, EdgeAnswer, InstanceKeyProof,
+    Attester as StateMachine, AttesterError, ClientAuthentication, Currency, EdgeAnswer, InstanceKeyProof,
 };
 
+use crate::development::DevelopmentKeys;
 use crate::drive::Device;
 use crate::error::CountersignError;
-use crate::port::Ports;
-use crate::record::{Advice, ApiAnswer, ApiRequest, ClientProof, Configuration, Proof, Standing};
+use crate::file_storage::FileStorage;
+use crate::port::{Parts, Ports, Timer, Transport};
+use crate::record::{
+    Advice, ApiAnswer, ApiRequest, ClientProof, Configuration, DevelopmentKey, DevicePlatform, Proof,
+    Standing,
+};
 
 type Run = Shared<Pin<Box<dyn Future<Output = Result<(), AttesterError>> + Send>>>;
 
 /// Proves the requests of this installation. One for the whole app; every method may be called from any thread.
 #[derive(uniffi::Object)]
-pub struct Countersign {
+pub struct Attester {
     device: Arc<Device>,
     /// The enrolment or renewal under way. It is kept here, so that it survives the cancellation of all who wait
     /// for it: whoever comes next goes on with it.
@@ -27,15 +32,44 @@ pub struct Countersign {
 }
 
 #[uniffi::export]
-impl Countersign {
+impl Attester {
     /// Checks the configuration. Reads nothing, calls nothing: the first `refresh` or `prove_when_ready` does.
     ///
     /// # Errors
     /// [`CountersignError::Configuration`].
     #[uniffi::constructor]
     pub fn new(configuration: Configuration, ports: Ports) -> Result<Arc<Self>, CountersignError> {
-        let device = Arc::new(Device::new(configuration.check()?, ports));
-        Ok(Arc::new(Self { device, run: Mutex::new(None) }))
+        Self::from_parts(configuration, Parts::new(ports))
+    }
+
+    /// An attester for hosts, emulators and simulators: its keys and its state are files in `folder`, and a
+    /// development key vouches for it, as far as the service's policy lets it. `configuration.platform` is not read.
+    ///
+    /// # Errors
+    /// [`CountersignError::Configuration`].
+    #[uniffi::constructor]
+    pub fn development(
+        configuration: Configuration,
+        folder: String,
+        transport: Arc<dyn Transport>,
+        timer: Arc<dyn Timer>,
+    ) -> Result<Arc<Self>, CountersignError> {
+        let configuration = Configuration { platform: DevicePlatform::Development, ..configuration };
+        let keys = Arc::new(DevelopmentKeys::new(&folder));
+        let storage = Arc::new(FileStorage::new(&folder, &configuration));
+        let ports =
+            Ports { keys: keys.clone(), evidence: keys.clone(), transport, storage: storage.clone(), timer };
+        let parts =
+            Parts { enrolment_lock: Some(storage), development_keys: Some(keys), ..Parts::new(ports) };
+        Self::from_parts(configuration, parts)
+    }
+
+    /// The development key that is to be registered with the service; nothing where none vouches.
+    ///
+    /// # Errors
+    /// [`CountersignError::PlatformUnavailable`] if its file cannot be read or written.
+    pub fn development_key(&self) -> Result<Option<DevelopmentKey>, CountersignError> {
+        self.device.development_key().map_err(|_| CountersignError::PlatformUnavailable)
     }
 
     /// Makes the header fields for one request with the result at hand: some tens of microseconds, no waiting.
@@ -46,9 +80,10 @@ impl Countersign {
     pub fn prove(&self, request: ApiRequest) -> Result<Proof, CountersignError> {
         let random = self.random()?;
         let now = self.device.now();
-        let attester = self.device.attester();
-        let headers = attester.prove(&request.borrowed(), now, &random)?;
-        Ok(Proof::new(headers.fields(), attester.currency(now) == Currency::Due))
+        self.device.with_attester(|attester| {
+            let headers = attester.prove(&request.borrowed(), now, &random)?;
+            Ok(Proof::new(headers.fields(), attester.currency(now) == Currency::Due))
+        })
     }
 
     /// As `prove`; enrols or renews first if there is no result. However many wait, one enrolment is under way.
@@ -127,27 +162,36 @@ impl Countersign {
             challenge: answer.challenge.as_deref(),
             www_authenticate: &values,
         };
-        self.device.attester().observe(&uri, &answer, now).into()
+        self.device.with_attester(|attester| attester.observe(&uri, &answer, now)).into()
     }
 
     /// Notes what the device sees of its environment, for the next renewal and the proofs to come.
     pub fn note_environment(&self, bits: u64) {
-        self.device.attester().note_environment(bits);
+        self.device.note_environment(bits);
     }
 
     /// The client attestation for the authorization server; nothing without a current result.
     pub fn client_attestation(&self) -> Option<String> {
         let now = self.device.now();
-        self.device.attester().client_attestation(now).map(ToOwned::to_owned)
+        self.device.with_attester(|attester| attester.client_attestation(now).map(ToOwned::to_owned))
     }
 
     /// What is known of this installation, for support.
     pub fn standing(&self) -> Standing {
-        self.device.attester().standing().into()
+        self.device.with_attester(|attester| attester.standing()).into()
     }
 }
 
-impl Countersign {
+impl Attester {
+    /// As [`Attester::new`], from parts of which some are Rust's.
+    ///
+    /// # Errors
+    /// [`CountersignError::Configuration`].
+    pub fn from_parts(configuration: Configuration, parts: Parts) -> Result<Arc<Self>, CountersignError> {
+        let device = Arc::new(Device::new(configuration.check()?, parts));
+        Ok(Arc::new(Self { device, run: Mutex::new(None) }))
+    }
+
     /// The run under way, or a new one.
     fn join(&self) -> Run {
         let mut current = self.run.lock().unwrap_or_else(PoisonError::into_inner);
@@ -165,18 +209,23 @@ impl Countersign {
     fn prepare(&self, request: &ApiRequest) -> Result<InstanceKeyProof, CountersignError> {
         let random = self.random()?;
         let now = self.device.now();
-        Ok(self.device.attester().prepare_instance_key_proof(&request.borrowed(), now, &random)?)
+        let prepare = |attester: &mut StateMachine| {
+            attester.prepare_instance_key_proof(&request.borrowed(), now, &random)
+        };
+        Ok(self.device.with_attester(prepare)?)
     }
 
     fn prepare_client(&self, proof: &ClientProof) -> Result<ClientAuthentication, CountersignError> {
         let random = self.random()?;
         let now = self.device.now();
-        Ok(self.device.attester().prepare_client_authentication(&proof.borrowed(), now, &random)?)
+        let prepare = |attester: &mut StateMachine| {
+            attester.prepare_client_authentication(&proof.borrowed(), now, &random)
+        };
+        Ok(self.device.with_attester(prepare)?)
     }
 
     async fn sign(&self, handle: Vec<u8>, message: Vec<u8>) -> Result<Vec<u8>, CountersignError> {
-        let signed = self.device.ports().keys.sign(handle, message).await;
-        signed.map_err(|_| CountersignError::PlatformUnavailable)
+        self.device.sign(handle, message).await.map_err(|_| CountersignError::PlatformUnavailable)
     }
 
     fn random(&self) -> Result<[u8; 16], CountersignError> {
