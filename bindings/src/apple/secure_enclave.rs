@@ -240,7 +240,7 @@ mod tests {
     #[derive(Default)]
     struct DeviceState {
         /// By tag and label.
-        items: BTreeMap<(String, String), FakeKey>,
+        items: BTreeMap<(Vec<u8>, String), FakeKey>,
         keys_made: u8,
         /// What the calls fail with, while set.
         making: Option<SystemError>,
@@ -283,7 +283,7 @@ mod tests {
             let key =
                 FakeKey { secret: SigningKey::from_slice(&[state.keys_made; 32]).unwrap(), is_dead: false };
             if let Some((tag, label)) = permanent {
-                state.items.insert((tag.0.clone(), label.to_owned()), key.clone());
+                state.items.insert((tag.as_bytes().to_vec(), label.to_owned()), key.clone());
             }
             Ok(key)
         }
@@ -292,7 +292,9 @@ mod tests {
             let state = self.0.state.lock().unwrap();
             match state.finding {
                 Some(error) => Err(error),
-                None => state.items.get(&(tag.0.clone(), label.to_owned())).cloned().ok_or(NOT_FOUND),
+                None => {
+                    state.items.get(&(tag.as_bytes().to_vec(), label.to_owned())).cloned().ok_or(NOT_FOUND)
+                }
             }
         }
 
@@ -303,7 +305,7 @@ mod tests {
             }
             let before = state.items.len();
             state.items.retain(|(item_tag, item_label), _| {
-                *item_tag != tag.0 || label.is_some_and(|label| label != item_label)
+                item_tag != tag.as_bytes() || label.is_some_and(|label| label != item_label)
             });
             if state.items.len() < before { Ok(()) } else { Err(NOT_FOUND) }
         }
