@@ -7,6 +7,7 @@
 
 #[cfg(any(target_os = "android", feature = "host-jvm"))]
 pub mod android;
+mod apple;
 mod attester;
 mod development;
 mod drive;
@@ -23,6 +24,7 @@ mod record;
 mod system_clock;
 mod version;
 
+pub use apple::apple_attester;
 pub use attester::Attester;
 pub use development::DevelopmentKeys;
 pub use error::{CountersignError, EvidenceError, KeyStoreError, StorageError, TransportError};
