@@ -130,7 +130,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Stop> {
     let missing = missing();
     if !missing.is_empty() {
         let missing = missing.join(", ");
-        return Err(Stop::Failed(format!("mobile: without {missing}; `cargo xtask setup mobile` fetches it")));
+        return Err(Stop::Failed(format!(
+            "mobile: without {missing}; `cargo xtask setup mobile` fetches it"
+        )));
     }
     if wanted.sizes {
         return sizes::print(&Toolchain::of_this_workspace()?);
@@ -235,12 +237,17 @@ mod tests {
     fn a_step_and_a_target_can_be_named() {
         assert_eq!(wanted("--only android").unwrap(), [("android", "aarch64-linux-android")]);
         let simulator = "aarch64-apple-ios-sim";
-        assert_eq!(wanted(&format!("--target {simulator}")).unwrap(), [("types", simulator), ("ios", simulator)]);
+        assert_eq!(
+            wanted(&format!("--target {simulator}")).unwrap(),
+            [("types", simulator), ("ios", simulator)]
+        );
     }
 
     #[test]
     fn a_command_line_that_makes_no_sense_is_a_usage_error() {
-        for line in ["--only", "--only link", "--target wasm", "types", "--only ios --target x86_64-linux-android"] {
+        for line in
+            ["--only", "--only link", "--target wasm", "types", "--only ios --target x86_64-linux-android"]
+        {
             assert!(matches!(wanted(line), Err(Stop::Usage(_))), "{line}");
         }
     }

@@ -27,8 +27,14 @@ const ANDROID_LIBRARIES: [&str; 5] = ["c", "m", "dl", "log", "unwind"];
 const TESTS_ONLY: [&str; 4] = ["host-jvm", "host_jvm", "never trust", "virtual-device"];
 
 /// Both packages of a device, as an app has them.
-const DEVICE: [&str; 6] =
-    ["--package", "countersign-core", "--package", "countersign-ffi", "--features", "countersign-core/attester"];
+const DEVICE: [&str; 6] = [
+    "--package",
+    "countersign-core",
+    "--package",
+    "countersign-ffi",
+    "--features",
+    "countersign-core/attester",
+];
 
 /// A library that was built and held against the rules.
 pub(super) struct Built {
@@ -142,7 +148,8 @@ pub(super) fn test_in_emulator(toolchain: &Toolchain) -> Result<String, Stop> {
             file(compiler, "crtbeginS.o")
         ),
     );
-    command.env("COUNTERSIGN_LINK_END", format!("-lgcc {} {}", file(compiler, "crtendS.o"), file(c, "crtn.o")));
+    command
+        .env("COUNTERSIGN_LINK_END", format!("-lgcc {} {}", file(compiler, "crtendS.o"), file(c, "crtn.o")));
     command.env(
         cargo_variable(target, "RUNNER"),
         format!("{} -L {}", at("usr/bin/qemu-aarch64-static"), at("usr/aarch64-linux-gnu")),
@@ -278,8 +285,7 @@ mod tests {
     #[test]
     fn test_code_and_the_folder_of_a_build_are_found() {
         let rules = Names::read("*");
-        let rules =
-            Rules { defined_by_the_system: &rules, exported: None, needed: &[], page: None };
+        let rules = Rules { defined_by_the_system: &rules, exported: None, needed: &[], page: None };
         let library = Library { exported: ["ffi".to_owned()].into(), ..Library::default() };
         assert_eq!(hold_against(&library, b"countersign", &rules), Ok(()));
         let here = workspace::root().display().to_string();

@@ -102,8 +102,7 @@ impl Library {
             let file = object::File::parse(data).map_err(unreadable)?;
             for symbol in file.symbols().filter(ObjectSymbol::is_global) {
                 let name = symbol.name().map_err(unreadable)?.to_owned();
-                let into =
-                    if symbol.is_undefined() { &mut library.undefined } else { &mut library.exported };
+                let into = if symbol.is_undefined() { &mut library.undefined } else { &mut library.exported };
                 into.insert(name);
             }
         }
@@ -136,7 +135,8 @@ impl Library {
                 broken.push("has no part that is mapped into memory".to_owned());
             }
             for align in self.alignments.iter().filter(|align| **align % page != 0) {
-                broken.push(format!("is aligned to {align} bytes, and there are devices with pages of {page}"));
+                broken
+                    .push(format!("is aligned to {align} bytes, and there are devices with pages of {page}"));
             }
         }
         if self.stack_is_executable {
@@ -224,7 +224,10 @@ mod tests {
 
     #[test]
     fn a_name_that_nobody_should_call_is_refused() {
-        one_rule_is_broken(|library| drop(library.exported.insert("host_jvm".to_owned())), "exports `host_jvm`");
+        one_rule_is_broken(
+            |library| drop(library.exported.insert("host_jvm".to_owned())),
+            "exports `host_jvm`",
+        );
     }
 
     #[test]
@@ -234,7 +237,10 @@ mod tests {
 
     #[test]
     fn a_library_that_brings_another_is_refused() {
-        one_rule_is_broken(|library| drop(library.needed.insert("libc++_shared.so".to_owned())), "libc++_shared");
+        one_rule_is_broken(
+            |library| drop(library.needed.insert("libc++_shared.so".to_owned())),
+            "libc++_shared",
+        );
     }
 
     #[test]
@@ -275,7 +281,13 @@ mod tests {
         let [source, built] = ["library.rs", "library"].map(|name| folder.path().join(name));
         std::fs::write(&source, SOURCE).unwrap();
         let mut rustc = Command::new("rustc");
-        rustc.args(["--edition=2024", "--crate-type", kind, "-Cpanic=abort", "-Clink-arg=-Wl,-z,max-page-size=4096"]);
+        rustc.args([
+            "--edition=2024",
+            "--crate-type",
+            kind,
+            "-Cpanic=abort",
+            "-Clink-arg=-Wl,-z,max-page-size=4096",
+        ]);
         crate::workspace::output({
             rustc.arg("-o").arg(&built).arg(&source);
             rustc
@@ -290,7 +302,10 @@ mod tests {
         assert!(library.undefined.contains("system") && library.exported.contains("shell"), "{library:?}");
         assert!(library.alignments.contains(&4096) && library.needed.contains("libc.so.6"), "{library:?}");
         let broken = broken(&library).join("\n");
-        assert!(["`system`", "`shell`", "libc.so.6", "4096"].iter().all(|word| broken.contains(word)), "{broken}");
+        assert!(
+            ["`system`", "`shell`", "libc.so.6", "4096"].iter().all(|word| broken.contains(word)),
+            "{broken}"
+        );
     }
 
     #[test]

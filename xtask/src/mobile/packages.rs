@@ -94,7 +94,9 @@ impl Bundle {
             return Ok(());
         }
         if let Some(program) = PROGRAMS.into_iter().find(|name| workspace::program(name).is_none()) {
-            return Err(Stop::Failed(format!("mobile: without {program} no package of Debian can be unpacked")));
+            return Err(Stop::Failed(format!(
+                "mobile: without {program} no package of Debian can be unpacked"
+            )));
         }
         let (done, unfinished) = (self.path(), cache().join(format!("{}.unfinished", self.folder)));
         let failed = |error: io::Error| Stop::Failed(format!("mobile: {}: {error}", unfinished.display()));
@@ -163,7 +165,8 @@ impl Package {
     }
 
     fn unpack(&self, file: &Path, folder: &Path) -> Result<(), Stop> {
-        let failed = |error: io::Error| Stop::Failed(format!("mobile: cannot unpack {}: {error}", self.name()));
+        let failed =
+            |error: io::Error| Stop::Failed(format!("mobile: cannot unpack {}: {error}", self.name()));
         let mut contents = Command::new("dpkg-deb");
         contents.arg("--fsys-tarfile").arg(file).stdout(Stdio::piped());
         let mut contents = contents.spawn().map_err(failed)?;
@@ -197,7 +200,12 @@ mod tests {
     fn the_sources_are_of_the_release_that_builds() {
         let version = include_str!("../../../rust-toolchain.toml");
         assert!(version.contains(&format!("channel = \"{RUST}\"")));
-        assert!(RUST_SOURCE.packages.iter().all(|package| package.path.contains(RUST) && package.only.contains(RUST)));
+        assert!(
+            RUST_SOURCE
+                .packages
+                .iter()
+                .all(|package| package.path.contains(RUST) && package.only.contains(RUST))
+        );
     }
 
     #[test]

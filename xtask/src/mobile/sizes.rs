@@ -82,13 +82,17 @@ fn crate_of(symbol: &str) -> String {
     // A path's first word is followed by `::` and follows none.
     let mut crates = name.match_indices("::").filter_map(|(end, _)| {
         let before = &name[..end];
-        let start = before.rfind(|letter: char| !letter.is_alphanumeric() && letter != '_').map_or(0, |at| at + 1);
+        let start =
+            before.rfind(|letter: char| !letter.is_alphanumeric() && letter != '_').map_or(0, |at| at + 1);
         let is_first = !before[..start].ends_with("::") && start < end;
         is_first.then_some(&before[start..])
     });
     let first = crates.clone().find(|name| !STANDARD.contains(name));
     // What only the standard library uses is a part of it, whichever crate it comes from.
-    first.or_else(|| crates.next()).map_or("std", |name| if STANDARD.contains(&name) { "std" } else { name }).to_owned()
+    first
+        .or_else(|| crates.next())
+        .map_or("std", |name| if STANDARD.contains(&name) { "std" } else { name })
+        .to_owned()
 }
 
 /// Lists everything above a hundredth of the library by size.
@@ -144,15 +148,20 @@ mod tests {
         let file = object::File::parse(bytes.as_slice()).unwrap();
         let text = file.section_by_name(".text").unwrap().size();
         let parts = parts(&bytes).unwrap();
-        let code: u64 = parts.iter().filter(|(part, _)| matches!(part, Part::Crate(_))).map(|(_, size)| size).sum();
+        let code: u64 =
+            parts.iter().filter(|(part, _)| matches!(part, Part::Crate(_))).map(|(_, size)| size).sum();
         assert!(code >= text, "{code} of {text}");
         assert!(parts.contains_key(&Part::Crate("xtask".to_owned())));
     }
 
     #[test]
     fn rows_add_up_to_the_whole() {
-        let parts = [(Part::Crate("sha2".to_owned()), 600), (Part::Section(".rodata".to_owned()), 300)].into();
+        let parts =
+            [(Part::Crate("sha2".to_owned()), 600), (Part::Section(".rodata".to_owned()), 300)].into();
         let table = table(&parts, 1000);
-        assert!(table.contains("code of `sha2` | 0.6 | 60.0 %") && table.contains("padding | 0.1 | 10.0 %"), "{table}");
+        assert!(
+            table.contains("code of `sha2` | 0.6 | 60.0 %") && table.contains("padding | 0.1 | 10.0 %"),
+            "{table}"
+        );
     }
 }
