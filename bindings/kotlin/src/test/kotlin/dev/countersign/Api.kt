@@ -34,8 +34,8 @@ internal fun answer(status: Int): MockResponse = MockResponse().setResponseCode(
 
 internal fun redirect(status: Int, to: String): MockResponse = answer(status).setHeader("Location", to)
 
-/** A nonce of 32 bytes that no edge gave, and the refusal that hands it out. */
-internal val NONCE = base64url(ByteArray(32) { 7 })
+/** What has the form of a nonce: a version, and 41 bytes. With the refusal that hands it out. */
+internal val NONCE = base64url(ByteArray(42) { 1 })
 
 internal fun nonceWanted(): MockResponse = answer(401)
     .setHeader("WWW-Authenticate", "DPoP algs=\"ES256\", error=\"use_attestation_challenge\"")
