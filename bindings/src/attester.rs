@@ -86,7 +86,8 @@ impl Attester {
         })
     }
 
-    /// As `prove`; enrols or renews first if there is no result. However many wait, one enrolment is under way.
+    /// As `prove`; enrols or renews first if there is no result. However many wait, one enrolment is under way. Where
+    /// that fails, and the instance key is still vouched for from before this process began, it proves.
     ///
     /// # Errors
     /// As `prove`, and why there is no result.
@@ -95,8 +96,13 @@ impl Attester {
             Err(CountersignError::NoResult) => {}
             proven => return proven,
         }
-        self.refresh().await?;
-        self.prove(request)
+        match self.refresh().await {
+            Ok(()) => self.prove(request),
+            Err(error) => match self.prepare(&request) {
+                Ok(prepared) => self.finish(prepared).await,
+                Err(_) => Err(error),
+            },
+        }
     }
 
     /// Obtains a result, or renews the one that is due; returns at once if it is not.
@@ -120,6 +126,7 @@ impl Attester {
     /// # Errors
     /// As `prove`; [`CountersignError::PlatformUnavailable`] if the key store does not sign.
     pub async fn prove_with_instance_key(&self, request: ApiRequest) -> Result<Proof, CountersignError> {
+        self.device.look_into_storage().await;
         let prepared = match self.prepare(&request) {
             Err(CountersignError::NoResult) => {
                 self.refresh().await?;
@@ -127,10 +134,7 @@ impl Attester {
             }
             prepared => prepared?,
         };
-        let (handle, message) = (prepared.handle().as_bytes().to_vec(), prepared.message().to_vec());
-        let signature = self.sign(handle, message).await?;
-        let headers = prepared.finish(&signature).map_err(|_| CountersignError::PlatformUnavailable)?;
-        Ok(Proof::new(headers.fields(), false))
+        self.finish(prepared).await
     }
 
     /// Makes the header fields with which the app authenticates one request to its authorization server, with the
@@ -140,6 +144,7 @@ impl Attester {
     /// [`CountersignError::InvalidRequest`] for what is no URL or not encrypted, the errors of `refresh`, and
     /// [`CountersignError::PlatformUnavailable`] if the key store does not sign.
     pub async fn authenticate_client(&self, proof: ClientProof) -> Result<Proof, CountersignError> {
+        self.device.look_into_storage().await;
         let prepared = match self.prepare_client(&proof) {
             Err(CountersignError::NoResult) => {
                 self.refresh().await?;
@@ -204,6 +209,13 @@ impl Attester {
         let run = future.shared();
         *current = Some(run.clone());
         run
+    }
+
+    async fn finish(&self, prepared: InstanceKeyProof) -> Result<Proof, CountersignError> {
+        let (handle, message) = (prepared.handle().as_bytes().to_vec(), prepared.message().to_vec());
+        let signature = self.sign(handle, message).await?;
+        let headers = prepared.finish(&signature).map_err(|_| CountersignError::PlatformUnavailable)?;
+        Ok(Proof::new(headers.fields(), false))
     }
 
     fn prepare(&self, request: &ApiRequest) -> Result<InstanceKeyProof, CountersignError> {
