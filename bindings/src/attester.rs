@@ -8,6 +8,7 @@ use futures_util::future::Shared;
 
 use countersign_core::attester::{
     Attester as StateMachine, AttesterError, ClientAuthentication, Currency, EdgeAnswer, InstanceKeyProof,
+    ProofRequest,
 };
 
 use crate::development::DevelopmentKeys;
@@ -79,10 +80,11 @@ impl Attester {
     /// [`CountersignError::UnknownOrigin`] for a host that was not configured.
     pub fn prove(&self, request: ApiRequest) -> Result<Proof, CountersignError> {
         let random = self.random()?;
-        let request = self.with_environment(request);
         let now = self.device.now();
+        let environment = self.device.environment(request.environment);
         self.device.with_attester(|attester| {
-            let headers = attester.prove(&request.borrowed(), now, &random)?;
+            let request = ProofRequest { environment, ..request.borrowed() };
+            let headers = attester.prove(&request, now, &random)?;
             Ok(Proof::new(headers.fields(), attester.currency(now) == Currency::Due))
         })
     }
@@ -171,7 +173,8 @@ impl Attester {
         self.device.with_attester(|attester| attester.observe(&uri, &answer, now)).into()
     }
 
-    /// Notes what the device sees of its environment, for the next renewal and the proofs to come.
+    /// Notes what the app itself sees of its environment, beside what the library sees, for the next renewal and the
+    /// proofs to come. It can only lower trust.
     pub fn note_environment(&self, bits: u64) {
         self.device.note_environment(bits);
     }
@@ -210,10 +213,6 @@ impl Attester {
         let run = future.shared();
         *current = Some(run.clone());
         run
-    }
-
-    fn with_environment(&self, request: ApiRequest) -> ApiRequest {
-        ApiRequest { environment: self.device.environment(request.environment), ..request }
     }
 
     async fn finish(&self, prepared: InstanceKeyProof) -> Result<Proof, CountersignError> {

@@ -5,7 +5,7 @@
 //! also what becomes of an exception that the host did not declare) is a failure of that port; and a timer that comes
 //! too early, over and over, ends the run.
 
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -21,7 +21,7 @@ use countersign_core::attester::{
 use countersign_core::environment::Environment;
 
 use crate::error::EvidenceError;
-use crate::port::{EnrolmentLock, Entry, Parts, Ports};
+use crate::port::{EnrolmentLock, Entry, Parts, Ports, Signals};
 use crate::record::DevelopmentKey;
 
 type Job<'a> = Pin<Box<dyn Future<Output = Event> + Send + 'a>>;
@@ -45,12 +45,19 @@ pub(crate) struct Device {
 
 struct Machine {
     attester: Attester,
-    /// What the app noted, and what was seen at the last renewal; they outlive a machine that another process's state
-    /// replaces.
-    noted: u64,
-    seen: Environment,
+    /// Noted by the app; outlives a machine that another process's state replaces.
+    environment: u64,
+    /// Found at the last enrolment or renewal.
+    found: u64,
     /// What the storage held when it was last read or written: what differs is another process's.
     stored: Option<Vec<u8>>,
+}
+
+impl Machine {
+    /// Lets the attester know what is known of the environment.
+    fn note(&mut self) {
+        self.attester.note_environment(self.environment | self.found);
+    }
 }
 
 impl Device {
@@ -59,7 +66,7 @@ impl Device {
         Self {
             parts,
             config,
-            attester: Mutex::new(Machine { attester, noted: 0, seen: Environment::default(), stored: None }),
+            attester: Mutex::new(Machine { attester, environment: 0, found: 0, stored: None }),
         }
     }
 
@@ -74,26 +81,17 @@ impl Device {
 
     pub(crate) fn note_environment(&self, bits: u64) {
         let mut machine = self.machine();
-        machine.noted = bits;
+        machine.environment = bits;
         machine.note();
     }
 
-    /// What a proof says of the environment now, beside what its request brings: bits are added, never taken away.
-    pub(crate) fn environment(&self, of_request: Option<u64>) -> Option<u64> {
-        let now = self.parts.surroundings.as_deref().map_or(0, |eyes| eyes.per_request().0);
+    /// What goes into the proof of one request: what the app says with it, or noted last, and what was found at the
+    /// last renewal and is found now. The app can add to it, and take nothing away.
+    pub(crate) fn environment(&self, told: Option<u64>) -> Option<u64> {
+        let now = self.look(|signals| signals.per_request());
         let machine = self.machine();
-        let all = of_request.unwrap_or(0) | now | machine.noted | machine.seen.0;
-        (all != 0).then_some(all)
-    }
-
-    fn look_around(&self) {
-        let Some(eyes) = self.parts.surroundings.as_deref() else { return };
-        if self.with_attester(|attester| attester.currency(self.now())) != Currency::Current {
-            let seen = eyes.at_renewal();
-            let mut machine = self.machine();
-            machine.seen = seen;
-            machine.note();
-        }
+        let all = told.unwrap_or(machine.environment) | machine.found | now;
+        (told.is_some() || all != 0).then_some(all)
     }
 
     /// Obtains a result, or renews one that is due: one run from the wish to [`Effect::Ready`] or
@@ -101,11 +99,7 @@ impl Device {
     pub(crate) async fn obtain(&self) -> Result<(), AttesterError> {
         // Kept until the run is over: the processes of one app enrol one after the other, and find what is there.
         let _entered = self.load().await;
-        let run = async {
-            self.look_around();
-            self.run().await
-        };
-        contained(run).await.unwrap_or(Err(AttesterError::PlatformUnavailable))
+        contained(self.run()).await.unwrap_or(Err(AttesterError::PlatformUnavailable))
     }
 
     /// Reads what an earlier process left, if nothing is known of this installation yet.
@@ -133,6 +127,10 @@ impl Device {
         let mut early = 0;
         let mut event = Event::ResultWanted;
         loop {
+            // These may begin an attempt, whose envelope is made from what was noted, in the same step for renewals.
+            if matches!(event, Event::ResultWanted | Event::Tick) {
+                self.look_around();
+            }
             for effect in self.step(event)? {
                 match effect {
                     Effect::Ready => return Ok(()),
@@ -219,6 +217,23 @@ impl Device {
         }
     }
 
+    /// Notes all signals, unless there is a result that needs no renewal.
+    fn look_around(&self) {
+        if self.machine().attester.currency(self.now()) == Currency::Current {
+            return;
+        }
+        let found = self.look(|signals| signals.at_renewal());
+        let mut machine = self.machine();
+        machine.found = found;
+        machine.note();
+    }
+
+    /// What the device notices; nothing if it cannot be asked, or panics.
+    fn look(&self, ask: impl FnOnce(&dyn Signals) -> Environment) -> u64 {
+        let Some(signals) = self.parts.signals.as_deref() else { return 0 };
+        catch_unwind(AssertUnwindSafe(|| ask(signals))).map_or(0, |found| found.0)
+    }
+
     fn is_enrolled(&self) -> bool {
         self.machine().attester.standing().instance.is_some()
     }
@@ -288,12 +303,6 @@ impl Device {
             }),
             _ => return None,
         })
-    }
-}
-
-impl Machine {
-    fn note(&mut self) {
-        self.attester.note_environment(self.noted | self.seen.0);
     }
 }
 

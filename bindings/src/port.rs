@@ -88,6 +88,15 @@ pub trait EnrolmentLock: Send + Sync {
     fn try_enter(&self) -> Entry;
 }
 
+/// What the device notices about itself. Rust alone implements it, and no method hands the answers to the app: they go
+/// into envelopes and proofs, for the service's policy.
+pub trait Signals: Send + Sync {
+    /// All of them; some milliseconds.
+    fn at_renewal(&self) -> Environment;
+    /// Those that are asked for with every request; some microseconds.
+    fn per_request(&self) -> Environment;
+}
+
 /// The end of one try to enter.
 pub enum Entry {
     /// Inside, until this is dropped.
@@ -98,15 +107,6 @@ pub enum Entry {
     Unknown,
 }
 
-/// What the device sees of its own environment. Rust alone implements it, over the probes of the core: nothing that an
-/// app could read and act upon, or an attacker flip, crosses the boundary.
-pub trait Surroundings: Send + Sync {
-    /// Everything, before an enrolment or renewal; takes some milliseconds.
-    fn at_renewal(&self) -> Environment;
-    /// What can change between two renewals, with each proof; takes some microseconds.
-    fn per_request(&self) -> Environment;
-}
-
 /// Everything that an attester is made of.
 pub struct Parts {
     /// The ports that a host may implement.
@@ -115,21 +115,16 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Keeps several processes apart, where the storage is shared by several.
     pub enrolment_lock: Option<Arc<dyn EnrolmentLock>>,
-    /// The environment, where the platform tells of it.
-    pub surroundings: Option<Arc<dyn Surroundings>>,
     /// The development key, where one vouches and is to be shown to a developer.
     pub development_keys: Option<Arc<DevelopmentKeys>>,
+    /// What the device notices about itself, where it can be asked.
+    pub signals: Option<Arc<dyn Signals>>,
 }
 
 impl Parts {
-    /// These ports with the system's clocks, for a storage of one process, with no eye on the environment.
+    /// These ports with the system's clocks, for a storage of one process.
     pub fn new(ports: Ports) -> Self {
-        Self {
-            ports,
-            clock: Arc::new(SystemClock),
-            enrolment_lock: None,
-            surroundings: None,
-            development_keys: None,
-        }
+        let clock = Arc::new(SystemClock);
+        Self { ports, clock, enrolment_lock: None, development_keys: None, signals: None }
     }
 }

@@ -11,23 +11,22 @@ mod service;
 
 mod faults;
 mod files;
+mod noticed;
 mod phone;
 mod processes;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Waker};
 
 use futures_util::future::join_all;
 
 use countersign_core::encoding::from_base64url;
-use countersign_core::environment::{Environment, Signal};
 use countersign_core::token::keys::PureRust;
 use countersign_core::token::proof::DecodedProof;
 use countersign_core::token::result::DecodedResult;
 use countersign_ffi::{
     Advice, ApiAnswer, ApiRequest, Attester, ClientProof, Configuration, CountersignError, DevicePlatform,
-    KeyProtection, Parts, PinnedKey, Surroundings,
+    KeyProtection, PinnedKey,
 };
 
 use phone::{ANDROID, IPHONE, Phone, block_on, configuration, request};
@@ -240,51 +239,4 @@ fn nothing_that_could_be_replayed_is_printed() {
     for secret in [&proof.fields[0].value[..16], &proof.fields[1].value[..16], "token", "body", "page=2"] {
         assert!(!printed.contains(secret), "{secret} in {printed}");
     }
-}
-
-/// Sees root at renewal, and a debugger that comes later.
-struct Eyes {
-    debugger: AtomicBool,
-    looks: AtomicUsize,
-}
-
-impl Surroundings for Eyes {
-    fn at_renewal(&self) -> Environment {
-        self.looks.fetch_add(1, Ordering::SeqCst);
-        self.per_request().with(Signal::PrivilegedAccess)
-    }
-
-    fn per_request(&self) -> Environment {
-        match self.debugger.load(Ordering::SeqCst) {
-            true => Environment::default().with(Signal::Debugger),
-            false => Environment::default(),
-        }
-    }
-}
-
-#[test]
-fn what_the_device_sees_goes_into_envelopes_and_proofs_and_cannot_be_taken_back() {
-    let phone = Phone::new();
-    let eyes = Arc::new(Eyes { debugger: AtomicBool::new(false), looks: AtomicUsize::new(0) });
-    let parts = Parts { surroundings: Some(eyes.clone()), ..phone.parts() };
-    let attester = Attester::from_parts(configuration(IPHONE), parts).unwrap();
-    attester.note_environment(1 << 40);
-    block_on(attester.refresh()).unwrap();
-    let root = Environment::default().with(Signal::PrivilegedAccess).0 | 1 << 40;
-    assert_eq!(phone.service.lock().unwrap().last_enrolment().environment, root);
-    let proven = |request| {
-        let proof = attester.prove(request).unwrap();
-        let proof = from_base64url(&proof.fields[1].value).unwrap();
-        DecodedProof::decode(&proof).unwrap().claims.environment
-    };
-    assert_eq!(proven(request()), Some(root));
-    eyes.debugger.store(true, Ordering::SeqCst);
-    let debugged = Environment(root).with(Signal::Debugger).0;
-    assert_eq!(proven(request()), Some(debugged), "asked with every request");
-    let clean = ApiRequest { environment: Some(0), ..request() };
-    assert_eq!(proven(clean), Some(debugged), "an app adds bits, and takes none away");
-    attester.note_environment(0);
-    assert_eq!(proven(request()), Some(debugged & !(1 << 40)));
-    block_on(attester.refresh()).unwrap();
-    assert_eq!(eyes.looks.load(Ordering::SeqCst), 1, "no long look without a renewal");
 }

@@ -7,8 +7,10 @@
 )]
 
 mod authenticating;
+mod bounds;
 mod faults;
 mod hostile;
+mod offline;
 mod phone;
 mod platform;
 mod proving;

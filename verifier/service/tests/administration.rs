@@ -183,7 +183,18 @@ fn wrong_use_of_the_lists_is_told_and_does_nothing() {
         &["development-keys", "add", "x", "missing.pem", "--client", "dev", "--expires", "367d"],
         &["development-keys", "add", "x", "missing.pem", "--client", "dev"],
         &["development-keys", "add", "x", "--client", "dev", "--expires", "1d"],
-        &["development-keys", "add", "x", "a.pem", "--public-key", "AA", "--client", "dev", "--expires", "1d"],
+        &[
+            "development-keys",
+            "add",
+            "x",
+            "a.pem",
+            "--public-key",
+            "AA",
+            "--client",
+            "dev",
+            "--expires",
+            "1d",
+        ],
         &["explain", "short"],
     ] {
         assert_eq!(served.refused(words).0, 3, "{words:?}");

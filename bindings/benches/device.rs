@@ -11,7 +11,7 @@
     reason = "prints its table; borrows modules of a test"
 )]
 
-#[path = "../../bindings/tests/host/phone.rs"]
+#[path = "../tests/host/phone.rs"]
 mod phone;
 #[path = "../../core/tests/attester/service.rs"]
 mod service;
@@ -19,8 +19,8 @@ mod service;
 use std::hint::black_box;
 
 use countersign_core::attester::{
-    Answer, AttestRequest, Attester, Config, Effect, Entropy, Event, Fetch, KeyHandle, MadeKey, Now, Platform,
-    ProofRequest, Resource, ResultKeys, Settings,
+    Answer, AttestRequest, Attester, Config, Effect, Entropy, Event, Fetch, KeyHandle, MadeKey, Now,
+    Platform, ProofRequest, Resource, ResultKeys, Settings,
 };
 use countersign_core::enrolment::Evidence;
 use countersign_core::request::Origin;
@@ -84,7 +84,10 @@ fn main() {
         let (least, median, most) = (times[0], times[ROUNDS / 2], times[ROUNDS - 1]);
         println!("| {name} | {:.1} us | {:.1} | {:.1} |", micros(median), micros(least), micros(most));
     }
-    println!("\nan enrolled attester, with what the service of the test keeps: {} bytes", weighed.bytes_current);
+    println!(
+        "\nan enrolled attester, with what the service of the test keeps: {} bytes",
+        weighed.bytes_current
+    );
     println!("at most, while it enrolled: {} bytes", weighed.bytes_max);
 }
 
@@ -100,7 +103,8 @@ fn enrolled() -> (Attester, Now) {
         danger_plaintext: false,
     };
     let mut attester = Attester::new(Config::new(settings).unwrap(), None);
-    let now = Now { wall: Timestamp::from_unix_seconds(START), uptime: std::time::Duration::from_secs(1_000) };
+    let now =
+        Now { wall: Timestamp::from_unix_seconds(START), uptime: std::time::Duration::from_secs(1_000) };
     let mut service = Service::new();
     let key = p256::ecdsa::SigningKey::from_slice(&[9; 32]).unwrap();
     let mut events = vec![Event::ResultWanted];
