@@ -49,7 +49,7 @@ enum World {
         #expect(point.count == 65)
         let jwk = ["kty": "EC", "crv": "P-256", "x": point[1..<33].base64URL, "y": point[33..<65].base64URL]
         let content: [String: Any] = [
-            "id": key.keyId, "public_key": jwk, "client_ids": [client], "expires": "1d",
+            "id": key.keyId, "public_key": jwk, "client_ids": [client], "expires": Int(Date().timeIntervalSince1970) + 86_400,
         ]
         var request = URLRequest(url: try #require(URL(string: setting("ADMIN") + "/admin/v1/development-keys")))
         request.httpMethod = "POST"
