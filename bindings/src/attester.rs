@@ -8,6 +8,7 @@ use futures_util::future::Shared;
 
 use countersign_core::attester::{
     Attester as StateMachine, AttesterError, ClientAuthentication, Currency, EdgeAnswer, InstanceKeyProof,
+    ProofRequest,
 };
 
 use crate::development::DevelopmentKeys;
@@ -80,13 +81,16 @@ impl Attester {
     pub fn prove(&self, request: ApiRequest) -> Result<Proof, CountersignError> {
         let random = self.random()?;
         let now = self.device.now();
+        let environment = self.device.environment(request.environment);
         self.device.with_attester(|attester| {
-            let headers = attester.prove(&request.borrowed(), now, &random)?;
+            let request = ProofRequest { environment, ..request.borrowed() };
+            let headers = attester.prove(&request, now, &random)?;
             Ok(Proof::new(headers.fields(), attester.currency(now) == Currency::Due))
         })
     }
 
-    /// As `prove`; enrols or renews first if there is no result. However many wait, one enrolment is under way.
+    /// As `prove`; enrols or renews first if there is no result. However many wait, one enrolment is under way. Where
+    /// that fails, and the instance key is still vouched for from before this process began, it proves.
     ///
     /// # Errors
     /// As `prove`, and why there is no result.
@@ -95,8 +99,13 @@ impl Attester {
             Err(CountersignError::NoResult) => {}
             proven => return proven,
         }
-        self.refresh().await?;
-        self.prove(request)
+        match self.refresh().await {
+            Ok(()) => self.prove(request),
+            Err(error) => match self.prepare(&request) {
+                Ok(prepared) => self.finish(prepared).await,
+                Err(_) => Err(error),
+            },
+        }
     }
 
     /// Obtains a result, or renews the one that is due; returns at once if it is not.
@@ -120,6 +129,7 @@ impl Attester {
     /// # Errors
     /// As `prove`; [`CountersignError::PlatformUnavailable`] if the key store does not sign.
     pub async fn prove_with_instance_key(&self, request: ApiRequest) -> Result<Proof, CountersignError> {
+        self.device.look_into_storage().await;
         let prepared = match self.prepare(&request) {
             Err(CountersignError::NoResult) => {
                 self.refresh().await?;
@@ -127,10 +137,7 @@ impl Attester {
             }
             prepared => prepared?,
         };
-        let (handle, message) = (prepared.handle().as_bytes().to_vec(), prepared.message().to_vec());
-        let signature = self.sign(handle, message).await?;
-        let headers = prepared.finish(&signature).map_err(|_| CountersignError::PlatformUnavailable)?;
-        Ok(Proof::new(headers.fields(), false))
+        self.finish(prepared).await
     }
 
     /// Makes the header fields with which the app authenticates one request to its authorization server, with the
@@ -140,6 +147,7 @@ impl Attester {
     /// [`CountersignError::InvalidRequest`] for what is no URL or not encrypted, the errors of `refresh`, and
     /// [`CountersignError::PlatformUnavailable`] if the key store does not sign.
     pub async fn authenticate_client(&self, proof: ClientProof) -> Result<Proof, CountersignError> {
+        self.device.look_into_storage().await;
         let prepared = match self.prepare_client(&proof) {
             Err(CountersignError::NoResult) => {
                 self.refresh().await?;
@@ -165,7 +173,8 @@ impl Attester {
         self.device.with_attester(|attester| attester.observe(&uri, &answer, now)).into()
     }
 
-    /// Notes what the device sees of its environment, for the next renewal and the proofs to come.
+    /// Notes what the app itself sees of its environment, beside what the library sees, for the next renewal and the
+    /// proofs to come. It can only lower trust.
     pub fn note_environment(&self, bits: u64) {
         self.device.note_environment(bits);
     }
@@ -204,6 +213,13 @@ impl Attester {
         let run = future.shared();
         *current = Some(run.clone());
         run
+    }
+
+    async fn finish(&self, prepared: InstanceKeyProof) -> Result<Proof, CountersignError> {
+        let (handle, message) = (prepared.handle().as_bytes().to_vec(), prepared.message().to_vec());
+        let signature = self.sign(handle, message).await?;
+        let headers = prepared.finish(&signature).map_err(|_| CountersignError::PlatformUnavailable)?;
+        Ok(Proof::new(headers.fields(), false))
     }
 
     fn prepare(&self, request: &ApiRequest) -> Result<InstanceKeyProof, CountersignError> {

@@ -8,11 +8,13 @@ use countersign_core::attester::{
 };
 use countersign_core::encoding::{base64url, from_base64url_array};
 use countersign_core::enrolment::Evidence;
+use countersign_core::environment::probe;
 use countersign_core::request::Origin;
 use countersign_core::token::keys::PublicKey;
 use countersign_core::token::result::{Protection, Tier};
 
 use crate::error::CountersignError;
+use crate::expected_app::ExpectedApp;
 
 /// What an app configures once.
 #[derive(Clone, uniffi::Record)]
@@ -30,6 +32,9 @@ pub struct Configuration {
     /// The service's keys, if the app pins them; otherwise they are fetched.
     #[uniffi(default)]
     pub pinned_keys: Option<Vec<PinnedKey>>,
+    /// What the app knows of itself, for the signals of the device.
+    #[uniffi(default)]
+    pub expected_app: Option<ExpectedApp>,
     /// Permits plain HTTP beyond loopback, for emulators.
     #[uniffi(default = false)]
     pub danger_plaintext: bool,
@@ -83,7 +88,7 @@ pub struct ApiRequest {
     /// The body before any content coding, if it is in memory.
     #[uniffi(default)]
     pub content: Option<Vec<u8>>,
-    /// What the device sees of its environment now, as a set of bits.
+    /// What the app itself notices of its environment now, as a set of bits; what the library notices is added.
     #[uniffi(default)]
     pub environment: Option<u64>,
 }
@@ -337,8 +342,17 @@ pub struct Standing {
 }
 
 impl Configuration {
+    /// What the developer expects of the running app.
+    ///
+    /// # Errors
+    /// [`CountersignError::Configuration`] for what is no signing digest.
+    pub fn expected(&self) -> Result<probe::ExpectedApp, CountersignError> {
+        self.expected_app.clone().unwrap_or_default().checked()
+    }
+
     pub(crate) fn check(self) -> Result<Config, CountersignError> {
         let refused = |reason: &str| CountersignError::Configuration { reason: reason.to_owned() };
+        self.expected()?;
         let resources = self.resources.into_iter().map(|resource| {
             let origin = Origin::parse(&resource.origin).map_err(|error| refused(error.reason()))?;
             Ok(Resource { origin, identifier: resource.identifier })

@@ -17,9 +17,8 @@ const LOCKS: [&str; 2] = ["package-lock.json", "requirements.txt"];
 pub(crate) fn missing() -> Vec<String> {
     let mut missing = Vec::new();
     missing.extend(node_missing());
-    if workspace::program("nginx").is_none() {
-        missing.push("nginx".to_owned());
-    }
+    let programs = ["nginx", "curl"].into_iter().filter(|name| workspace::program(name).is_none());
+    missing.extend(programs.map(str::to_owned));
     if !are_current() {
         missing.push("the packages of tests/interop".to_owned());
     }

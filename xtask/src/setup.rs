@@ -113,7 +113,8 @@ fn set_up_interop() -> Result<(), Stop> {
             "interop: {node} is missing, and Debian's may be older; https://nodejs.org/download has it"
         )));
     }
-    let mut packages: Vec<_> = workspace::program("nginx").is_none().then_some("nginx").into_iter().collect();
+    let mut packages: Vec<_> =
+        ["nginx", "curl"].into_iter().filter(|name| workspace::program(name).is_none()).collect();
     if !python_makes_environments() {
         packages.push("python3-venv");
     }

@@ -3,18 +3,24 @@
 use ed25519_dalek::SigningKey;
 
 use super::port::{AnswerError, Reference};
+use super::vouching::{Vouching, is_jws};
 use crate::challenge::Challenge;
 use crate::encoding::from_base64url;
 use crate::enrolment::{Cure, EnrolmentAnswer, Problem};
 use crate::request::sha256;
 use crate::time::Timestamp;
+use crate::token::MAX_COMPACT_FIELD;
 use crate::token::jose::strict_object;
 use crate::token::keys::{Algorithm, PublicKey, PureRust, Thumbprint};
 use crate::token::result::{DecodedResult, InstanceId, ResultClaims};
-use crate::token::{MAX_COMPACT_FIELD, MAX_JWT_FIELD};
 
 /// A result may have been issued this many seconds ahead of the time that its answer names.
-const MAX_AHEAD: u64 = 60;
+pub(super) const MAX_AHEAD: u64 = 60;
+/// A result is issued for at least this many seconds: services cannot be set to less, and a device that took less would
+/// do nothing but renew.
+const MIN_LIFETIME: u64 = 30;
+/// Least seconds between two renewals, where the result lives long enough for it.
+const MIN_RENEW_AFTER: u64 = 15;
 /// Most keys that are read of a key set.
 const MAX_KEYS: usize = 32;
 
@@ -28,10 +34,6 @@ pub(super) struct Session {
     pub(super) claims: ResultClaims,
     /// When to renew, by the service's clock.
     pub(super) renew_at: Timestamp,
-    /// The client attestation for the authorization server.
-    pub(super) attestation_as: String,
-    /// The client attestation for resources.
-    pub(super) attestation_rs: String,
 }
 
 /// What the answer must be for.
@@ -59,14 +61,9 @@ impl Unverified {
         let malformed = AnswerError::Malformed;
         let answer: EnrolmentAnswer = serde_json::from_slice(body).map_err(|_| malformed)?;
         if answer.result.len() > MAX_COMPACT_FIELD
-            || answer.client_attestation_as.len() > MAX_JWT_FIELD
-            || answer.client_attestation_rs.len() > MAX_JWT_FIELD
+            || !is_jws(&answer.client_attestation_as)
+            || !is_jws(&answer.client_attestation_rs)
         {
-            return Err(malformed);
-        }
-        // They go into header fields as they are.
-        let is_jws = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
-        if !is_jws(&answer.client_attestation_as) || !is_jws(&answer.client_attestation_rs) {
             return Err(malformed);
         }
         Ok(Self {
@@ -84,7 +81,7 @@ impl Unverified {
         expected: &Expected<'_>,
         keys: &[(String, PublicKey)],
         key: SigningKey,
-    ) -> Result<Session, AnswerError> {
+    ) -> Result<(Session, Vouching), AnswerError> {
         let decoded = DecodedResult::decode(&self.result).map_err(|_| AnswerError::Malformed)?;
         let key_id = decoded.message.header().key_id.unwrap_or_default();
         let (_, service_key) =
@@ -110,17 +107,29 @@ impl Unverified {
             return Err(AnswerError::NotCurrent);
         }
         let lifetime = claims.expires_at.seconds_since(claims.issued_at);
-        // The service jitters; a value that would never, or always, renew is brought into range.
-        let renew_after = self.answer.renew_after.clamp(lifetime / 10, lifetime - lifetime / 10);
-        Ok(Session {
+        if lifetime < MIN_LIFETIME {
+            return Err(AnswerError::TooShort);
+        }
+        // The service jitters; a value that would never, or always, renew is brought into range. A repeated answer has
+        // less of its life left.
+        let left = claims.expires_at.seconds_since(self.server_time);
+        let latest = left - left / 10;
+        let earliest = (left / 10).max(MIN_RENEW_AFTER).min(latest);
+        let vouching = Vouching {
+            attestation_rs: self.answer.client_attestation_rs,
+            attestation_as: self.answer.client_attestation_as,
+            tier: claims.tier,
+            issued_at: claims.issued_at,
+            expires_at: claims.expires_at,
+        };
+        let session = Session {
             key,
             result_hash: sha256(&self.result),
-            renew_at: self.server_time.plus(renew_after),
+            renew_at: self.server_time.plus(self.answer.renew_after.clamp(earliest, latest)),
             claims,
             result: self.answer.result,
-            attestation_as: self.answer.client_attestation_as,
-            attestation_rs: self.answer.client_attestation_rs,
-        })
+        };
+        Ok((session, vouching))
     }
 }
 

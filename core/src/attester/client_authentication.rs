@@ -5,7 +5,7 @@ use core::fmt;
 
 use super::Attester;
 use super::clock::Now;
-use super::flow::fixed_length;
+use super::envelope::fixed_length;
 use super::port::KeyHandle;
 use super::prove::ProveError;
 use crate::encoding::base64url;
@@ -139,7 +139,7 @@ impl Attester {
         if self.config.is_plaintext(&target.origin()) {
             return Err(ProveError::Plaintext);
         }
-        let (session, key) = self.vouched_instance_key(now)?;
+        let (vouching, key) = self.vouched_instance_key(now)?;
         let (token_id, issued_at) = (&base64url(random), self.clock.at(now));
         let unsigned = match *proof {
             ClientProof::Pop { .. } if target.query.is_some() => {
@@ -169,7 +169,7 @@ impl Attester {
             handle: key.handle.clone(),
             key: key.public_key,
             unsigned,
-            attestation: session.attestation_as.clone(),
+            attestation: vouching.attestation_as.clone(),
             field: proof.field(),
         })
     }

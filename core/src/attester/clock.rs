@@ -32,6 +32,11 @@ impl ServerClock {
         self.offset
     }
 
+    /// Whether an answer was heard in this process.
+    pub(super) const fn is_anchored(&self) -> bool {
+        self.anchor.is_some()
+    }
+
     /// Takes over the time that an answer of the service named.
     pub(super) fn learn(&mut self, server_time: Timestamp, now: Now) {
         let seconds = |time: Timestamp| i64::try_from(time.as_unix_seconds()).unwrap_or(i64::MAX);

@@ -6,14 +6,12 @@ use core::time::Duration;
 
 use super::Attester;
 use super::clock::Now;
+use super::pace::Wish;
 use crate::challenge::Challenge;
 use crate::request::TargetUri;
 
 /// How long a nonce of an edge is used: less than the 120 seconds for which the edge takes it.
 const NONCE_USABLE: Duration = Duration::from_secs(110);
-
-/// An edge that is never content does not keep the phone busy: its wish is followed once in this time.
-const HINT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What matters of an API's answer.
 #[derive(Clone, Copy)]
@@ -33,7 +31,7 @@ pub struct EdgeAnswer<'a> {
 pub enum Advice {
     /// Nothing: the answer is the app's.
     Accept,
-    /// Prove anew and send again: the edge gave a nonce.
+    /// Prove anew and send again: the edge gave a nonce, or a fresh result has come meanwhile.
     ProveAgain,
     /// Prove anew with the same key and send again, but only an idempotent method: the first copy may have been carried
     /// out.
@@ -89,19 +87,26 @@ impl Attester {
             }
             // Said only of a proof by the instance key.
             (401, Some("use_dpop_nonce")) if nonce.is_some() => Advice::ProveWithInstanceKey,
-            (401, Some("use_fresh_attestation")) => {
-                let too_soon = |last: Duration| now.uptime.saturating_sub(last) < HINT_INTERVAL;
-                if self.hint_followed.is_some_and(too_soon) {
-                    return Advice::Accept;
+            (401, Some("use_fresh_attestation")) => match self.wishes.fresh(now.uptime) {
+                Wish::Followed => {
+                    self.fresh_wanted = true;
+                    Advice::RenewAndProveAgain
                 }
-                self.hint_followed = Some(now.uptime);
-                self.fresh_wanted = true;
-                Advice::RenewAndProveAgain
-            }
+                // Of many requests under way, each is told; one renewal serves them all.
+                Wish::Echo if self.fresh_wanted => Advice::RenewAndProveAgain,
+                Wish::Echo => Advice::ProveAgain,
+                Wish::Ignored => Advice::Accept,
+            },
             (401, Some("invalid_client_attestation" | "invalid_dpop_proof"))
                 if reason == Some("replayed") =>
             {
                 Advice::ProveAgainIfIdempotent
+            }
+            // What an earlier process obtained is as good as the wall clock: it is given up at the first no.
+            (401, Some("invalid_client_attestation" | "invalid_dpop_proof"))
+                if self.session.is_none() && self.state.vouching.take().is_some() =>
+            {
+                Advice::RenewAndProveAgain
             }
             _ => Advice::Accept,
         }

@@ -33,11 +33,14 @@ mod client_authentication;
 mod clock;
 mod config;
 mod edge;
+mod envelope;
 mod flow;
 mod outcome;
+mod pace;
 mod port;
 mod prove;
 mod state;
+mod vouching;
 
 use core::fmt;
 use core::time::Duration;
@@ -48,7 +51,9 @@ use ed25519_dalek::SigningKey;
 use answer::{Session, Unverified};
 use clock::ServerClock;
 use edge::Hints;
+use pace::Wishes;
 use state::State;
+use vouching::Vouching;
 
 pub use client_authentication::{ClientAuthentication, ClientAuthenticationHeaders, ClientProof};
 pub use clock::Now;
@@ -90,10 +95,11 @@ pub struct Attester {
     hints: Vec<Hints>,
     /// An edge asked for fresh evidence, and no result has been obtained since.
     fresh_wanted: bool,
-    /// Uptime at which an edge's wish for fresh evidence was last followed.
-    hint_followed: Option<Duration>,
-    /// Failures since the last success.
+    /// When wishes of edges and of the service were last followed.
+    wishes: Wishes,
+    /// Failures since the last success, and the last of them.
     failures: u32,
+    failure: Option<AttesterError>,
     /// Whether keys were already forgotten for the demand being served.
     restarted: bool,
     next_id: u64,
@@ -106,7 +112,9 @@ pub enum Currency {
     Current,
     /// Good; send [`Event::ResultWanted`] without waiting for it.
     Due,
-    /// There is none: send [`Event::ResultWanted`] and wait for [`Effect::Ready`] or [`Effect::Failed`].
+    /// There is none: send [`Event::ResultWanted`] and wait for [`Effect::Ready`] or [`Effect::Failed`]. After a failure
+    /// the instance key may still prove, with what an earlier process obtained:
+    /// [`Attester::prepare_instance_key_proof`].
     Missing,
 }
 
@@ -115,12 +123,17 @@ pub enum Currency {
 pub struct Standing {
     /// The client instance.
     pub instance: Option<InstanceId>,
-    /// Where the instance key lives, as the key store said.
+    /// Where the instance key lives, as the key store said: on an Android phone [`Protection::Tee`] says that no StrongBox
+    /// was to be had.
     pub protection: Option<Protection>,
-    /// The tier of the current result.
+    /// The tier of the last result, also of one that an earlier process obtained.
     pub tier: Option<Tier>,
-    /// When the current result expires, by the service's clock.
+    /// When that result expires, or expired, by the service's clock.
     pub expires_at: Option<Timestamp>,
+    /// Why the last attempt failed, with the service's reference where it gave one; nothing after a success.
+    pub failure: Option<AttesterError>,
+    /// Uptime before which nothing is tried again.
+    pub retry_at: Option<Duration>,
 }
 
 enum Phase {
@@ -200,22 +213,31 @@ impl Attester {
             environment: 0,
             hints: config.resources.iter().map(|_| Hints::default()).collect(),
             fresh_wanted: false,
-            hint_followed: None,
+            wishes: Wishes::default(),
             failures: 0,
+            failure: None,
             restarted: false,
             next_id: 0,
             config,
         }
     }
 
-    /// Continues from what [`Effect::Store`] last kept, for hosts that read it after [`Attester::new`]. Does nothing
-    /// after the first step.
+    /// Continues from what is stored: for hosts that read it after [`Attester::new`], and for those with several
+    /// processes of one app, before a run, if it is not what they themselves last read or wrote. Does nothing while an
+    /// attempt is under way, or if the bytes are damaged or of another configuration.
     pub fn restore(&mut self, stored: &[u8]) {
-        if self.next_id == 0 {
-            self.state = State::restore(Some(stored), &self.config);
-            self.stored = self.state.clone();
-            self.clock = ServerClock::new(self.state.clock_offset);
+        if self.attempt.is_some() || matches!(self.phase, Phase::Busy { .. }) {
+            return;
         }
+        let Some(state) = State::decode(stored, &self.config) else { return };
+        if self.session.as_ref().is_some_and(|session| state.instance != Some(session.claims.instance)) {
+            self.session = None;
+        }
+        if !self.clock.is_anchored() {
+            self.clock = ServerClock::new(state.clock_offset);
+        }
+        self.stored = state.clone();
+        self.state = state;
     }
 
     /// Takes in what happened and says what to do. `entropy` must be fresh for each step.
@@ -248,18 +270,39 @@ impl Attester {
 
     /// What is known of this installation.
     pub fn standing(&self) -> Standing {
-        let claims = self.session.as_ref().map(|session| &session.claims);
+        let claims = self.session.as_ref().map(|session| (session.claims.tier, session.claims.expires_at));
+        let vouching = self.state.vouching.as_ref().map(|vouching| (vouching.tier, vouching.expires_at));
+        let result = claims.or(vouching);
         Standing {
             instance: self.state.instance,
             protection: self.state.key.as_ref().map(|key| key.protection),
-            tier: claims.map(|claims| claims.tier),
-            expires_at: claims.map(|claims| claims.expires_at),
+            tier: result.map(|(tier, _)| tier),
+            expires_at: result.map(|(_, expires_at)| expires_at),
+            failure: self.failure,
+            retry_at: match self.phase {
+                Phase::Paused { until, .. } => Some(until),
+                _ => None,
+            },
         }
     }
 
-    /// The client attestation JWT for the authorization server, while the session lives.
+    /// The client attestation JWT for the authorization server, while the result that came with it lives.
     pub fn client_attestation(&self, now: Now) -> Option<&str> {
-        self.current_session(now).map(|session| session.attestation_as.as_str())
+        self.current_vouching(now).map(|vouching| vouching.attestation_as.as_str())
+    }
+
+    /// Notes that the key store refused to sign with the instance key for good, or that another key signed: nothing is
+    /// proven with it any more, and the next [`Event::ResultWanted`] finds out what is left of it.
+    pub fn instance_key_failed(&mut self) {
+        self.state.vouching = None;
+        if let Some(session) = &mut self.session {
+            session.renew_at = Timestamp::EPOCH;
+        }
+    }
+
+    /// What vouches for the instance key, unless it has expired; it may be of an earlier process.
+    fn current_vouching(&self, now: Now) -> Option<&Vouching> {
+        self.state.vouching.as_deref().filter(|vouching| vouching.is_current(self.clock.at(now)))
     }
 
     /// The session, unless its result has expired.

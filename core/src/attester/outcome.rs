@@ -1,11 +1,12 @@
 //! What the service answers, and the way out of each failure: the same bytes again, a new challenge, new keys, or a
 //! pause.
 
-use core::time::Duration;
+use std::sync::Arc;
 
 use super::answer::{self, Expected, Session, Unverified};
 use super::config::{Platform, ResultKeys};
 use super::flow::Turn;
+use super::pace::Pace;
 use super::port::{Answer, AnswerError, AttesterError, Effect, EffectId, Fetch, MAX_ANSWER, Unreached};
 use super::state::AppAttestKey;
 use super::{Attempt, Attester, Awaiting, Phase};
@@ -13,17 +14,6 @@ use crate::enrolment::Cure;
 use crate::token::result::VouchedBy;
 
 const ENROLMENT_TYPE: &str = "application/cbor";
-
-/// How fast to come back after a failure.
-#[derive(Clone, Copy)]
-pub(super) enum Pace {
-    /// From one second, doubling, to five minutes.
-    Soon,
-    /// From a minute, doubling, to an hour.
-    Slow,
-    /// An hour.
-    Hourly,
-}
 
 impl Attester {
     /// Sends the signed bytes, for the first time or again.
@@ -74,7 +64,7 @@ impl Attester {
         };
         let (server_time, challenge) = (unverified.server_time, unverified.next_challenge);
         match unverified.verify(&expected, &self.keys.known, attempt.session_key.clone()) {
-            Ok(session) => {
+            Ok((session, vouching)) => {
                 let played = attempt.plays;
                 self.clock.learn(server_time, came);
                 if self.is_vouched_for_by_google_alone(&session) {
@@ -91,9 +81,16 @@ impl Attester {
                 if let Some(key) = &mut self.state.app_attest {
                     key.pending = None;
                 }
+                self.state.vouching = Some(Arc::new(vouching));
                 self.session = Some(session);
                 self.attempt = None;
+                if self.current_session(turn.now).is_none() {
+                    // An answer that was asked for again has what is left of its result's life: here nothing.
+                    let error = AttesterError::Unavailable { reference: None };
+                    return self.fail(error, Pace::OnceSoon, None, turn);
+                }
                 self.failures = 0;
+                self.failure = None;
                 self.fresh_wanted = false;
                 self.phase = Phase::Idle;
                 turn.effects.push(Effect::Ready);
@@ -154,26 +151,26 @@ impl Attester {
             // Nothing was consumed: the same bytes again, later.
             return self.fail(AttesterError::Unavailable { reference }, Pace::Soon, answer.retry_after, turn);
         }
+        let Some(refusal) = refusal else {
+            // Not the service's words, so nothing was consumed either.
+            return self.fail(AttesterError::Unreachable, Pace::Soon, answer.retry_after, turn);
+        };
         self.abandon();
-        match refusal {
-            None => self.fail(AttesterError::Unreachable, Pace::Soon, answer.retry_after, turn),
-            Some(refusal) => match refusal.cure {
-                Some(Cure::Retry) => {
-                    let error = AttesterError::Unavailable { reference };
-                    self.fail(error, Pace::Soon, answer.retry_after, turn);
-                }
-                Some(Cure::ReEnrol) if !self.restarted => {
-                    self.forget_keys(turn);
-                    self.restart(turn);
-                }
-                Some(Cure::UpdateApp) => {
-                    self.fail(AttesterError::UpdateRequired { reference }, Pace::Hourly, None, turn);
-                }
-                Some(Cure::ReEnrol) | None => {
-                    let error = AttesterError::Refused { reference };
-                    self.fail(error, Pace::Slow, answer.retry_after, turn);
-                }
-            },
+        if refusal.cure == Some(Cure::Retry) {
+            let error = AttesterError::Unavailable { reference };
+            return self.fail(error, Pace::OnceSoon, answer.retry_after, turn);
+        }
+        // Whom the service refuses, nothing of before vouches for either.
+        self.state.vouching = None;
+        match refusal.cure {
+            Some(Cure::ReEnrol) if !self.restarted && self.wishes.re_enrol(turn.now.uptime) => {
+                self.forget_keys(turn);
+                self.restart(turn);
+            }
+            Some(Cure::UpdateApp) => {
+                self.fail(AttesterError::UpdateRequired { reference }, Pace::Hourly, None, turn);
+            }
+            _ => self.fail(AttesterError::Refused { reference }, Pace::Slow, answer.retry_after, turn),
         }
     }
 
@@ -184,6 +181,7 @@ impl Attester {
         }
         self.state.app_attest = None;
         self.state.instance = None;
+        self.state.vouching = None;
     }
 
     /// Starts over at once, the first time for one demand; after that it is a failure like others.
@@ -220,20 +218,15 @@ impl Attester {
         if self.attempt.as_ref().is_some_and(|attempt| attempt.enrolment.is_none()) {
             self.abandon();
         }
-        let doublings = self.failures.min(16);
+        let pause = pace.pause(self.failures, retry_after, turn.entropy.jitter);
+        let until = turn.now.uptime.saturating_add(pause);
+        // Where the instance key can prove meanwhile, nobody is kept waiting.
+        let quiet = self.failures == 0
+            && pace.is_soon()
+            && retry_after.unwrap_or(0) == 0
+            && (self.current_session(turn.now).is_some() || self.current_vouching(turn.now).is_none());
         self.failures = self.failures.saturating_add(1);
-        let longest: u64 = match pace {
-            Pace::Soon => (1_000 << doublings).min(300_000),
-            Pace::Slow => (60_000 << doublings).min(3_600_000),
-            Pace::Hourly => 3_600_000,
-        };
-        // Between half and the whole, so that phones that failed together do not come back together.
-        let jitter = u64::from_be_bytes(turn.entropy.jitter) % (longest / 2 + 1);
-        let pause = Duration::from_millis(longest / 2 + jitter);
-        // A service may slow us down, not silence us.
-        let asked = Duration::from_secs(retry_after.unwrap_or(0).min(3_600));
-        let until = turn.now.uptime.saturating_add(pause.max(asked));
-        let quiet = doublings == 0 && matches!(pace, Pace::Soon) && asked.is_zero();
+        self.failure = Some(error);
         self.phase = Phase::Paused { until, error, quiet };
         turn.effects.push(match quiet {
             true => Effect::WaitUntil(until),

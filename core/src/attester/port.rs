@@ -257,8 +257,11 @@ pub struct MadeKey {
 pub enum KeyFailure {
     /// The key is gone or invalidated for good: restored on another phone, deleted, lock screen removed.
     Lost,
-    /// Not now: device locked, no attestation keys left, key store not answering.
+    /// Not now: device locked, key store not answering.
     Unavailable,
+    /// Android: the phone has used up the attestation keys that it was provisioned with (`ERROR_ATTESTATION_KEYS_UNAVAILABLE`
+    /// of a transient kind), and gets others from Google when it is online.
+    NoAttestationKeys,
     /// Never on this device.
     Unsupported,
 }
@@ -302,6 +305,8 @@ pub enum AttesterError {
     UntrustedAnswer(AnswerError),
     /// The platform's key store or evidence service fails for now.
     PlatformUnavailable,
+    /// Android: the phone is out of attestation keys, and gets others from Google when it is online.
+    NoAttestationKeys,
     /// The device cannot make the keys or the evidence.
     Unsupported,
 }
@@ -316,6 +321,7 @@ impl AttesterError {
             Self::UpdateRequired { .. } => "update_required",
             Self::UntrustedAnswer(error) => error.reason(),
             Self::PlatformUnavailable => "platform_unavailable",
+            Self::NoAttestationKeys => "no_attestation_keys",
             Self::Unsupported => "device_unsupported",
         }
     }
@@ -359,6 +365,8 @@ pub enum AnswerError {
     OtherInstance,
     /// The result is expired, or from the future, by the answer's own clock.
     NotCurrent,
+    /// The result was issued for less than 30 seconds.
+    TooShort,
 }
 
 impl AnswerError {
@@ -373,6 +381,7 @@ impl AnswerError {
             Self::OtherSessionKey => "answer_other_session_key",
             Self::OtherInstance => "answer_other_instance",
             Self::NotCurrent => "answer_not_current",
+            Self::TooShort => "answer_too_short",
         }
     }
 }

@@ -5,13 +5,13 @@ use core::fmt;
 use ed25519_dalek::Signer;
 
 use super::Attester;
-use super::answer::Session;
 use super::clock::Now;
 use super::config::Resource;
 use super::edge::Hints;
-use super::flow::fixed_length;
+use super::envelope::fixed_length;
 use super::port::KeyHandle;
 use super::state::StoredKey;
+use super::vouching::Vouching;
 use crate::challenge::Challenge;
 use crate::encoding::base64url;
 use crate::request::{RequestError, TargetUri, check_method, sha256};
@@ -210,7 +210,9 @@ impl Attester {
         Ok(ProofHeaders { result: session.result.clone(), proof })
     }
 
-    /// Prepares a proof by the instance key, for routes that demand hardware. `random` must be fresh for each call.
+    /// Prepares a proof by the instance key, for routes that demand hardware, and for any route when a process that was
+    /// just started cannot reach the service: what an earlier one obtained serves until it expires. `random` must be
+    /// fresh for each call.
     ///
     /// # Errors
     /// As [`Attester::prove`].
@@ -221,7 +223,7 @@ impl Attester {
         random: &[u8; 16],
     ) -> Result<InstanceKeyProof, ProveError> {
         let (target, _, hints) = self.addressed(request)?;
-        let (session, key) = self.vouched_instance_key(now)?;
+        let (vouching, key) = self.vouched_instance_key(now)?;
         let nonce = request.nonce.or_else(|| hints.nonce_at(now)).map(|nonce| nonce.to_base64url());
         let proof = DpopProof {
             token_id: &base64url(random),
@@ -242,17 +244,13 @@ impl Attester {
             handle: key.handle.clone(),
             key: key.public_key,
             unsigned,
-            attestation: session.attestation_rs.clone(),
+            attestation: vouching.attestation_rs.clone(),
         })
     }
 
-    /// The instance key, and the session whose attestations name it.
-    pub(super) fn vouched_instance_key(&self, now: Now) -> Result<(&Session, &StoredKey), ProveError> {
-        let session = self.current_session(now).ok_or(ProveError::NoResult)?;
-        // Keys may have been forgotten since: the attestation names the key that must sign.
-        let vouched = |key: &&StoredKey| key.public_key.thumbprint() == session.claims.instance_jkt;
-        let key = self.state.key.as_ref().filter(vouched).ok_or(ProveError::NoResult)?;
-        Ok((session, key))
+    /// The instance key, and what vouches for it: it goes when the key goes.
+    pub(super) fn vouched_instance_key(&self, now: Now) -> Result<(&Vouching, &StoredKey), ProveError> {
+        self.current_vouching(now).zip(self.state.key.as_ref()).ok_or(ProveError::NoResult)
     }
 
     /// The target, the API it belongs to, and what its edge asked for.

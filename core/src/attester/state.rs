@@ -2,22 +2,26 @@
 //! writes and flipped bits are seen. No secret is in it. What cannot be read, or belongs to another
 //! configuration, is dropped, and the device enrols anew.
 
+use std::sync::Arc;
+
 use minicbor::{Decoder, Encoder};
 use subtle::ConstantTimeEq;
 
 use super::config::{Config, Platform};
 use super::port::{KeyHandle, MAX_HANDLE};
+use super::vouching::Vouching;
 use crate::cbor::{self, CborError, Never};
 use crate::challenge::Challenge;
 use crate::request::sha256;
 use crate::time::Timestamp;
+use crate::token::MAX_JWT_FIELD;
 use crate::token::keys::{Algorithm, PublicKey};
 use crate::token::result::{InstanceId, Protection};
 
 const VERSION: u8 = 1;
 const CHECKSUM_LENGTH: usize = 8;
 /// Longest stored state; more is not ours.
-const MAX_STATE: usize = MAX_HANDLE + 4096;
+const MAX_STATE: usize = MAX_HANDLE + 2 * MAX_JWT_FIELD + 4096;
 
 /// What is known of this installation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,6 +38,8 @@ pub(super) struct State {
     pub(super) clock_offset: i64,
     /// When the service last verified platform evidence.
     pub(super) evidence_time: Option<Timestamp>,
+    /// What the last result says of the instance key.
+    pub(super) vouching: Option<Arc<Vouching>>,
     /// When a Play Integrity token was last sent; where Google Play alone vouches, when its verdict was last verified.
     pub(super) play_time: Option<Timestamp>,
 }
@@ -57,7 +63,12 @@ pub(super) struct AppAttestKey {
 impl State {
     /// Reads what was stored; anything that is damaged or of another configuration is an empty state.
     pub(super) fn restore(stored: Option<&[u8]>, config: &Config) -> Self {
-        stored.and_then(|bytes| decode(bytes, config).ok().flatten()).unwrap_or_default()
+        stored.and_then(|bytes| Self::decode(bytes, config)).unwrap_or_default()
+    }
+
+    /// Reads what was stored; `None` if it is damaged or of another configuration.
+    pub(super) fn decode(bytes: &[u8], config: &Config) -> Option<Self> {
+        decode(bytes, config).ok().flatten()
     }
 
     /// The bytes to store.
@@ -82,6 +93,7 @@ impl State {
             self.challenge.is_some(),
             self.evidence_time.is_some(),
             self.play_time.is_some(),
+            self.vouching.is_some(),
         ];
         e.map(5 + optional.into_iter().map(u64::from).sum::<u64>())?;
         e.u8(1)?.u8(VERSION)?.u8(2)?.str(&config.issuer)?.u8(3)?.str(&config.client_id)?;
@@ -109,6 +121,9 @@ impl State {
             if let Some(time) = time {
                 e.u8(label)?.u64(time.as_unix_seconds())?;
             }
+        }
+        if let Some(vouching) = &self.vouching {
+            vouching.encode(e.u8(12)?)?;
         }
         Ok(())
     }
@@ -159,12 +174,16 @@ fn decode(bytes: &[u8], config: &Config) -> Result<Option<State>, CborError> {
             9 => state.clock_offset = d.i64()?,
             10 => state.evidence_time = Some(Timestamp::from_unix_seconds(d.u64()?)),
             11 => state.play_time = Some(Timestamp::from_unix_seconds(d.u64()?)),
+            12 => state.vouching = Some(Arc::new(Vouching::decode(&mut d)?)),
             _ => return Err(CborError::UnknownCritical),
         }
     }
-    // An instance id without its key is of no use.
+    // An instance id without its key is of no use, and nothing vouches for what is not registered.
     if state.key.is_none() {
         state.instance = None;
+    }
+    if state.instance.is_none() {
+        state.vouching = None;
     }
     Ok((same == 4).then_some(state))
 }
@@ -194,6 +213,7 @@ mod tests {
     use crate::attester::config::{Resource, ResultKeys, Settings};
     use crate::challenge::{MacKey, MacKeyRing, Scope};
     use crate::request::Origin;
+    use crate::token::result::Tier;
 
     fn settings() -> Settings {
         Settings {
@@ -233,13 +253,20 @@ mod tests {
             challenge: Some(challenge),
             clock_offset: -7,
             evidence_time: Some(Timestamp::from_unix_seconds(1_800_000_000)),
+            vouching: Some(Arc::new(Vouching {
+                attestation_rs: "rs.rs.rs".to_owned(),
+                attestation_as: "as.as.as".to_owned(),
+                tier: Tier::Affirming,
+                issued_at: Timestamp::from_unix_seconds(1_800_000_000),
+                expires_at: Timestamp::from_unix_seconds(1_800_000_600),
+            })),
             play_time: Some(Timestamp::from_unix_seconds(1_800_000_001)),
         }
     }
 
     #[test]
     fn what_was_stored_is_read_again() {
-        let without = State { app_attest: None, play_time: None, ..state() };
+        let without = State { app_attest: None, play_time: None, vouching: None, ..state() };
         let attested = State { app_attest: Some(AppAttestKey { key_id: [5; 32], pending: None }), ..state() };
         for state in [state(), without, attested, State::default()] {
             assert_eq!(State::restore(Some(&state.to_bytes(&config())), &config()), state);

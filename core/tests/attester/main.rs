@@ -7,7 +7,12 @@
 )]
 
 mod authenticating;
+mod bounds;
+mod faults;
+mod hostile;
+mod offline;
 mod phone;
+mod platform;
 mod proving;
 mod recovery;
 mod service;
@@ -118,7 +123,7 @@ fn a_play_integrity_token_is_asked_for_when_due_and_never_blocks() {
     assert_eq!(phone.obtain(), Outcome::Ready);
     assert_eq!(phone.service.last_enrolment().evidence, [], "not due after ten minutes");
     phone.advance(6 * 3600);
-    phone.intercept = Some(Box::new(|effect| recovery::attest_fails(effect, EvidenceFailure::Other)));
+    phone.intercept = Some(Box::new(|effect| faults::attest_fails(effect, EvidenceFailure::Other)));
     assert_eq!(phone.obtain(), Outcome::Ready);
     assert_eq!(phone.service.last_enrolment().evidence, []);
 }
@@ -132,7 +137,7 @@ fn where_no_key_is_attested_play_integrity_vouches_alone_or_nothing_is_sent() {
 
     let mut phone = Phone::new(Platform::Android { play_integrity: true });
     phone.attests_keys = false;
-    phone.intercept = Some(Box::new(|effect| recovery::attest_fails(effect, EvidenceFailure::Other)));
+    phone.intercept = Some(Box::new(|effect| faults::attest_fails(effect, EvidenceFailure::Other)));
     assert_eq!(phone.obtain(), Outcome::Failed(AttesterError::PlatformUnavailable));
     assert!(!phone.log.contains(&"enrol"), "{:?}", phone.log);
 
@@ -178,10 +183,10 @@ fn pinned_keys_need_no_key_set() {
 #[test]
 fn a_device_that_cannot_says_so() {
     let mut phone = Phone::new(IPHONE);
-    phone.intercept = Some(Box::new(|effect| recovery::make_key_fails(effect, KeyFailure::Unsupported)));
+    phone.intercept = Some(Box::new(|effect| faults::make_key_fails(effect, KeyFailure::Unsupported)));
     assert_eq!(phone.obtain(), Outcome::Failed(AttesterError::Unsupported));
     let mut phone = Phone::new(IPHONE);
-    phone.intercept = Some(Box::new(|effect| recovery::attest_fails(effect, EvidenceFailure::Unsupported)));
+    phone.intercept = Some(Box::new(|effect| faults::attest_fails(effect, EvidenceFailure::Unsupported)));
     assert_eq!(phone.obtain(), Outcome::Failed(AttesterError::Unsupported));
     let mut phone = Phone::new(ANDROID);
     let made = Phone::new(ANDROID).make_key(None);

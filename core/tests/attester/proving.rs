@@ -196,12 +196,34 @@ fn a_wish_for_fresh_evidence_renews_once() {
     assert_eq!(phone.attester.currency(phone.now()), Currency::Current);
     assert_eq!(
         observe(&mut phone, REQUEST.uri, 401, None, &www),
+        Advice::ProveAgain,
+        "it was under way then"
+    );
+    phone.advance(30);
+    assert_eq!(
+        observe(&mut phone, REQUEST.uri, 401, None, &www),
         Advice::Accept,
         "an edge that is never content"
     );
     assert_eq!(phone.attester.currency(phone.now()), Currency::Current);
-    phone.advance(60);
+    phone.advance(30);
     assert_eq!(observe(&mut phone, REQUEST.uri, 401, None, &www), Advice::RenewAndProveAgain);
+}
+
+#[test]
+fn a_wish_that_many_requests_are_told_is_one_renewal() {
+    let mut phone = ready();
+    let www = [r#"DPoP error="use_fresh_attestation""#];
+    phone.log.clear();
+    for _ in 0..20 {
+        assert_eq!(observe(&mut phone, REQUEST.uri, 401, None, &www), Advice::RenewAndProveAgain);
+    }
+    assert_eq!(phone.run(Event::ResultWanted), Outcome::Ready);
+    for _ in 0..20 {
+        assert_eq!(observe(&mut phone, REQUEST.uri, 401, None, &www), Advice::ProveAgain);
+        assert_eq!(phone.run(Event::ResultWanted), Outcome::Ready);
+    }
+    assert_eq!(phone.log, ["attest", "sign", "renew"]);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use countersign_verifier::credential::jwks::{JwksError, MAX_JWKS};
 use countersign_verifier::credential::server_metadata::MetadataError;
@@ -262,6 +263,10 @@ impl Download {
     }
 }
 
+/// How long an unused connection is kept. Servers close theirs after 5 s and more; a question that meets a closing one
+/// would look like an outage.
+const KEPT: Duration = Duration::from_secs(4);
+
 /// A client for a URL that nobody on the way can read or change: `https`, or `http` to this machine. It follows no
 /// redirect.
 pub(crate) fn private_client(url: &str) -> Result<(Client, Url), SourceError> {
@@ -277,7 +282,7 @@ pub(crate) fn private_client(url: &str) -> Result<(Client, Url), SourceError> {
         return Err(SourceError::Credentials);
     }
     // A redirect could lead to an address that only this machine reaches.
-    let client = Client::builder().redirect(Policy::none()).referer(false);
+    let client = Client::builder().redirect(Policy::none()).referer(false).pool_idle_timeout(KEPT);
     let client = if here { client.no_proxy() } else { client.https_only(true) };
     let client = client.build().map_err(|_| SourceError::Tls)?;
     Ok((client, url))

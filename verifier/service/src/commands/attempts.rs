@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use reqwest::Url;
+use reqwest::{StatusCode, Url};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
@@ -86,6 +86,10 @@ async fn ask(url: &Url, key: &AdminKey) -> Result<Value, String> {
     match (status.is_success(), body.get("detail").or(body.get("title")).and_then(Value::as_str)) {
         (true, _) => Ok(body),
         (false, Some(why)) => Err(format!("{status}: {why}")),
+        (false, None) if status == StatusCode::NOT_FOUND => Err(format!(
+            "{} knows no attempts: it is not the admin listener of `countersign serve`; an edge apart writes them to its log",
+            url.origin().ascii_serialization()
+        )),
         (false, None) => Err(format!("the service answered {status}")),
     }
 }

@@ -106,18 +106,16 @@ pub struct List {
 pub fn run(command: &Command) -> Exit {
     match command {
         Command::List(arguments) => list(arguments),
-        Command::Show(instance) => {
-            on_instance(instance, async |store, id, _| match store.instance(&id).await? {
-                Some(record) => {
-                    answer(format!("{:#}", crate::administration::instance(&record)));
-                    Ok(true)
-                }
-                None => Ok(false),
-            })
-        }
+        Command::Show(instance) => on_instance(instance, async |store, id, _| {
+            let record = store.instance(&id).await?;
+            Ok(record.map(|record| format!("{:#}", crate::administration::instance(&record))))
+        }),
         Command::Ban(Ban { instance, reason }) => match ban_reason(reason) {
             Ok(reason) => {
-                on_instance(instance, async |store, id, by| store.ban_instance(&id, reason, &by).await)
+                let done = format!("{}: banned; edges refuse it within seconds", instance.id);
+                on_instance(instance, async |store, id, by| {
+                    Ok(store.ban_instance(&id, reason, &by).await?.then_some(done))
+                })
             }
             Err(invalid) => {
                 complain(invalid.to_string());
@@ -125,14 +123,20 @@ pub fn run(command: &Command) -> Exit {
             }
         },
         Command::Unban(instance) => {
-            on_instance(instance, async |store, id, by| store.unban_instance(&id, &by).await)
+            let done = format!("{}: no longer banned; edges let it pass again within seconds", instance.id);
+            on_instance(instance, async |store, id, by| {
+                Ok(store.unban_instance(&id, &by).await?.then_some(done))
+            })
         }
         Command::Delete(Delete { instance, yes }) => {
             if !yes && !confirmed(&instance.id) {
                 complain("nothing was deleted; say --yes where nobody can be asked");
                 return Exit::Failure;
             }
-            on_instance(instance, async |store, id, by| store.erase_instance(&id, &by).await)
+            let done = format!("{}: erased, with its evidence", instance.id);
+            on_instance(instance, async |store, id, by| {
+                Ok(store.erase_instance(&id, &by).await?.then_some(done))
+            })
         }
     }
 }
@@ -201,7 +205,7 @@ fn table(records: &[InstanceRecord]) -> String {
 /// Does something with one instance, by whoever may run this program.
 fn on_instance(
     instance: &Instance,
-    action: impl AsyncFnOnce(&Store, InstanceId, Actor<'static>) -> Result<bool, ChangeError>,
+    action: impl AsyncFnOnce(&Store, InstanceId, Actor<'static>) -> Result<Option<String>, ChangeError>,
 ) -> Exit {
     let Ok(id) = InstanceId::from_base64url(&instance.id) else {
         complain("an instance identifier has 22 characters of base64url");
@@ -210,8 +214,11 @@ fn on_instance(
     let by = Actor::command_line(Clock::system().now());
     with_store(&instance.settings.path, async |store| {
         match action(store, id, by).await {
-            Ok(true) => return Ok(Exit::Success),
-            Ok(false) => complain(format!("no instance {} is registered", instance.id)),
+            Ok(Some(done)) => {
+                answer(done);
+                return Ok(Exit::Success);
+            }
+            Ok(None) => complain(format!("no instance {} is registered", instance.id)),
             Err(ChangeError::Store(error)) => return Err(error),
             Err(error) => complain(error.to_string()),
         }

@@ -12,7 +12,7 @@ use crate::commands::inspect::printable;
 use crate::document;
 use crate::openapi::demands;
 use crate::policy_file::PolicyFile;
-use crate::settings::{EdgeSettings, PathMatch, ResourceSettings, Settings};
+use crate::settings::{EdgeSettings, EitherSettings, PathMatch, ResourceSettings, Settings};
 use crate::trust::Trust;
 
 /// What to do with settings.
@@ -22,7 +22,7 @@ pub enum Command {
     Check {
         /// The settings file (TOML).
         file: PathBuf,
-        /// It is the file of `countersign edge` or `countersign proxy`.
+        /// It is the file of `countersign edge` or `countersign proxy`; one with [attestation_service] is taken for one.
         #[arg(long)]
         edge: bool,
     },
@@ -40,19 +40,18 @@ pub enum Command {
 /// Runs the command.
 pub fn run(command: &Command) -> Exit {
     match command {
-        Command::Check { file, edge: true } => match EdgeSettings::load(file) {
-            Ok(_) => {
-                answer(format!("{}: no problems", file.display()));
-                Exit::Success
-            }
-            Err(problems) => {
-                complain(problems.to_string());
-                Exit::Failure
-            }
-        },
-        Command::Check { file, edge: false } => {
-            let settings = match Settings::load(file) {
-                Ok(settings) => settings,
+        Command::Check { file, edge } => {
+            let loaded = if *edge {
+                EdgeSettings::load(file).map(Box::new).map(EitherSettings::Edge)
+            } else {
+                EitherSettings::load(file)
+            };
+            let settings = match loaded {
+                Ok(EitherSettings::Service(settings)) => settings,
+                Ok(EitherSettings::Edge(_)) => {
+                    answer(format!("{}: no problems", file.display()));
+                    return Exit::Success;
+                }
                 Err(problems) => {
                     complain(problems.to_string());
                     return Exit::Failure;

@@ -56,6 +56,13 @@ pub fn load<T: Document>(file: &Path) -> Result<T, Problems> {
     parse(&name, &text)
 }
 
+/// Whether the file can be read and has a member of this name at its top, whatever else is wrong with it.
+pub(crate) fn has_member(file: &Path, member: &str) -> bool {
+    let bytes = bounded_file::read(file, MAX_DOCUMENT_BYTES).unwrap_or_default();
+    let text = String::from_utf8(bytes).unwrap_or_default();
+    Source::read(&text).json.get(member).is_some()
+}
+
 /// Reads and checks a document from its text; `name` stands before each problem.
 ///
 /// # Errors

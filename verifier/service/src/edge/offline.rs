@@ -2,7 +2,7 @@
 //! nothing is fetched.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use countersign_core::challenge::{MacKey, MacKeyRing};
@@ -11,10 +11,10 @@ use countersign_edge::{EdgeRuntime, JwksSource};
 use countersign_verifier::check::deny_list::DenyList;
 use countersign_verifier::check::trust::KeyOwner;
 
-use super::{edge_of, jwks_sources};
+use super::{edge_of, jwks_source, jwks_sources};
 use crate::clock::Clock;
-use crate::keys::ServiceKeys;
-use crate::settings::Settings;
+use crate::keys::{self, ServiceKeys};
+use crate::settings::{EitherSettings, Settings};
 use crate::store::Store;
 
 /// Later than every time that is asked about.
@@ -41,52 +41,52 @@ pub(crate) struct Offline {
 ///
 /// # Errors
 /// A sentence: what the settings or `at_hand` name cannot be used.
-pub(crate) async fn edge(settings: &Settings, at_hand: KeysAtHand) -> Result<Offline, String> {
+pub(crate) async fn edge(settings: &EitherSettings, at_hand: KeysAtHand) -> Result<Offline, String> {
     let mut notes = Vec::new();
     let now = Clock::system().now();
-    let own = own_keys(settings, &mut notes);
-    let mut sources = jwks_sources(&settings.resources);
-    if let Some(unknown) = at_hand
-        .sets
-        .keys()
-        .find(|issuer| !sources.contains_key(*issuer) && *issuer != settings.issuer.as_str())
-    {
+    let (service, nonces) = match settings {
+        EitherSettings::Service(settings) => match own_keys(settings, &mut notes) {
+            Some(keys) => (JwksSource::fixed(keys.public_jwks().to_string()), Some(keys.nonces)),
+            None => (nothing(), None),
+        },
+        EitherSettings::Edge(settings) => {
+            let service = &settings.attestation_service;
+            (jwks_source(&service.jwks()), nonce_keys(&settings.nonce_keys, &mut notes))
+        }
+    };
+    let issuer = settings.issuer().as_str();
+    let mut sources = jwks_sources(settings.resources());
+    sources.insert(issuer.to_owned(), service);
+    if let Some(unknown) = at_hand.sets.keys().find(|issuer| !sources.contains_key(*issuer)) {
         return Err(format!("--jwks-of: the settings know no issuer {unknown}"));
     }
     for source in sources.values_mut().filter(|_| !at_hand.fetch) {
-        if !matches!(source, JwksSource::File(_)) {
+        if is_fetched(source) {
             *source = nothing();
         }
     }
-    let service = match &own {
-        Some(keys) => JwksSource::fixed(keys.public_jwks().to_string()),
-        None => nothing(),
-    };
-    sources.insert(settings.issuer.as_str().to_owned(), service);
     for (issuer, file) in at_hand.sets {
         if !file.is_file() {
             return Err(format!("--jwks-of: {} does not exist", file.display()));
         }
         sources.insert(issuer, JwksSource::file(file));
     }
-    let nonces = own.map_or_else(strange_nonces, |keys| keys.nonces);
-    if settings.shared_store.is_some() {
+    let nonces = nonces.unwrap_or_else(strange_nonces);
+    if settings.bounds().1.is_some() {
         notes.push("the shared store is not asked: what other edges have seen is not known here".to_owned());
     }
-    let bounds = (&settings.limits, settings.shared_store.as_ref());
-    let edge = edge_of(&settings.resources, bounds, settings.issuer.as_str(), nonces);
+    let edge = edge_of(settings.resources(), settings.bounds(), issuer, nonces);
     let edge = edge.map_err(|error| error.to_string())?;
-    let service = settings.issuer.as_str().to_owned();
-    let sources = sources.into_iter().map(|(issuer, source)| {
-        let owner = if issuer == service {
-            KeyOwner::AttestationService(issuer)
+    let sources = sources.into_iter().map(|(owner, source)| {
+        let owner = if owner == issuer {
+            KeyOwner::AttestationService(owner)
         } else {
-            KeyOwner::AuthorizationServer(issuer)
+            KeyOwner::AuthorizationServer(owner)
         };
         (owner, source)
     });
     let mut runtime = EdgeRuntime::new(edge, sources).map_err(|error| error.to_string())?;
-    for resource in settings.resources.iter().filter(|resource| resource.takes_api_keys()) {
+    for resource in settings.resources().iter().filter(|resource| resource.takes_api_keys()) {
         match &resource.api_keys {
             Some(file) if file.is_file() => {
                 runtime =
@@ -110,9 +110,13 @@ pub(crate) async fn edge(settings: &Settings, at_hand: KeysAtHand) -> Result<Off
             }
         }
     }
-    let bans = bans(settings, &mut notes).await;
+    let bans = match settings {
+        EitherSettings::Service(settings) => bans(settings, &mut notes).await,
+        // The registry is the service's.
+        EitherSettings::Edge(_) => None,
+    };
     let knows_bans = bans.is_some();
-    let list = bans.unwrap_or_else(|| DenyList { issuer: settings.issuer.as_str().to_owned(), ..empty() });
+    let list = bans.unwrap_or_else(|| DenyList { issuer: issuer.to_owned(), ..empty() });
     // The question may be about any time; bans are as the registry has them now.
     edge.edge().replace_deny_list(DenyList { issued_at: now, expires_at: FOREVER, ..list });
     Ok(Offline { edge, knows_bans, notes })
@@ -130,6 +134,16 @@ fn own_keys(settings: &Settings, notes: &mut Vec<String>) -> Option<ServiceKeys>
             notes.push(format!("{error}; so nonces cannot be recognised, nor results without --jwks-of"))
         })
         .ok()
+}
+
+/// The keys of an edge's nonces, if they are here. None are made.
+fn nonce_keys(file: &Path, notes: &mut Vec<String>) -> Option<MacKeyRing> {
+    if !file.is_file() {
+        notes.push("the keys of the edge's nonces are not here: nonces cannot be recognised".to_owned());
+        return None;
+    }
+    let keys = keys::nonce_keys(file, Clock::system().now());
+    keys.map_err(|error| notes.push(format!("{error}; so nonces cannot be recognised"))).ok()
 }
 
 /// Bans as the registry has them, if it is here.
@@ -173,6 +187,11 @@ fn empty() -> DenyList {
 /// Keys that nobody has given a nonce out with.
 fn strange_nonces() -> MacKeyRing {
     MacKeyRing::new(MacKey::new(0, [0; 32]), Vec::new())
+}
+
+/// Whether a network is needed.
+const fn is_fetched(source: &JwksSource) -> bool {
+    matches!(source, JwksSource::Url(_) | JwksSource::Discovery(_))
 }
 
 /// A key set that never comes.

@@ -9,6 +9,7 @@ mod attempts;
 #[cfg(test)]
 mod client_certificate_tests;
 mod edge;
+mod either;
 mod lifetime;
 mod listen;
 mod play_integrity;
@@ -27,6 +28,7 @@ use serde::{Deserialize, Serialize};
 pub use address_range::AddressRange;
 pub use attempts::AttemptSettings;
 pub use edge::{AttestationServiceSettings, EdgeListenSettings, EdgeSettings};
+pub(crate) use either::EitherSettings;
 pub use lifetime::LifetimeSettings;
 pub(crate) use listen::is_trusted_gateway;
 pub use listen::{ClientCertificateField, Gateway, ListenSettings, TlsSettings};

@@ -126,8 +126,8 @@ fn judge(capture: &capture::Capture, arguments: &Arguments, is_json: bool) -> Ex
             answer(if is_json { report.json() } else { report.text(coloured) });
             report.exit()
         }
-        Err(sentence) => {
-            complain(printable(&sentence));
+        Err(sentences) => {
+            sentences.lines().for_each(|sentence| complain(printable(sentence)));
             Exit::Unverified
         }
     }

@@ -22,7 +22,7 @@ use countersign_verifier::check::{Content, Decision, Explanation, Request, Step}
 use super::capture::{Body, Capture, Captured, TimeFrom, written_time};
 use crate::clock::Clock;
 use crate::edge::offline::{self, KeysAtHand};
-use crate::settings::Settings;
+use crate::settings::EitherSettings;
 use details::Scene;
 use presented::Presented;
 use report::{Mark, Report, RequestReport, Row, Verdict};
@@ -76,7 +76,7 @@ pub(super) fn judge(capture: &Capture, arguments: &JudgingArguments) -> Result<R
     let judged = match &arguments.settings {
         None => capture.requests.iter().map(|request| unjudged(request, arguments)).collect(),
         Some(file) => {
-            let settings = Settings::load(file).map_err(|problems| problems.to_string())?;
+            let settings = EitherSettings::load(file).map_err(|problems| problems.to_string())?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let runtime = runtime.map_err(|error| format!("this command cannot start: {error}"))?;
             runtime.block_on(with_settings(capture, &settings, arguments))?
@@ -87,7 +87,7 @@ pub(super) fn judge(capture: &Capture, arguments: &JudgingArguments) -> Result<R
 
 async fn with_settings(
     capture: &Capture,
-    settings: &Settings,
+    settings: &EitherSettings,
     arguments: &JudgingArguments,
 ) -> Result<Vec<RequestReport>, String> {
     let sets: HashMap<_, _> = arguments.jwks_of.iter().cloned().collect();
@@ -106,10 +106,10 @@ async fn with_settings(
 /// The resource that was named, or the one of the host that the request went to, or the only one.
 fn resource_of(
     request: &Captured,
-    settings: &Settings,
+    settings: &EitherSettings,
     arguments: &JudgingArguments,
 ) -> Result<String, String> {
-    let names: Vec<_> = settings.resources.iter().map(|resource| resource.name.as_str()).collect();
+    let names: Vec<_> = settings.resources().iter().map(|resource| resource.name.as_str()).collect();
     if let Some(name) = &arguments.resource {
         return if names.contains(&name.as_str()) {
             Ok(name.clone())
@@ -118,7 +118,7 @@ fn resource_of(
         };
     }
     let host = request.authority.as_deref().unwrap_or_default();
-    let mut of_host = settings.resources.iter().filter(|resource| {
+    let mut of_host = settings.resources().iter().filter(|resource| {
         let origin = resource.origin_text();
         origin.split_once("://").is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(host))
     });

@@ -10,6 +10,7 @@ use super::report::{Mark, Report, Verdict};
 use super::{JudgingArguments, with_settings};
 use crate::cli::Exit;
 use crate::commands::inspect::capture::{self, Capture};
+use crate::settings::EitherSettings;
 use crate::store::Actor;
 use crate::virtual_world::{RESOURCE, START, World, access_token, iphone};
 
@@ -53,13 +54,17 @@ impl Scenario {
         )
     }
 
+    fn settings(&self) -> EitherSettings {
+        EitherSettings::Service(Box::new(self.world.service().settings.clone()))
+    }
+
     async fn judge(&self, text: &str) -> Report {
         self.judge_as(text, &JudgingArguments::default()).await
     }
 
     async fn judge_as(&self, text: &str, arguments: &JudgingArguments) -> Report {
         let capture = read(text);
-        let requests = with_settings(&capture, &self.world.service().settings, arguments).await.unwrap();
+        let requests = with_settings(&capture, &self.settings(), arguments).await.unwrap();
         Report { form: capture.form, requests, left_out: capture.left_out }
     }
 
@@ -274,7 +279,7 @@ async fn a_machine_reads_the_same() {
 async fn a_resource_must_be_one_of_the_settings() {
     let scenario = Scenario::new().await;
     let arguments = JudgingArguments { resource: Some("other".to_owned()), ..JudgingArguments::default() };
-    let settings = &scenario.world.service().settings;
+    let settings = &scenario.settings();
     let refused = with_settings(&read(&scenario.curl()), settings, &arguments).await.map(drop).unwrap_err();
     assert!(refused.contains("they have api"), "{refused}");
     let stranger = ("https://unknown.example".to_owned(), "keys.json".into());
@@ -288,7 +293,7 @@ async fn cut_and_changed_captures_are_survived() {
     let scenario = Scenario::new().await;
     let curl = scenario.curl();
     let offline = crate::edge::offline::edge(
-        &scenario.world.service().settings,
+        &scenario.settings(),
         crate::edge::offline::KeysAtHand { sets: Default::default(), fetch: false },
     )
     .await
@@ -313,4 +318,33 @@ async fn cut_and_changed_captures_are_survived() {
             look(&changed);
         }
     }
+}
+
+#[tokio::test]
+async fn the_settings_of_an_edge_apart_will_do() {
+    let scenario = Scenario::new().await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("edge.toml");
+    let service = scenario.world.service();
+    let settings = format!(
+        "[attestation_service]\nissuer = {:?}\njwks = \"service.jwks\"\n",
+        service.settings.issuer.as_str()
+    ) + "[listen]\nedge = \"127.0.0.1:8081\"\ngateway = \"nginx\"\n\
+           [[resource]]\nname = \"api\"\nidentifier = \"https://api.example\"\napps = [\"app\"]\n\
+           [[resource.route]]\npath = \"/\"\ncredentials = []\n";
+    std::fs::write(&file, settings).unwrap();
+    std::fs::write(directory.path().join("service.jwks"), service.keys.public_jwks().to_string()).unwrap();
+    let mut settings = EitherSettings::load(&file).unwrap();
+    let EitherSettings::Edge(edge) = &mut settings else { panic!("taken for the service's") };
+    // The same APIs, with the authorization server whose token the phone has.
+    edge.resources.clone_from(&service.settings.resources);
+    let judged = |text: String| {
+        let (capture, settings) = (read(&text), &settings);
+        async move { with_settings(&capture, settings, &JudgingArguments::default()).await.unwrap() }
+    };
+    let honest = judged(scenario.curl()).await;
+    assert!(honest[0].rows.iter().all(|row| row.mark != Mark::Refused), "{:?}", honest[0].verdict);
+    let moved = judged(scenario.curl().replace("/v1/me", "/v1/you")).await;
+    assert!(moved[0].rows.iter().any(|row| row.reasons.contains(&"proof_target")));
+    assert!(!directory.path().join("countersign-data").exists(), "asking has written something");
 }
