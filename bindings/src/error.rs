@@ -149,8 +149,11 @@ port_error!(
     KeyStoreError {
         /// The key is gone or invalidated for good.
         Lost,
-        /// Not now: device locked, no attestation keys left, key store not answering.
+        /// Not now: device locked, key store not answering.
         Unavailable,
+        /// Android: out of attestation keys, and others are to come (`ERROR_ATTESTATION_KEYS_UNAVAILABLE`, unless its
+        /// `getRetryPolicy` is `RETRY_NEVER`: then the key is made without a chain).
+        NoAttestationKeys,
         /// Never on this device.
         Unsupported
     } else Unavailable
@@ -191,6 +194,7 @@ impl From<KeyStoreError> for KeyFailure {
         match error {
             KeyStoreError::Lost => Self::Lost,
             KeyStoreError::Unavailable => Self::Unavailable,
+            KeyStoreError::NoAttestationKeys => Self::NoAttestationKeys,
             KeyStoreError::Unsupported => Self::Unsupported,
         }
     }

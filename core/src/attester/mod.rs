@@ -223,13 +223,14 @@ impl Attester {
     }
 
     /// Continues from what is stored: for hosts that read it after [`Attester::new`], and for those with several
-    /// processes of one app, before a run, if it is not what they themselves last read or wrote. Does nothing while an
-    /// attempt is under way, or if the bytes are damaged or of another configuration.
+    /// processes of one app, before a run, if it is not what they themselves last read or wrote. After the first step,
+    /// an enrolled installation's state alone is taken, and none while an attempt is under way. Pauses go on.
     pub fn restore(&mut self, stored: &[u8]) {
         if self.attempt.is_some() || matches!(self.phase, Phase::Busy { .. }) {
             return;
         }
-        let Some(state) = State::decode(stored, &self.config) else { return };
+        let state = State::decode(stored, &self.config);
+        let Some(state) = state.filter(|state| self.next_id == 0 || state.instance.is_some()) else { return };
         if self.session.as_ref().is_some_and(|session| state.instance != Some(session.claims.instance)) {
             self.session = None;
         }

@@ -11,6 +11,7 @@ mod bounds;
 mod faults;
 mod hostile;
 mod offline;
+mod origins;
 mod phone;
 mod platform;
 mod proving;
