@@ -129,6 +129,7 @@ impl Attester {
     /// # Errors
     /// As `prove`; [`CountersignError::PlatformUnavailable`] if the key store does not sign.
     pub async fn prove_with_instance_key(&self, request: ApiRequest) -> Result<Proof, CountersignError> {
+        self.device.look_into_storage().await;
         let prepared = match self.prepare(&request) {
             Err(CountersignError::NoResult) => {
                 self.refresh().await?;
@@ -146,6 +147,7 @@ impl Attester {
     /// [`CountersignError::InvalidRequest`] for what is no URL or not encrypted, the errors of `refresh`, and
     /// [`CountersignError::PlatformUnavailable`] if the key store does not sign.
     pub async fn authenticate_client(&self, proof: ClientProof) -> Result<Proof, CountersignError> {
+        self.device.look_into_storage().await;
         let prepared = match self.prepare_client(&proof) {
             Err(CountersignError::NoResult) => {
                 self.refresh().await?;

@@ -78,6 +78,13 @@ impl Device {
         contained(self.run()).await.unwrap_or(Err(AttesterError::PlatformUnavailable))
     }
 
+    /// Reads what an earlier process left, if nothing is known of this installation yet.
+    pub(crate) async fn look_into_storage(&self) {
+        if !self.is_enrolled() {
+            self.restore().await;
+        }
+    }
+
     pub(crate) fn development_key(&self) -> Result<Option<DevelopmentKey>, EvidenceError> {
         let keys = self.parts.development_keys.as_deref();
         keys.map(|keys| keys.development_key(&self.config.client_id)).transpose()

@@ -46,6 +46,8 @@ pub enum CountersignError {
     },
     /// The key store or the platform's evidence service fails for now.
     PlatformUnavailable,
+    /// The phone is out of attestation keys, and gets others from Google when it is online.
+    NoAttestationKeys,
     /// The device cannot make the keys or the evidence.
     DeviceUnsupported,
     /// The library and the face that calls it are of different versions: a mistake of the build.
@@ -70,6 +72,7 @@ impl fmt::Display for CountersignError {
             Self::Refused { reference } => with_reference(f, "refused", reference),
             Self::UpdateRequired { reference } => with_reference(f, "update_required", reference),
             Self::PlatformUnavailable => f.write_str("platform_unavailable"),
+            Self::NoAttestationKeys => f.write_str("no_attestation_keys"),
             Self::DeviceUnsupported => f.write_str("device_unsupported"),
             Self::LibraryMismatch { library, face } => {
                 write!(f, "library_mismatch (library {library}, face {face})")
@@ -105,6 +108,7 @@ impl From<AttesterError> for CountersignError {
             AttesterError::Refused { .. } => Self::Refused { reference },
             AttesterError::UpdateRequired { .. } => Self::UpdateRequired { reference },
             AttesterError::UntrustedAnswer(_) => Self::UntrustedAnswer { reason: error.reason().to_owned() },
+            AttesterError::NoAttestationKeys => Self::NoAttestationKeys,
             AttesterError::Unsupported => Self::DeviceUnsupported,
             _ => Self::PlatformUnavailable,
         }
@@ -151,8 +155,7 @@ port_error!(
         Lost,
         /// Not now: device locked, key store not answering.
         Unavailable,
-        /// Android: out of attestation keys, and others are to come (`ERROR_ATTESTATION_KEYS_UNAVAILABLE`, unless its
-        /// `getRetryPolicy` is `RETRY_NEVER`: then the key is made without a chain).
+        /// Android: the phone has used up its attestation keys, and gets others from Google when it is online.
         NoAttestationKeys,
         /// Never on this device.
         Unsupported

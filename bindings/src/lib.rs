@@ -5,6 +5,8 @@
 //! Everything that crosses the boundary is defined here, and nothing else is derived for it elsewhere.
 #![deny(unsafe_code)]
 
+#[cfg(any(target_os = "android", feature = "host-jvm"))]
+pub mod android;
 mod attester;
 mod development;
 mod drive;

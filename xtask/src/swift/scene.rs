@@ -93,8 +93,13 @@ impl Scene {
     /// The example's files, with the addresses of this run, the app of the tests and its routes.
     fn configure(&self) -> Result<(), Stop> {
         let example = workspace::root().join("examples").join("nginx");
-        let files =
-            ["nginx.conf", "countersign/server.conf", "countersign/location.conf", "countersign.toml"];
+        let files = [
+            "nginx.conf",
+            "countersign/edge.conf",
+            "countersign/server.conf",
+            "countersign/location.conf",
+            "countersign.toml",
+        ];
         let parts = self.folder.join("countersign");
         fs::create_dir_all(&parts).map_err(|error| failed(&parts, &error))?;
         for name in files.into_iter().chain(["policy.toml", "login.jwks"]) {
