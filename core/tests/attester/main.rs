@@ -9,7 +9,7 @@
 mod authenticating;
 mod bounds;
 mod faults;
-mod hostile;
+
 mod offline;
 mod origins;
 mod phone;
@@ -17,6 +17,7 @@ mod platform;
 mod proving;
 mod recovery;
 mod service;
+mod untrusted;
 
 use countersign_core::attester::{
     AttestRequest, AttesterError, Currency, Effect, Event, EvidenceFailure, KeyFailure, Platform, ResultKeys,
