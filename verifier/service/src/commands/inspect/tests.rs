@@ -310,7 +310,10 @@ fn the_signals_of_a_device_are_told_by_name() {
         read_json(&explain(&noticed, None).unwrap(), START)["says"]["environment"].clone()
     };
     assert_eq!(says(0), "0b0");
-    assert_eq!(says(1 << 63 | 0b1001), format!("{:#b} (privileged-access, hooks, bit-63)", 1_u64 << 63 | 0b1001));
+    assert_eq!(
+        says(1 << 63 | 0b1001),
+        format!("{:#b} (privileged-access, hooks, bit-63)", 1_u64 << 63 | 0b1001)
+    );
 }
 
 #[test]
