@@ -11,10 +11,14 @@ mod app_attest;
 mod device_check;
 #[cfg(any(target_vendor = "apple", test))]
 mod facts;
+#[cfg(test)]
+mod fakes;
 #[cfg(target_vendor = "apple")]
 mod foundation;
 #[cfg(target_vendor = "apple")]
 mod keychain;
+#[cfg(test)]
+mod lifecycle;
 #[cfg(target_vendor = "apple")]
 mod process;
 #[cfg(any(target_vendor = "apple", test))]
