@@ -8,6 +8,7 @@ use futures_util::future::Shared;
 
 use countersign_core::attester::{
     Attester as StateMachine, AttesterError, ClientAuthentication, Currency, EdgeAnswer, InstanceKeyProof,
+    KeyFailure, ProofRequest,
 };
 
 use crate::development::DevelopmentKeys;
@@ -80,14 +81,17 @@ impl Attester {
     pub fn prove(&self, request: ApiRequest) -> Result<Proof, CountersignError> {
         let random = self.random()?;
         let now = self.device.now();
+        let environment = self.device.environment(request.environment);
         self.device.with_attester(|attester| {
-            let headers = attester.prove(&request.borrowed(), now, &random)?;
+            let request = ProofRequest { environment, ..request.borrowed() };
+            let headers = attester.prove(&request, now, &random)?;
             Ok(Proof::new(headers.fields(), attester.currency(now) == Currency::Due))
         })
     }
 
-    /// As `prove`; enrols or renews first if there is no result. However many wait, one enrolment is under way. Where
-    /// that fails, and the instance key is still vouched for from before this process began, it proves.
+    /// As `prove`; enrols or renews first if there is no result. However many wait, one enrolment is under way. Right
+    /// after a start, while the service is away, it proves with the instance key, as far as the last result still vouches
+    /// for it.
     ///
     /// # Errors
     /// As `prove`, and why there is no result.
@@ -98,6 +102,7 @@ impl Attester {
         }
         match self.refresh().await {
             Ok(()) => self.prove(request),
+            // What an earlier process obtained may still vouch for the instance key.
             Err(error) => match self.prepare(&request) {
                 Ok(prepared) => self.finish(prepared).await,
                 Err(_) => Err(error),
@@ -154,7 +159,7 @@ impl Attester {
         };
         let (handle, message) = (prepared.handle().as_bytes().to_vec(), prepared.message().to_vec());
         let signature = self.sign(handle, message).await?;
-        let headers = prepared.finish(&signature).map_err(|_| CountersignError::PlatformUnavailable)?;
+        let headers = prepared.finish(&signature).map_err(|_| self.instance_key_failed())?;
         Ok(Proof::new(headers.fields(), false))
     }
 
@@ -170,7 +175,8 @@ impl Attester {
         self.device.with_attester(|attester| attester.observe(&uri, &answer, now)).into()
     }
 
-    /// Notes what the device sees of its environment, for the next renewal and the proofs to come.
+    /// Notes what the app itself sees of its environment, beside what the library sees, for the next renewal and the
+    /// proofs to come. It can only lower trust.
     pub fn note_environment(&self, bits: u64) {
         self.device.note_environment(bits);
     }
@@ -183,7 +189,8 @@ impl Attester {
 
     /// What is known of this installation, for support.
     pub fn standing(&self) -> Standing {
-        self.device.with_attester(|attester| attester.standing()).into()
+        let now = self.device.now();
+        Standing::new(self.device.with_attester(|attester| attester.standing()), now)
     }
 }
 
@@ -211,13 +218,6 @@ impl Attester {
         run
     }
 
-    async fn finish(&self, prepared: InstanceKeyProof) -> Result<Proof, CountersignError> {
-        let (handle, message) = (prepared.handle().as_bytes().to_vec(), prepared.message().to_vec());
-        let signature = self.sign(handle, message).await?;
-        let headers = prepared.finish(&signature).map_err(|_| CountersignError::PlatformUnavailable)?;
-        Ok(Proof::new(headers.fields(), false))
-    }
-
     fn prepare(&self, request: &ApiRequest) -> Result<InstanceKeyProof, CountersignError> {
         let random = self.random()?;
         let now = self.device.now();
@@ -237,7 +237,25 @@ impl Attester {
     }
 
     async fn sign(&self, handle: Vec<u8>, message: Vec<u8>) -> Result<Vec<u8>, CountersignError> {
-        self.device.sign(handle, message).await.map_err(|_| CountersignError::PlatformUnavailable)
+        self.device.sign(handle, message).await.map_err(|failure| match failure {
+            KeyFailure::Lost => self.instance_key_failed(),
+            _ => CountersignError::PlatformUnavailable,
+        })
+    }
+
+    /// The next refresh finds out what is left of the key.
+    fn instance_key_failed(&self) -> CountersignError {
+        self.device.with_attester(StateMachine::instance_key_failed);
+        CountersignError::PlatformUnavailable
+    }
+
+    async fn finish(&self, prepared: InstanceKeyProof) -> Result<Proof, CountersignError> {
+        let (handle, message) = (prepared.handle().as_bytes().to_vec(), prepared.message().to_vec());
+        let signature = self.sign(handle, message).await?;
+        let headers = prepared.finish(&signature).map_err(|_| self.instance_key_failed())?;
+        let now = self.device.now();
+        let current = self.device.with_attester(|attester| attester.currency(now) == Currency::Current);
+        Ok(Proof::new(headers.fields(), !current))
     }
 
     fn random(&self) -> Result<[u8; 16], CountersignError> {

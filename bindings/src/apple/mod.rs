@@ -133,6 +133,7 @@ mod tests {
             app_version: app_version.to_owned(),
             platform,
             pinned_keys: None,
+            expected_app: None,
             danger_plaintext: false,
         }
     }

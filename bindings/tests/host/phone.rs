@@ -229,6 +229,7 @@ pub(crate) fn configuration(platform: DevicePlatform) -> Configuration {
         app_version: "1.2.3".to_owned(),
         platform,
         pinned_keys: None,
+        expected_app: None,
         danger_plaintext: false,
     }
 }

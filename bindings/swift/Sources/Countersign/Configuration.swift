@@ -12,6 +12,8 @@ extension Countersign {
         public var apis: [API]
         /// The app's version, as the service shall see it.
         public var appVersion: String
+        /// The environment of the build's App Attest keys, as its entitlement says.
+        public var appAttest: AppAttestEnvironment
         /// The service's keys, if the app brings them along; otherwise they are fetched over TLS.
         public var pinnedKeys: [PinnedKey]?
         /// Permits plain HTTP beyond loopback, for simulators whose service is elsewhere.
@@ -23,6 +25,7 @@ extension Countersign {
             clientID: String,
             apis: [API],
             appVersion: String = Self.versionOfTheApp,
+            appAttest: AppAttestEnvironment = .production,
             pinnedKeys: [PinnedKey]? = nil,
             dangerPlaintext: Bool = false
         ) {
@@ -30,6 +33,7 @@ extension Countersign {
             self.clientID = clientID
             self.apis = apis
             self.appVersion = appVersion
+            self.appAttest = appAttest
             self.pinnedKeys = pinnedKeys
             self.dangerPlaintext = dangerPlaintext
         }
@@ -38,6 +42,14 @@ extension Countersign {
         public static var versionOfTheApp: String {
             Bundle.main.infoDictionary?["CFBundleShortVersionString"] as? String ?? "0"
         }
+    }
+
+    /// `com.apple.developer.devicecheck.appattest-environment`. Keys of one environment are nothing in the other.
+    public enum AppAttestEnvironment: Sendable {
+        /// For the App Store and TestFlight.
+        case production
+        /// For builds from Xcode.
+        case development
     }
 
     /// One API.

@@ -9,8 +9,13 @@ public actor Countersign {
     /// The renewal in the background, while there is one.
     private var renewal: Task<Void, Never>?
 
-    init(attester: Attester) {
-        self.attester = attester
+    init(_ make: (any Transport, any CountersignBindings.Timer) throws -> Attester, over transport: any Transport) throws {
+        guard libraryIsOfThisVersion() else { throw CountersignError.libraryMismatch }
+        do {
+            attester = try make(transport, TaskTimer())
+        } catch let error as CountersignBindings.CountersignError {
+            throw CountersignError(error)
+        }
     }
 
     /// Makes the header fields for one request; enrols or renews first if there is no result. However many wait, one
@@ -49,6 +54,15 @@ public actor Countersign {
     /// What is known of this installation, for support; nothing in it is secret.
     public nonisolated var standing: Standing {
         attester.standing()
+    }
+
+    /// The key that vouches for a simulator or a developer's machine, for whoever registers it; nil on devices.
+    public nonisolated func developmentKey() throws -> DevelopmentKey? {
+        do {
+            return try attester.developmentKey()
+        } catch let error as CountersignBindings.CountersignError {
+            throw CountersignError(error)
+        }
     }
 
     /// The client attestation for the authorization server; nil without a current result.

@@ -3,7 +3,7 @@ import CountersignBindings
 /// What an app can be told: few, typed, safe to show and to log. `reason` values are stable names; a `reference` is for
 /// support.
 public enum CountersignError: Error, Sendable, Equatable {
-    /// The configuration is wrong, or the library is of another version than this package: a mistake of the developer.
+    /// The configuration is wrong: a mistake of the developer.
     case configuration(reason: String)
     /// The request goes to a host that was not configured: it gets no token, and was not sent.
     case unknownOrigin
@@ -25,6 +25,8 @@ public enum CountersignError: Error, Sendable, Equatable {
     case platformUnavailable
     /// The device cannot make the keys or the evidence.
     case deviceUnsupported
+    /// The library in the build is of another version than this package: a mistake of the build.
+    case libraryMismatch
 }
 
 extension CountersignError {
@@ -50,6 +52,7 @@ extension CountersignError {
             case .UntrustedAnswer(let reason): .untrustedAnswer(reason: reason)
             case .PlatformUnavailable: .platformUnavailable
             case .DeviceUnsupported: .deviceUnsupported
+            case .LibraryMismatch: .libraryMismatch
             }
     }
 }

@@ -10,6 +10,8 @@ public typealias ApiAnswer = CountersignBindings.ApiAnswer
 public typealias Advice = CountersignBindings.Advice
 /// What proves to an authorization server that the app holds the attested key.
 public typealias ClientProof = CountersignBindings.ClientProof
+/// The public half of a development key, and how it is registered.
+public typealias DevelopmentKey = CountersignBindings.DevelopmentKey
 /// Header fields for one request, good for it only, and once.
 public typealias Proof = CountersignBindings.Proof
 /// One header field.

@@ -113,6 +113,12 @@ public class Countersign internal constructor(private val settings: Settings) : 
         typed { attester.standing() }.forApp()
     }
 
+    /** The development key that is to be registered with the service; null where none vouches. */
+    public suspend fun developmentKey(): DevelopmentKey? = detached {
+        val attester = library.attester()
+        typed { attester.developmentKey() }?.let { DevelopmentKey(it.keyId, it.publicKey, it.command) }
+    }
+
     /** The same for Java, as futures. */
     public fun futures(): CountersignFutures = CountersignFutures(this)
 

@@ -52,15 +52,12 @@ public class CountersignBuilder internal constructor(private val issuer: String,
     }
 
     /**
-     * On emulators, developers' machines and in tests: a key in a file vouches, which `countersign development-keys`
-     * has registered, and which production policies refuse.
+     * On emulators, developers' machines and in tests: a key in a file vouches, once [Countersign.developmentKey] was
+     * registered with the service. Production policies refuse it.
      *
-     * @param folder for key and state, of this app alone; made if it is not there.
-     * @param keyId the identifier under which the key was registered.
+     * @param folder for keys and state, of this app alone.
      */
-    public fun development(folder: File, keyId: String): CountersignBuilder = apply {
-        device = Device.Development(folder, keyId)
-    }
+    public fun development(folder: File): CountersignBuilder = apply { device = Device.Development(folder) }
 
     /**
      * The client whose connections, proxy, name resolution and trust are used to reach the service. Its interceptors,

@@ -29,4 +29,7 @@ public class CountersignFutures internal constructor(private val countersign: Co
 
     /** As [Countersign.standing]. */
     public fun standing(): CompletableFuture<Standing> = waiting.future { countersign.standing() }
+
+    /** As [Countersign.developmentKey]. */
+    public fun developmentKey(): CompletableFuture<DevelopmentKey?> = waiting.future { countersign.developmentKey() }
 }

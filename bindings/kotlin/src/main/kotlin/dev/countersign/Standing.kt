@@ -14,3 +14,16 @@ public data class Standing internal constructor(
     public val affirming: Boolean?,
     public val expiresAt: Long?,
 )
+
+/**
+ * A key that vouches for this installation in development, as it is to be registered; nothing in it is secret.
+ *
+ * @property keyId what evidence names it by.
+ * @property publicKey the uncompressed point (65 bytes), base64url.
+ * @property command what to type at the service.
+ */
+public data class DevelopmentKey internal constructor(
+    public val keyId: String,
+    public val publicKey: String,
+    public val command: String,
+)

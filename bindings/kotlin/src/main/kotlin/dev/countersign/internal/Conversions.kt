@@ -47,4 +47,5 @@ internal fun FfiException.forApp(): CountersignException = when (this) {
     is FfiException.UntrustedAnswer -> CountersignException.UntrustedAnswer(reason)
     is FfiException.PlatformUnavailable -> CountersignException.PlatformUnavailable()
     is FfiException.DeviceUnsupported -> CountersignException.DeviceUnsupported()
+    is FfiException.LibraryMismatch -> CountersignException.LibraryUnusable("library_version", this)
 }

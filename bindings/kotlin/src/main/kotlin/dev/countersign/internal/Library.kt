@@ -5,9 +5,13 @@ import dev.countersign.ffi.Attester
 import dev.countersign.ffi.Configuration
 import dev.countersign.ffi.DevicePlatform
 import dev.countersign.ffi.Timer
+import dev.countersign.ffi.requireLibraryVersion
 import kotlinx.coroutines.delay
 import kotlinx.coroutines.sync.Mutex
 import kotlinx.coroutines.sync.withLock
+
+/** The version of this code, which the library's must be. */
+internal const val VERSION = "0.1.0"
 
 /** The native library's attester, made when it is first wanted. */
 internal class Library(private val settings: Settings) : AutoCloseable {
@@ -36,10 +40,12 @@ internal class Library(private val settings: Settings) : AutoCloseable {
     }
 
     private fun Device.attester(): Attester {
+        requireLibraryVersion(VERSION)
         val transport = ServiceTransport(settings.httpClient)
         return when (this) {
             is Device.Android -> TODO("android_attester")
-            is Device.Development -> TODO("development")
+            is Device.Development ->
+                Attester.development(configuration(DevicePlatform.Development), folder.path, transport, CoroutineTimer)
             is Device.Custom -> make(configuration(DevicePlatform.Development), transport, CoroutineTimer)
         }
     }
@@ -76,7 +82,6 @@ internal inline fun <T> typed(call: () -> T): T = try {
 }
 
 /** Other code than this was generated for: its checksums do not agree, or functions are missing. */
-@PublishedApi
 internal fun reasonOf(unlinked: LinkageError): String {
     val causes = generateSequence<Throwable>(unlinked) { it.cause }.take(8).toList()
     val said = causes.mapNotNull { it.message }

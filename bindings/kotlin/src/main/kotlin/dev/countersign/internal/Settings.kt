@@ -30,7 +30,7 @@ internal sealed interface Device {
     /** `context` is an `android.content.Context`: naming the type here would load it on other hosts. */
     class Android(val context: Any, val playIntegrity: PlayIntegrityProvider?) : Device
 
-    class Development(val folder: File, val keyId: String) : Device
+    class Development(val folder: File) : Device
 
     /** Ports of a test. */
     class Custom(val make: (Configuration, Transport, Timer) -> Attester) : Device
@@ -46,6 +46,12 @@ internal class Origins(origins: List<String>) {
     operator fun contains(url: HttpUrl): Boolean = originOf(url) in named
 
     operator fun contains(url: String): Boolean = url.toHttpUrlOrNull()?.let { it in this } ?: false
+
+    /** Whether both go to the same host; false for what is no URL. */
+    fun same(one: String, other: String): Boolean {
+        val origins = listOf(one, other).map { it.toHttpUrlOrNull()?.let(::originOf) }
+        return origins[0] != null && origins[0] == origins[1]
+    }
 
     private fun originOf(url: HttpUrl) = Triple(url.scheme, url.host, url.port)
 }

@@ -12,6 +12,7 @@ import okhttp3.OkHttpClient
  * Each hop of a redirect is proven by itself, for its own host or not at all. The credential is the one that leaves: of
  * the `Authorization` field, or else `X-API-Key`, whoever added it. Bodies in memory are covered by the proof, up to 1 MiB
  * and before a content coding; one that can be written once only is not, and is never sent again.
+ * A request with an OAuth client's fields of the app's own ([Countersign.authenticateClient]) passes with these alone.
  * The upgrade of a WebSocket is not proven: OkHttp shows it to no network interceptor.
  *
  * For Java: `CountersignOkHttp.install(builder, countersign)`.

@@ -25,7 +25,9 @@ internal class ProveHop(private val countersign: Countersign) : Interceptor {
         val request = chain.request()
         val attempt = request.tag(Attempt::class.java)
         attempt?.advice = Advice.ACCEPT
-        if (request.url !in countersign.origins) return chain.proceed(request.withoutProof(attempt))
+        val bare = request.withoutProof(attempt)
+        val authenticatesItself = Fields.CLIENT.any { bare.header(it) != null }
+        if (request.url !in countersign.origins || authenticatesItself) return chain.proceed(bare)
 
         val body = request.body
         val bytes = body?.takeIf { request.header("Content-Encoding") == null }?.inMemory()
@@ -34,7 +36,7 @@ internal class ProveHop(private val countersign: Countersign) : Interceptor {
         val proof = chain.call().blocking {
             if (byInstanceKey) countersign.proveWithInstanceKey(described) else countersign.prove(described)
         }
-        val proven = request.withoutProof(attempt).newBuilder()
+        val proven = bare.newBuilder()
         proof.fields.forEach { (name, value) -> proven.header(name, value) }
         // What was hashed is what is sent, even if the body would be written otherwise a second time.
         if (bytes != null) proven.method(request.method, SameBytes(bytes, body.contentType()))
