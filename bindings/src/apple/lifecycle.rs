@@ -59,6 +59,7 @@ impl Iphone {
             app_version: "1.0".to_owned(),
             platform: DevicePlatform::Apple { production: true },
             pinned_keys: None,
+            expected_app: None,
             danger_plaintext: false,
         };
         let tag = Tag::new("example.app", ISSUER, CLIENT_ID);
@@ -166,6 +167,8 @@ fn a_state_without_its_keys_enrols_anew_at_the_next_renewal() {
     wait(iphone.start().refresh()).unwrap();
     // Another phone, with what should not have come along.
     let other = Iphone { world: iphone.world.clone(), ..Iphone::default() };
+    // Its enclave makes other keys.
+    other.keychain.state().keys_made = 100;
     other.pass(24 * 60 * 60);
     // Each key is found missing in its turn, and one call begins anew once.
     let attester = other.start();
