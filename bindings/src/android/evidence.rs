@@ -83,7 +83,7 @@ impl AndroidEvidence {
 fn of_key_store(error: KeyStoreError) -> EvidenceError {
     match error {
         KeyStoreError::Unsupported => EvidenceError::Unsupported,
-        KeyStoreError::Unavailable => EvidenceError::ServerUnavailable,
+        KeyStoreError::Unavailable | KeyStoreError::NoAttestationKeys => EvidenceError::ServerUnavailable,
         KeyStoreError::Lost => EvidenceError::Other,
     }
 }
