@@ -120,7 +120,11 @@ impl<F: SecurityFramework> InstanceKeys for SecureEnclave<F> {
 
     async fn delete(&self, handle: Vec<u8>) {
         // What cannot be deleted now goes when the next key is made.
-        let _ = self.aside(move |store, _| Ok(store.delete(&handle))).await;
+        let deletion = self.aside(move |store, _| {
+            store.delete(&handle);
+            Ok(())
+        });
+        let _ = deletion.await;
     }
 }
 
