@@ -55,7 +55,7 @@ pub(crate) fn set_up() -> Result<(), Stop> {
     Folder::default().set_up()
 }
 
-/// `cargo xtask swift [ARGS]...`; the arguments go to `swift test`.
+/// `cargo xtask swift [ARGS]...`; the arguments go to `swift test`. `cargo xtask swift measure` prints what a proof costs.
 ///
 /// # Errors
 /// When a check failed.
@@ -64,6 +64,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Stop> {
         return Err(Stop::Failed(format!(
             "without {first}; `cargo xtask setup swift` installs it, or says how"
         )));
+    }
+    if arguments == ["measure"] {
+        return measure();
     }
     let count = tests(arguments)?;
     println!("swift: {} passed, {} failed, {} skipped", count.passed, count.failed, count.ignored);
@@ -86,9 +89,9 @@ pub(crate) fn test() -> Count {
 /// Builds the library, generates its Swift face, and runs the tests in front of a service and nginx; then once more with a
 /// library of another version.
 fn tests(arguments: &[String]) -> Result<Count, Stop> {
-    build()?;
+    build(&[])?;
     let folder = Folder::default();
-    generate()?;
+    generate(&programs())?;
     let scene = Scene::start()?;
     let environment = scene.environment();
     let results = swift_test(&folder, "lib", &environment, arguments)?;
@@ -104,34 +107,55 @@ fn tests(arguments: &[String]) -> Result<Count, Stop> {
     Ok(count)
 }
 
-fn build() -> Result<(), Stop> {
-    let command = workspace::cargo([
-        "build",
-        "--locked",
-        "-p",
-        "countersign-ffi",
-        "-p",
-        "countersign-uniffi-bindgen",
-        "-p",
-        "countersign-service",
-    ]);
+/// The library, its generator and the service; or what `instead` names.
+fn build(instead: &[&str]) -> Result<(), Stop> {
+    const EVERYTHING: [&str; 6] =
+        ["-p", "countersign-ffi", "-p", "countersign-uniffi-bindgen", "-p", "countersign-service"];
+    let packages = if instead.is_empty() { &EVERYTHING[..] } else { instead };
+    let command = workspace::cargo(["build", "--locked"].into_iter().chain(packages.iter().copied()));
     println!("swift: $ {}", workspace::shown(&command));
     workspace::succeed(command)
 }
 
+/// What a proof costs through the face, with the library and the face as apps ship them.
+fn measure() -> Result<(), Stop> {
+    build(&[])?;
+    build(&["--profile", "mobile", "-p", "countersign-ffi"])?;
+    let folder = Folder::default();
+    generate(&workspace::target().join("mobile"))?;
+    let scene = Scene::start()?;
+    let installation = work().join("scene").join("installation");
+    let work = inside(&work());
+    let program = |arguments: &str| {
+        let script = format!(
+            "{BOUNDS} swift run -q -c release --disable-sandbox --scratch-path {work}/measure -Xlinker -L{work}/lib \
+             -Xlinker -rpath={work}/lib Measure {arguments}"
+        );
+        let mut command = folder.command(&script, &inside(&package().join("measure")));
+        command.envs(scene.environment()).env("LD_LIBRARY_PATH", format!("{work}/lib"));
+        command.env("COUNTERSIGN_TEST_FOLDER", inside(&installation));
+        command
+    };
+    let registration = workspace::output(program("--key"))?;
+    scene.administrate(registration.lines().last().unwrap_or_default())?;
+    workspace::succeed(program(""))
+}
+
 /// Generates the Swift code from the library that was just built, and puts that library beside it.
-fn generate() -> Result<(), Stop> {
-    let (built, work) = (programs(), work());
+fn generate(libraries_of: &Path) -> Result<(), Stop> {
+    let work = work();
+    // Libraries for apps are stripped of what the generator reads; the functions are the same.
+    let built = programs().join(LIBRARY);
     let generated = work.join("generated");
     let libraries = work.join("lib");
     for folder in [&generated, &libraries] {
         fs::create_dir_all(folder).map_err(|error| failed(folder, &error))?;
     }
-    let mut generator = Command::new(built.join("countersign-uniffi-bindgen"));
+    let mut generator = Command::new(programs().join("countersign-uniffi-bindgen"));
     // The generator looks for a configuration of the crate where it is called.
     generator.current_dir(workspace::root().join("bindings"));
     generator.args(["generate", "--no-format", "--metadata-no-deps", "--language", "swift", "--library"]);
-    generator.arg(built.join(LIBRARY)).arg("--out-dir").arg(&generated);
+    generator.arg(&built).arg("--out-dir").arg(&generated);
     workspace::output(generator)?;
     let face = generated.join("countersign.swift");
     let mut text = fs::read_to_string(&face).map_err(|error| failed(&face, &error))?;
@@ -143,9 +167,8 @@ fn generate() -> Result<(), Stop> {
     let header = generated.join("countersignFFI.h");
     let header = fs::read(&header).map_err(|error| failed(&header, &error))?;
     replace(&sources.join("CountersignFFI/include/countersignFFI.h"), &header)?;
-    let library = built.join(LIBRARY);
     let mut strip = Command::new("strip");
-    strip.arg("-o").arg(libraries.join(LIBRARY)).arg(&library);
+    strip.arg("-o").arg(libraries.join(LIBRARY)).arg(libraries_of.join(LIBRARY));
     workspace::succeed(strip)
 }
 

@@ -91,6 +91,15 @@ impl Scene {
         .into()
     }
 
+    /// Runs the command line `countersign …` beside the service.
+    pub(super) fn administrate(&self, line: &str) -> Result<(), Stop> {
+        let mut words = line.split_whitespace().map(|word| word.trim_matches('\''));
+        if words.next() != Some("countersign") {
+            return Err(Stop::Failed(format!("swift: no command of countersign: {line}")));
+        }
+        workspace::output(self.countersign(&words.collect::<Vec<_>>())).map(drop)
+    }
+
     /// The example's files, with the addresses of this run, the app of the tests and its routes.
     fn configure(&self) -> Result<(), Stop> {
         let example = workspace::root().join("examples").join("nginx");

@@ -14,6 +14,8 @@ extension Countersign {
         public var appVersion: String
         /// The environment of the build's App Attest keys, as its entitlement says.
         public var appAttest: AppAttestEnvironment
+        /// What the app knows of itself, so that a copy under another name or signature tells the service.
+        public var expectedApp: ExpectedApp?
         /// The service's keys, if the app brings them along; otherwise they are fetched over TLS.
         public var pinnedKeys: [PinnedKey]?
         /// Permits plain HTTP beyond loopback, for simulators whose service is elsewhere.
@@ -26,6 +28,7 @@ extension Countersign {
             apis: [API],
             appVersion: String = Self.versionOfTheApp,
             appAttest: AppAttestEnvironment = .production,
+            expectedApp: ExpectedApp? = nil,
             pinnedKeys: [PinnedKey]? = nil,
             dangerPlaintext: Bool = false
         ) {
@@ -34,6 +37,7 @@ extension Countersign {
             self.apis = apis
             self.appVersion = appVersion
             self.appAttest = appAttest
+            self.expectedApp = expectedApp
             self.pinnedKeys = pinnedKeys
             self.dangerPlaintext = dangerPlaintext
         }
@@ -77,6 +81,7 @@ extension Countersign.Configuration {
             appVersion: appVersion,
             platform: platform,
             pinnedKeys: pinnedKeys,
+            expectedApp: expectedApp,
             dangerPlaintext: dangerPlaintext
         )
     }

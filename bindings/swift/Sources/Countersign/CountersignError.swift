@@ -23,6 +23,8 @@ public enum CountersignError: Error, Sendable, Equatable {
     case untrustedAnswer(reason: String)
     /// The key store or the platform's evidence service fails for now.
     case platformUnavailable
+    /// The device has no attestation keys left for now; Android alone.
+    case noAttestationKeys
     /// The device cannot make the keys or the evidence.
     case deviceUnsupported
     /// The library in the build is of another version than this package: a mistake of the build.
@@ -51,6 +53,7 @@ extension CountersignError {
             case .UpdateRequired(let reference): .updateRequired(reference: reference)
             case .UntrustedAnswer(let reason): .untrustedAnswer(reason: reason)
             case .PlatformUnavailable: .platformUnavailable
+            case .NoAttestationKeys: .noAttestationKeys
             case .DeviceUnsupported: .deviceUnsupported
             case .LibraryMismatch: .libraryMismatch
             }

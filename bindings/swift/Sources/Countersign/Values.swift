@@ -12,6 +12,8 @@ public typealias Advice = CountersignBindings.Advice
 public typealias ClientProof = CountersignBindings.ClientProof
 /// The public half of a development key, and how it is registered.
 public typealias DevelopmentKey = CountersignBindings.DevelopmentKey
+/// What the app knows of itself.
+public typealias ExpectedApp = CountersignBindings.ExpectedApp
 /// Header fields for one request, good for it only, and once.
 public typealias Proof = CountersignBindings.Proof
 /// One header field.
