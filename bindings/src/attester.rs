@@ -8,6 +8,7 @@ use futures_util::future::Shared;
 
 use countersign_core::attester::{
     Attester as StateMachine, AttesterError, ClientAuthentication, Currency, EdgeAnswer, InstanceKeyProof,
+    KeyFailure, ProofRequest,
 };
 
 use crate::development::DevelopmentKeys;
@@ -80,13 +81,17 @@ impl Attester {
     pub fn prove(&self, request: ApiRequest) -> Result<Proof, CountersignError> {
         let random = self.random()?;
         let now = self.device.now();
+        let environment = self.device.environment(request.environment);
         self.device.with_attester(|attester| {
-            let headers = attester.prove(&request.borrowed(), now, &random)?;
+            let request = ProofRequest { environment, ..request.borrowed() };
+            let headers = attester.prove(&request, now, &random)?;
             Ok(Proof::new(headers.fields(), attester.currency(now) == Currency::Due))
         })
     }
 
-    /// As `prove`; enrols or renews first if there is no result. However many wait, one enrolment is under way.
+    /// As `prove`; enrols or renews first if there is no result. However many wait, one enrolment is under way. Right
+    /// after a start, while the service is away, it proves with the instance key, as far as the last result still vouches
+    /// for it.
     ///
     /// # Errors
     /// As `prove`, and why there is no result.
@@ -95,8 +100,14 @@ impl Attester {
             Err(CountersignError::NoResult) => {}
             proven => return proven,
         }
-        self.refresh().await?;
-        self.prove(request)
+        match self.refresh().await {
+            Ok(()) => self.prove(request),
+            // What an earlier process obtained may still vouch for the instance key.
+            Err(error) => match self.prepare(&request) {
+                Ok(prepared) => self.finish(prepared).await,
+                Err(_) => Err(error),
+            },
+        }
     }
 
     /// Obtains a result, or renews the one that is due; returns at once if it is not.
@@ -120,6 +131,7 @@ impl Attester {
     /// # Errors
     /// As `prove`; [`CountersignError::PlatformUnavailable`] if the key store does not sign.
     pub async fn prove_with_instance_key(&self, request: ApiRequest) -> Result<Proof, CountersignError> {
+        self.device.look_into_storage().await;
         let prepared = match self.prepare(&request) {
             Err(CountersignError::NoResult) => {
                 self.refresh().await?;
@@ -127,10 +139,7 @@ impl Attester {
             }
             prepared => prepared?,
         };
-        let (handle, message) = (prepared.handle().as_bytes().to_vec(), prepared.message().to_vec());
-        let signature = self.sign(handle, message).await?;
-        let headers = prepared.finish(&signature).map_err(|_| CountersignError::PlatformUnavailable)?;
-        Ok(Proof::new(headers.fields(), false))
+        self.finish(prepared).await
     }
 
     /// Makes the header fields with which the app authenticates one request to its authorization server, with the
@@ -140,6 +149,7 @@ impl Attester {
     /// [`CountersignError::InvalidRequest`] for what is no URL or not encrypted, the errors of `refresh`, and
     /// [`CountersignError::PlatformUnavailable`] if the key store does not sign.
     pub async fn authenticate_client(&self, proof: ClientProof) -> Result<Proof, CountersignError> {
+        self.device.look_into_storage().await;
         let prepared = match self.prepare_client(&proof) {
             Err(CountersignError::NoResult) => {
                 self.refresh().await?;
@@ -149,7 +159,7 @@ impl Attester {
         };
         let (handle, message) = (prepared.handle().as_bytes().to_vec(), prepared.message().to_vec());
         let signature = self.sign(handle, message).await?;
-        let headers = prepared.finish(&signature).map_err(|_| CountersignError::PlatformUnavailable)?;
+        let headers = prepared.finish(&signature).map_err(|_| self.instance_key_failed())?;
         Ok(Proof::new(headers.fields(), false))
     }
 
@@ -165,7 +175,8 @@ impl Attester {
         self.device.with_attester(|attester| attester.observe(&uri, &answer, now)).into()
     }
 
-    /// Notes what the device sees of its environment, for the next renewal and the proofs to come.
+    /// Notes what the app itself sees of its environment, beside what the library sees, for the next renewal and the
+    /// proofs to come. It can only lower trust.
     pub fn note_environment(&self, bits: u64) {
         self.device.note_environment(bits);
     }
@@ -178,7 +189,8 @@ impl Attester {
 
     /// What is known of this installation, for support.
     pub fn standing(&self) -> Standing {
-        self.device.with_attester(|attester| attester.standing()).into()
+        let now = self.device.now();
+        Standing::new(self.device.with_attester(|attester| attester.standing()), now)
     }
 }
 
@@ -225,7 +237,25 @@ impl Attester {
     }
 
     async fn sign(&self, handle: Vec<u8>, message: Vec<u8>) -> Result<Vec<u8>, CountersignError> {
-        self.device.sign(handle, message).await.map_err(|_| CountersignError::PlatformUnavailable)
+        self.device.sign(handle, message).await.map_err(|failure| match failure {
+            KeyFailure::Lost => self.instance_key_failed(),
+            _ => CountersignError::PlatformUnavailable,
+        })
+    }
+
+    /// The next refresh finds out what is left of the key.
+    fn instance_key_failed(&self) -> CountersignError {
+        self.device.with_attester(StateMachine::instance_key_failed);
+        CountersignError::PlatformUnavailable
+    }
+
+    async fn finish(&self, prepared: InstanceKeyProof) -> Result<Proof, CountersignError> {
+        let (handle, message) = (prepared.handle().as_bytes().to_vec(), prepared.message().to_vec());
+        let signature = self.sign(handle, message).await?;
+        let headers = prepared.finish(&signature).map_err(|_| self.instance_key_failed())?;
+        let now = self.device.now();
+        let current = self.device.with_attester(|attester| attester.currency(now) == Currency::Current);
+        Ok(Proof::new(headers.fields(), !current))
     }
 
     fn random(&self) -> Result<[u8; 16], CountersignError> {

@@ -5,7 +5,7 @@
 //! also what becomes of an exception that the host did not declare) is a failure of that port; and a timer that comes
 //! too early, over and over, ends the run.
 
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,11 +15,13 @@ use futures_util::future::{Either, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use countersign_core::attester::{
-    Attester, AttesterError, Config, Effect, Entropy, Event, EvidenceFailure, KeyFailure, Now, Unreached,
+    Attester, AttesterError, Config, Currency, Effect, Entropy, Event, EvidenceFailure, KeyFailure, Now,
+    Unreached,
 };
+use countersign_core::environment::Environment;
 
 use crate::error::EvidenceError;
-use crate::port::{EnrolmentLock, Entry, Parts, Ports};
+use crate::port::{EnrolmentLock, Entry, Parts, Ports, Signals};
 use crate::record::DevelopmentKey;
 
 type Job<'a> = Pin<Box<dyn Future<Output = Event> + Send + 'a>>;
@@ -45,14 +47,27 @@ struct Machine {
     attester: Attester,
     /// Noted by the app; outlives a machine that another process's state replaces.
     environment: u64,
+    /// Found at the last enrolment or renewal.
+    found: u64,
     /// What the storage held when it was last read or written: what differs is another process's.
     stored: Option<Vec<u8>>,
+}
+
+impl Machine {
+    /// Lets the attester know what is known of the environment.
+    fn note(&mut self) {
+        self.attester.note_environment(self.environment | self.found);
+    }
 }
 
 impl Device {
     pub(crate) fn new(config: Config, parts: Parts) -> Self {
         let attester = Attester::new(config.clone(), None);
-        Self { parts, config, attester: Mutex::new(Machine { attester, environment: 0, stored: None }) }
+        Self {
+            parts,
+            config,
+            attester: Mutex::new(Machine { attester, environment: 0, found: 0, stored: None }),
+        }
     }
 
     pub(crate) fn now(&self) -> Now {
@@ -67,7 +82,16 @@ impl Device {
     pub(crate) fn note_environment(&self, bits: u64) {
         let mut machine = self.machine();
         machine.environment = bits;
-        machine.attester.note_environment(bits);
+        machine.note();
+    }
+
+    /// What goes into the proof of one request: what the app says with it, or noted last, and what was found at the
+    /// last renewal and is found now. The app can add to it, and take nothing away.
+    pub(crate) fn environment(&self, told: Option<u64>) -> Option<u64> {
+        let now = self.look(|signals| signals.per_request());
+        let machine = self.machine();
+        let all = told.unwrap_or(machine.environment) | machine.found | now;
+        (told.is_some() || all != 0).then_some(all)
     }
 
     /// Obtains a result, or renews one that is due: one run from the wish to [`Effect::Ready`] or
@@ -76,6 +100,13 @@ impl Device {
         // Kept until the run is over: the processes of one app enrol one after the other, and find what is there.
         let _entered = self.load().await;
         contained(self.run()).await.unwrap_or(Err(AttesterError::PlatformUnavailable))
+    }
+
+    /// Reads what an earlier process left, if nothing is known of this installation yet.
+    pub(crate) async fn look_into_storage(&self) {
+        if !self.is_enrolled() {
+            self.restore().await;
+        }
     }
 
     pub(crate) fn development_key(&self) -> Result<Option<DevelopmentKey>, EvidenceError> {
@@ -96,6 +127,10 @@ impl Device {
         let mut early = 0;
         let mut event = Event::ResultWanted;
         loop {
+            // These may begin an attempt, whose envelope is made from what was noted, in the same step for renewals.
+            if matches!(event, Event::ResultWanted | Event::Tick) {
+                self.look_around();
+            }
             for effect in self.step(event)? {
                 match effect {
                     Effect::Ready => return Ok(()),
@@ -165,8 +200,7 @@ impl Device {
             let restored = Attester::new(self.config.clone(), Some(&stored));
             if restored.standing().instance.is_some() {
                 machine.attester = restored;
-                let environment = machine.environment;
-                machine.attester.note_environment(environment);
+                machine.note();
             } else {
                 // What an enrolment that did not end left behind; after the first step it is this one's own.
                 machine.attester.restore(&stored);
@@ -181,6 +215,23 @@ impl Device {
         if let Some(Ok(())) = stored {
             self.machine().stored = Some(state);
         }
+    }
+
+    /// Notes all signals, unless there is a result that needs no renewal.
+    fn look_around(&self) {
+        if self.machine().attester.currency(self.now()) == Currency::Current {
+            return;
+        }
+        let found = self.look(|signals| signals.at_renewal());
+        let mut machine = self.machine();
+        machine.found = found;
+        machine.note();
+    }
+
+    /// What the device notices; nothing if it cannot be asked, or panics.
+    fn look(&self, ask: impl FnOnce(&dyn Signals) -> Environment) -> u64 {
+        let Some(signals) = self.parts.signals.as_deref() else { return 0 };
+        catch_unwind(AssertUnwindSafe(|| ask(signals))).map_or(0, |found| found.0)
     }
 
     fn is_enrolled(&self) -> bool {

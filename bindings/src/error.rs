@@ -46,6 +46,8 @@ pub enum CountersignError {
     },
     /// The key store or the platform's evidence service fails for now.
     PlatformUnavailable,
+    /// The phone is out of attestation keys, and gets others from Google when it is online.
+    NoAttestationKeys,
     /// The device cannot make the keys or the evidence.
     DeviceUnsupported,
     /// The library and the face that calls it are of different versions: a mistake of the build.
@@ -70,6 +72,7 @@ impl fmt::Display for CountersignError {
             Self::Refused { reference } => with_reference(f, "refused", reference),
             Self::UpdateRequired { reference } => with_reference(f, "update_required", reference),
             Self::PlatformUnavailable => f.write_str("platform_unavailable"),
+            Self::NoAttestationKeys => f.write_str("no_attestation_keys"),
             Self::DeviceUnsupported => f.write_str("device_unsupported"),
             Self::LibraryMismatch { library, face } => {
                 write!(f, "library_mismatch (library {library}, face {face})")
@@ -105,6 +108,7 @@ impl From<AttesterError> for CountersignError {
             AttesterError::Refused { .. } => Self::Refused { reference },
             AttesterError::UpdateRequired { .. } => Self::UpdateRequired { reference },
             AttesterError::UntrustedAnswer(_) => Self::UntrustedAnswer { reason: error.reason().to_owned() },
+            AttesterError::NoAttestationKeys => Self::NoAttestationKeys,
             AttesterError::Unsupported => Self::DeviceUnsupported,
             _ => Self::PlatformUnavailable,
         }
@@ -149,8 +153,10 @@ port_error!(
     KeyStoreError {
         /// The key is gone or invalidated for good.
         Lost,
-        /// Not now: device locked, no attestation keys left, key store not answering.
+        /// Not now: device locked, key store not answering.
         Unavailable,
+        /// Android: the phone has used up its attestation keys, and gets others from Google when it is online.
+        NoAttestationKeys,
         /// Never on this device.
         Unsupported
     } else Unavailable
@@ -191,6 +197,7 @@ impl From<KeyStoreError> for KeyFailure {
         match error {
             KeyStoreError::Lost => Self::Lost,
             KeyStoreError::Unavailable => Self::Unavailable,
+            KeyStoreError::NoAttestationKeys => Self::NoAttestationKeys,
             KeyStoreError::Unsupported => Self::Unsupported,
         }
     }

@@ -5,7 +5,6 @@
 
 use std::path::Path;
 
-use countersign_core::attester::MAX_HANDLE;
 use countersign_core::request::sha256;
 
 use crate::error::StorageError;
@@ -13,8 +12,8 @@ use crate::port::{EnrolmentLock, Entry, Storage};
 use crate::private_folder::PrivateFolder;
 use crate::record::Configuration;
 
-/// Longest state that is read, in bytes; more was not written here.
-const MAX_STATE: usize = MAX_HANDLE + 4096;
+/// Longest state that is read, in bytes: more than an attester ever stores.
+const MAX_STATE: usize = 64 * 1024;
 
 /// A file of mode 0600 in a folder of mode 0700; replaced whole or not at all. Also the lock that keeps the processes
 /// of one app from enrolling at the same time.

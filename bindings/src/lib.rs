@@ -7,24 +7,35 @@
 
 #[cfg(any(target_os = "android", feature = "host-jvm"))]
 pub mod android;
+mod apple;
 mod attester;
 mod development;
 mod drive;
 mod error;
+mod expected_app;
 mod file_storage;
+#[cfg(unix)]
+mod own_memory;
 mod port;
 mod private_folder;
+#[cfg(unix)]
+mod probe;
 mod record;
 mod system_clock;
 mod version;
 
+pub use apple::apple_attester;
 pub use attester::Attester;
 pub use development::DevelopmentKeys;
 pub use error::{CountersignError, EvidenceError, KeyStoreError, StorageError, TransportError};
+pub use expected_app::ExpectedApp;
 pub use file_storage::FileStorage;
 pub use port::{
-    Clock, EnrolmentLock, Entry, EvidenceSource, InstanceKeys, Parts, Ports, Storage, Timer, Transport,
+    Clock, EnrolmentLock, Entry, EvidenceSource, InstanceKeys, Parts, Ports, Signals, Storage, Timer,
+    Transport,
 };
+#[cfg(unix)]
+pub use probe::{Process, Surroundings};
 pub use record::{
     Advice, ApiAnswer, ApiRequest, ApiResource, ClientProof, Configuration, DevelopmentKey, DevicePlatform,
     EvidenceRequest, GatheredEvidence, HeaderField, KeyProtection, NewKey, PinnedKey, Proof, ServiceAnswer,

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use countersign_core::attester::Now;
+use countersign_core::environment::Environment;
 
 use crate::development::DevelopmentKeys;
 use crate::error::{EvidenceError, KeyStoreError, StorageError, TransportError};
@@ -87,6 +88,15 @@ pub trait EnrolmentLock: Send + Sync {
     fn try_enter(&self) -> Entry;
 }
 
+/// What the device notices about itself. Rust alone implements it, and no method hands the answers to the app: they go
+/// into envelopes and proofs, for the service's policy.
+pub trait Signals: Send + Sync {
+    /// All of them; some milliseconds.
+    fn at_renewal(&self) -> Environment;
+    /// Those that are asked for with every request; some microseconds.
+    fn per_request(&self) -> Environment;
+}
+
 /// The end of one try to enter.
 pub enum Entry {
     /// Inside, until this is dropped.
@@ -107,11 +117,14 @@ pub struct Parts {
     pub enrolment_lock: Option<Arc<dyn EnrolmentLock>>,
     /// The development key, where one vouches and is to be shown to a developer.
     pub development_keys: Option<Arc<DevelopmentKeys>>,
+    /// What the device notices about itself, where it can be asked.
+    pub signals: Option<Arc<dyn Signals>>,
 }
 
 impl Parts {
     /// These ports with the system's clocks, for a storage of one process.
     pub fn new(ports: Ports) -> Self {
-        Self { ports, clock: Arc::new(SystemClock), enrolment_lock: None, development_keys: None }
+        let clock = Arc::new(SystemClock);
+        Self { ports, clock, enrolment_lock: None, development_keys: None, signals: None }
     }
 }

@@ -3,16 +3,18 @@
 use core::fmt;
 
 use countersign_core::attester::{
-    self, AttestRequest, Config, EvidenceFailure, Fetch, KeyFailure, KeyHandle, MAX_ANSWER, MadeKey,
+    self, AttestRequest, Config, EvidenceFailure, Fetch, KeyFailure, KeyHandle, MAX_ANSWER, MadeKey, Now,
     Platform, ProofRequest, Resource, ResultKeys, Settings,
 };
 use countersign_core::encoding::{base64url, from_base64url_array};
 use countersign_core::enrolment::Evidence;
+use countersign_core::environment::probe;
 use countersign_core::request::Origin;
 use countersign_core::token::keys::PublicKey;
 use countersign_core::token::result::{Protection, Tier};
 
 use crate::error::CountersignError;
+use crate::expected_app::ExpectedApp;
 
 /// What an app configures once.
 #[derive(Clone, uniffi::Record)]
@@ -30,6 +32,9 @@ pub struct Configuration {
     /// The service's keys, if the app pins them; otherwise they are fetched.
     #[uniffi(default)]
     pub pinned_keys: Option<Vec<PinnedKey>>,
+    /// What the app knows of itself, for the signals of the device.
+    #[uniffi(default)]
+    pub expected_app: Option<ExpectedApp>,
     /// Permits plain HTTP beyond loopback, for emulators.
     #[uniffi(default = false)]
     pub danger_plaintext: bool,
@@ -83,7 +88,7 @@ pub struct ApiRequest {
     /// The body before any content coding, if it is in memory.
     #[uniffi(default)]
     pub content: Option<Vec<u8>>,
-    /// What the device sees of its environment now, as a set of bits.
+    /// What the app itself notices of its environment now, as a set of bits; what the library notices is added.
     #[uniffi(default)]
     pub environment: Option<u64>,
 }
@@ -328,17 +333,32 @@ pub struct DevelopmentKey {
 pub struct Standing {
     /// The client instance, base64url.
     pub instance: Option<String>,
-    /// Where the instance key lives.
+    /// Where the instance key lives; on Android, `Tee` says that no StrongBox was to be had.
     pub protection: Option<KeyProtection>,
-    /// Whether the current result is affirming; nothing without a result.
+    /// Whether the last result is affirming; nothing without one.
     pub affirming: Option<bool>,
-    /// When the current result expires: seconds since the epoch, by the service's clock.
+    /// When the last result expires, or expired: seconds since the epoch, by the service's clock.
     pub expires_at: Option<u64>,
+    /// Why the last attempt failed: a stable name; nothing after a success.
+    pub failure: Option<String>,
+    /// The service's reference for that, where it gave one.
+    pub reference: Option<String>,
+    /// Seconds before which nothing is tried again.
+    pub retry_after: Option<u64>,
 }
 
 impl Configuration {
+    /// What the developer expects of the running app.
+    ///
+    /// # Errors
+    /// [`CountersignError::Configuration`] for what is no signing digest.
+    pub fn expected(&self) -> Result<probe::ExpectedApp, CountersignError> {
+        self.expected_app.clone().unwrap_or_default().checked()
+    }
+
     pub(crate) fn check(self) -> Result<Config, CountersignError> {
         let refused = |reason: &str| CountersignError::Configuration { reason: reason.to_owned() };
+        self.expected()?;
         let resources = self.resources.into_iter().map(|resource| {
             let origin = Origin::parse(&resource.origin).map_err(|error| refused(error.reason()))?;
             Ok(Resource { origin, identifier: resource.identifier })
@@ -478,8 +498,9 @@ impl GatheredEvidence {
     }
 }
 
-impl From<attester::Standing> for Standing {
-    fn from(standing: attester::Standing) -> Self {
+impl Standing {
+    pub(crate) fn new(standing: attester::Standing, now: Now) -> Self {
+        let pause = standing.retry_at.map(|until| until.saturating_sub(now.uptime));
         Self {
             instance: standing.instance.map(|instance| instance.to_base64url()),
             protection: standing.protection.map(|protection| match protection {
@@ -490,6 +511,11 @@ impl From<attester::Standing> for Standing {
             }),
             affirming: standing.tier.map(|tier| tier == Tier::Affirming),
             expires_at: standing.expires_at.map(|time| time.as_unix_seconds()),
+            failure: standing.failure.map(|failure| failure.reason().to_owned()),
+            reference: standing.failure.and_then(|failure| Some(failure.reference()?.to_string())),
+            retry_after: pause
+                .map(|pause| pause.as_millis().div_ceil(1_000))
+                .and_then(|left| u64::try_from(left).ok()),
         }
     }
 }

@@ -83,7 +83,8 @@ impl AndroidEvidence {
 fn of_key_store(error: KeyStoreError) -> EvidenceError {
     match error {
         KeyStoreError::Unsupported => EvidenceError::Unsupported,
-        KeyStoreError::Unavailable => EvidenceError::ServerUnavailable,
+        // Either passes: the pool of attestation keys is filled again.
+        KeyStoreError::Unavailable | KeyStoreError::NoAttestationKeys => EvidenceError::ServerUnavailable,
         KeyStoreError::Lost => EvidenceError::Other,
     }
 }

@@ -1,6 +1,8 @@
 //! What goes wrong, put in the place of the phone's and the service's right answers.
 
-use countersign_core::attester::{AttesterError, Effect, Event, EvidenceFailure, KeyFailure, Platform};
+use countersign_core::attester::{
+    AttesterError, Effect, Event, EvidenceFailure, KeyFailure, Platform, Unreached,
+};
 
 use crate::phone::{Outcome, Phone};
 use crate::service::Scripted;
@@ -8,6 +10,14 @@ use crate::service::Scripted;
 pub fn attest_fails(effect: &Effect, failure: EvidenceFailure) -> Option<Event> {
     match effect {
         Effect::Attest { id, .. } => Some(Event::Attested { id: *id, outcome: Err(failure) }),
+        _ => None,
+    }
+}
+
+/// No call reaches the service.
+pub fn unreachable(effect: &Effect) -> Option<Event> {
+    match effect {
+        Effect::Fetch { id, .. } => Some(Event::Fetched { id: *id, outcome: Err(Unreached) }),
         _ => None,
     }
 }

@@ -49,9 +49,11 @@ pub struct Phone {
     pub log: Vec<&'static str>,
     pub attested: Vec<AttestRequest>,
     pub wake: Option<Duration>,
+    /// Where keys come to live.
+    pub protection: Protection,
     /// Whether an Android phone's hardware attests keys.
     pub attests_keys: bool,
-    keys_made: u8,
+    keys_made: u16,
     app_attest_keys: u8,
     random: u64,
 }
@@ -85,6 +87,7 @@ impl Phone {
             log: Vec::new(),
             attested: Vec::new(),
             wake: None,
+            protection: Protection::Tee,
             attests_keys: true,
             keys_made: 0,
             app_attest_keys: 0,
@@ -103,6 +106,14 @@ impl Phone {
     pub fn advance(&mut self, seconds: u64) {
         self.uptime += Duration::from_secs(seconds);
         self.service.now = Timestamp::from_unix_seconds(START + self.uptime.as_secs() - 1_000);
+    }
+
+    /// A new process of another build.
+    pub fn restart_with(&mut self, change: impl FnOnce(&mut Settings)) {
+        let mut settings = Settings::clone(&self.config);
+        change(&mut settings);
+        self.config = Config::new(settings).unwrap();
+        self.restart();
     }
 
     /// The process ends and starts again: memory is gone, storage and keys stay.
@@ -194,11 +205,13 @@ impl Phone {
                 Some(Event::KeyMade { id, outcome: Ok(self.make_key(challenge)) })
             }
             Effect::ForgetKey(handle) => {
-                self.keys.remove(handle.as_bytes()).expect("only known keys are forgotten");
+                // One that is not there is no error; one that never was is a defect.
+                let was_made = (1..=self.keys_made).any(|number| handle.as_bytes() == number_bytes(number));
+                assert!(self.keys.remove(handle.as_bytes()).is_some() || was_made);
                 None
             }
             Effect::MakeAppAttestKey { id } => {
-                self.app_attest_keys += 1;
+                self.app_attest_keys = self.app_attest_keys.wrapping_add(1);
                 Some(Event::AppAttestKeyMade { id, outcome: Ok([self.app_attest_keys; 32]) })
             }
             Effect::Attest { id, request } => Some(Event::Attested { id, outcome: Ok(self.attest(request)) }),
@@ -219,15 +232,15 @@ impl Phone {
 
     pub fn make_key(&mut self, challenge: Option<[u8; 32]>) -> MadeKey {
         self.keys_made += 1;
-        let key = SigningKey::from_slice(&[self.keys_made; 32]).unwrap();
+        let key = SigningKey::from_slice(&[self.keys_made.to_be_bytes(); 16].concat()).unwrap();
         let public_key =
             PublicKey::from_p256_sec1(key.verifying_key().to_sec1_point(false).as_bytes()).unwrap();
-        let handle = vec![self.keys_made];
+        let handle = number_bytes(self.keys_made);
         self.keys.insert(handle.clone(), key);
         MadeKey {
             handle: KeyHandle::new(handle).unwrap(),
             public_key,
-            protection: Protection::Tee,
+            protection: self.protection,
             chain: challenge
                 .filter(|_| self.attests_keys)
                 .map(|challenge| challenge.to_vec())
@@ -265,4 +278,8 @@ impl Phone {
             }
         }
     }
+}
+
+fn number_bytes(number: u16) -> Vec<u8> {
+    number.to_be_bytes().into_iter().skip_while(|byte| *byte == 0).collect()
 }

@@ -47,6 +47,8 @@ pub struct Service {
     pub google_is_unreachable: bool,
     /// What to answer to the next envelopes, in order; after that, the truth.
     pub script: VecDeque<Scripted>,
+    /// What is changed in every right answer from now on.
+    pub altered: Option<fn(&mut EnrolmentAnswer, &mut ResultClaims)>,
     /// What to answer to the next request for a challenge.
     pub challenge_answer: Option<Answer>,
     /// Every envelope that arrived.
@@ -70,6 +72,7 @@ impl Service {
             vouched_by: VouchedBy::Platform,
             google_is_unreachable: false,
             script: VecDeque::new(),
+            altered: None,
             challenge_answer: None,
             envelopes: Vec::new(),
             calls: Vec::new(),
@@ -85,7 +88,7 @@ impl Service {
     }
 
     pub fn new_challenge(&mut self) -> Challenge {
-        self.counter += 1;
+        self.counter = self.counter.wrapping_add(1);
         self.ring.issue(Scope::Challenge { issuer: ISSUER }, self.now, &[self.counter; 16])
     }
 
@@ -230,6 +233,9 @@ impl Service {
             next_challenge: self.new_challenge().to_base64url(),
         };
         let mut signing_key = self.signing_key.clone();
+        if let Some(alter) = self.altered {
+            alter(&mut answer, &mut claims);
+        }
         match scripted {
             Some(Scripted::Altered(alter)) => alter(&mut answer, &mut claims),
             Some(Scripted::ForeignKey) => signing_key = SigningKey::from_bytes(&[66; 32]),

@@ -114,7 +114,12 @@ impl Gateway {
     pub(crate) fn configure(self, folder: &Path, addresses: Addresses) {
         let (files, stand_in): (&[&str], Option<(&str, &str)>) = match self {
             Self::Nginx => (
-                &["nginx.conf", "countersign/server.conf", "countersign/location.conf"],
+                &[
+                    "nginx.conf",
+                    "countersign/edge.conf",
+                    "countersign/server.conf",
+                    "countersign/location.conf",
+                ],
                 Some(("    # Stands for the API", "}\n")),
             ),
             Self::Caddy => (&["Caddyfile", "countersign/site.caddy"], Some(("# Stands for the API", ""))),

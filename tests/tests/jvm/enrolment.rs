@@ -112,6 +112,7 @@ fn configuration() -> Configuration {
         platform: DevicePlatform::Development,
         pinned_keys: None,
         danger_plaintext: false,
+        expected_app: None,
     }
 }
 

@@ -94,6 +94,26 @@ impl Phone {
         });
     }
 
+    /// Nobody is named as the app's installer.
+    pub(crate) fn set_no_installer(&self) {
+        self.with(|env| {
+            let class = class(env, "AppContext")?;
+            let (none, signature) = (JObject::null(), jni_sig!("Ljava/lang/String;"));
+            env.set_static_field(&class, jni_str!("installer"), signature, JValue::Object(&none))
+        });
+    }
+
+    /// A switch of `Settings.Global`.
+    pub(crate) fn set_setting(&self, name: &str, on: bool) {
+        self.with(|env| {
+            let class = class(env, "AppContext")?;
+            let name = env.new_string(name)?;
+            let signature = jni_sig!("(Ljava/lang/String;I)V");
+            let arguments = [(&name).into(), JValue::Int(on.into())];
+            env.call_static_method(&class, jni_str!("set"), signature, &arguments)?.v()
+        });
+    }
+
     /// Hands the context over as the Kotlin face does, through Java.
     pub(crate) fn attach(&self) -> Option<String> {
         self.with(|env| {

@@ -182,6 +182,19 @@ fn wrong_use_of_the_lists_is_told_and_does_nothing() {
         &["keys", "admin", "new", "ops", "--expires", "never"],
         &["development-keys", "add", "x", "missing.pem", "--client", "dev", "--expires", "367d"],
         &["development-keys", "add", "x", "missing.pem", "--client", "dev"],
+        &["development-keys", "add", "x", "--client", "dev", "--expires", "1d"],
+        &[
+            "development-keys",
+            "add",
+            "x",
+            "a.pem",
+            "--public-key",
+            "AA",
+            "--client",
+            "dev",
+            "--expires",
+            "1d",
+        ],
         &["explain", "short"],
     ] {
         assert_eq!(served.refused(words).0, 3, "{words:?}");
@@ -191,6 +204,7 @@ fn wrong_use_of_the_lists_is_told_and_does_nothing() {
         &["subjects", "unban", "--issuer", "https://login.example", "nobody"],
         &["keys", "admin", "revoke", "nobody"],
         &["development-keys", "revoke", "nobody"],
+        &["development-keys", "add", "x", "--public-key", "AA", "--client", "dev", "--expires", "1d"],
         &["explain", "00000000"],
     ] {
         assert_eq!(served.refused(words).0, 1, "{words:?}");

@@ -14,7 +14,7 @@ pub(crate) use explanation::Explanation;
 #[cfg(test)]
 pub(crate) use key_failures::PER_SOURCE;
 pub(crate) use key_failures::{KeyFailures, WINDOW};
-pub(crate) use public_key_file::{from_jwk, public_key};
+pub(crate) use public_key_file::{from_jwk, public_key, public_point};
 pub(crate) use table::Table;
 pub(crate) use values::{
     Cursor, Expiry, Invalid, Limit, TierName, Time, ban_reason, client_ids, issuer, name, subject,

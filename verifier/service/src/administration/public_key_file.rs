@@ -3,6 +3,7 @@
 use std::fmt;
 
 use base64ct::{Base64, Encoding};
+use countersign_core::encoding::from_base64url;
 use countersign_core::token::jose::strict_object;
 use countersign_core::token::keys::{KeyError, PublicKey};
 use serde_json::{Map, Value};
@@ -56,6 +57,12 @@ pub(crate) fn public_key(file: &[u8]) -> Result<PublicKey, PublicKeyFileError> {
     from_jwk(&object)
 }
 
+/// The P-256 key whose uncompressed point (65 bytes, SEC 1 section 2.3.3) this is in base64url.
+pub(crate) fn public_point(text: &str) -> Result<PublicKey, PublicKeyFileError> {
+    let point = from_base64url(text).map_err(|_| PublicKeyFileError::NotP256)?;
+    PublicKey::from_p256_sec1(&point).map_err(|_| PublicKeyFileError::NotP256)
+}
+
 /// The P-256 key of a JWK.
 pub(crate) fn from_jwk(object: &Map<String, Value>) -> Result<PublicKey, PublicKeyFileError> {
     match PublicKey::from_jwk(object) {
@@ -80,6 +87,8 @@ fn from_pem(text: &str) -> Result<PublicKey, PublicKeyFileError> {
 
 #[cfg(test)]
 mod tests {
+    use countersign_core::encoding::base64url;
+
     use super::*;
 
     fn key() -> PublicKey {
@@ -109,6 +118,18 @@ mod tests {
     fn pem_and_jwk_are_read() {
         assert_eq!(public_key(pem(&der()).as_bytes()), Ok(key()));
         assert_eq!(public_key(&jwk(|_| {})), Ok(key()));
+    }
+
+    #[test]
+    fn a_point_alone_is_read_where_it_is_one_of_the_curve() {
+        let point = key().to_p256_sec1().unwrap();
+        assert_eq!(public_point(&base64url(&point)), Ok(key()));
+        let mut off_curve = point;
+        off_curve[64] ^= 1;
+        for wrong in [&off_curve[..], &point[..64], &point[1..], &[6; 32], &[]] {
+            assert_eq!(public_point(&base64url(wrong)), Err(PublicKeyFileError::NotP256), "{wrong:?}");
+        }
+        assert_eq!(public_point(&format!("{}=", base64url(&point))), Err(PublicKeyFileError::NotP256));
     }
 
     #[test]

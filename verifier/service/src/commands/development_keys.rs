@@ -5,9 +5,10 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use countersign_core::token::keys::PublicKey;
 
 use crate::administration::{
-    Expiry, Table, client_ids, development_key, name, page, public_key, standing, when,
+    Expiry, Table, client_ids, development_key, name, page, public_key, public_point, standing, when,
 };
 use crate::attestation::fresh_reference;
 use crate::cli::{Exit, SettingsFile, answer, complain};
@@ -37,8 +38,11 @@ pub struct Add {
     #[arg(value_name = "ID")]
     id: String,
     /// The public key (P-256), as PEM or JWK.
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    #[arg(value_name = "FILE", required_unless_present = "public_key")]
+    file: Option<PathBuf>,
+    /// The public key in place of a file: its uncompressed point in base64url, as an app on an emulator or simulator shows it.
+    #[arg(long, value_name = "POINT", conflicts_with = "file")]
+    public_key: Option<String>,
     /// An app that it may vouch for; more than once for several. The policy must say `mode = "development"` of each.
     #[arg(long = "client", value_name = "CLIENT_ID", required = true)]
     clients: Vec<String>,
@@ -90,6 +94,21 @@ pub fn run(command: &Command) -> Exit {
     }
 }
 
+impl Add {
+    /// The key that is named, or why there is none, as a sentence.
+    fn public_key(&self) -> Result<PublicKey, String> {
+        if let Some(text) = &self.public_key {
+            return public_point(text).map_err(|error| format!("--public-key: {error}"));
+        }
+        let Some(file) = &self.file else { return Err("name a file, or --public-key".to_owned()) };
+        let mut content = Vec::new();
+        File::open(file)
+            .and_then(|file| file.take(MAX_FILE).read_to_end(&mut content))
+            .map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
+        public_key(&content).map_err(|error| format!("{}: {error}", file.display()))
+    }
+}
+
 fn add(arguments: &Add) -> Exit {
     let now = Clock::system().now();
     let rules = || {
@@ -103,16 +122,10 @@ fn add(arguments: &Add) -> Exit {
             return Exit::Usage;
         }
     };
-    let mut content = Vec::new();
-    let read = File::open(&arguments.file).and_then(|file| file.take(MAX_FILE).read_to_end(&mut content));
-    if let Err(error) = read {
-        complain(format!("{} cannot be read: {error}", arguments.file.display()));
-        return Exit::Failure;
-    }
-    let public_key = match public_key(&content) {
+    let public_key = match arguments.public_key() {
         Ok(key) => key,
-        Err(error) => {
-            complain(format!("{}: {error}", arguments.file.display()));
+        Err(why) => {
+            complain(why);
             return Exit::Failure;
         }
     };

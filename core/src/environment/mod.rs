@@ -3,7 +3,15 @@
 //! The one table of bits and names. A bit says what a probe found, not what it means: that is for a policy. The
 //! report can only lower trust, because whoever controls the device can leave bits out.
 
+#[cfg(feature = "attester")]
+mod checks;
+#[cfg(feature = "attester")]
+pub mod probe;
+
 use core::fmt;
+
+#[cfg(feature = "attester")]
+pub use checks::{at_renewal, per_request, queried_packages};
 
 macro_rules! signals {
     ($($(#[$doc:meta])* $variant:ident = $bit:literal $name:literal,)*) => {
@@ -31,11 +39,11 @@ macro_rules! signals {
 signals! {
     /// Root or jailbreak: a root manager, `su`, or the files that a jailbreak leaves.
     PrivilegedAccess = 0 "privileged-access",
-    /// What hides root from apps: Magisk, Zygisk, KernelSU.
+    /// What hides root from apps: Magisk, Zygisk, KernelSU, APatch; on iOS what hides a jailbreak.
     RootHiding = 1 "root-hiding",
     /// A system signed with test keys, or a debuggable one.
     TestKeys = 2 "test-keys",
-    /// A hooking framework in memory: Frida, Xposed, LSPosed, Substrate.
+    /// A hooking framework: Frida, Xposed, LSPosed, Substrate.
     Hooks = 3 "hooks",
     /// System functions do not begin as they should.
     HookedFunctions = 4 "hooked-functions",
@@ -55,6 +63,16 @@ signals! {
     DeveloperMode = 11 "developer-mode",
     /// The debug bridge is on. Information, not an objection.
     AdbEnabled = 12 "adb-enabled",
+    /// No code, pattern or password locks the screen.
+    NoPasscode = 13 "no-passcode",
+    /// The app runs inside another app that houses clones of apps.
+    MultiInstance = 14 "multi-instance",
+    /// The app was built so that a debugger may attach.
+    DebuggableApp = 15 "debuggable-app",
+    /// An app is installed that changes others: a patcher of licences, a memory editor.
+    TamperingApp = 16 "tampering-app",
+    /// The system does not enforce what separates apps.
+    SelinuxPermissive = 17 "selinux-permissive",
 }
 
 impl Signal {
@@ -78,6 +96,18 @@ impl Environment {
     #[must_use]
     pub const fn with(self, signal: Signal) -> Self {
         Self(self.0 | 1 << signal as u8)
+    }
+
+    /// This set with a signal in it, if `condition` holds.
+    #[must_use]
+    pub const fn with_if(self, signal: Signal, condition: bool) -> Self {
+        if condition { self.with(signal) } else { self }
+    }
+
+    /// What is in either set.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
     }
 
     /// What is in both sets.

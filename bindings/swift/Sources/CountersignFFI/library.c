@@ -1,0 +1,1 @@
+// Everything is in the Rust library; a target needs a source.
