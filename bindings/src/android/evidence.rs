@@ -83,6 +83,7 @@ impl AndroidEvidence {
 fn of_key_store(error: KeyStoreError) -> EvidenceError {
     match error {
         KeyStoreError::Unsupported => EvidenceError::Unsupported,
+        // Either passes: the pool of attestation keys is filled again.
         KeyStoreError::Unavailable | KeyStoreError::NoAttestationKeys => EvidenceError::ServerUnavailable,
         KeyStoreError::Lost => EvidenceError::Other,
     }
