@@ -307,7 +307,7 @@ fn the_evidence_in_an_envelope_is_told() {
 fn the_signals_of_a_device_are_told_by_name() {
     let says = |environment: u64| {
         let noticed = android().enrol(&ServiceCall { environment, ..call() }, &session());
-        read_json(&explain(&noticed, None).unwrap(), START)["says"]["environment"].clone()
+        read_json(&explain(&noticed, None).unwrap(), START)["content"]["environment"].clone()
     };
     assert_eq!(says(0), "0b0");
     assert_eq!(
