@@ -8,7 +8,7 @@ use futures_util::future::Shared;
 
 use countersign_core::attester::{
     Attester as StateMachine, AttesterError, ClientAuthentication, Currency, EdgeAnswer, InstanceKeyProof,
-    ProofRequest,
+    KeyFailure, ProofRequest,
 };
 
 use crate::development::DevelopmentKeys;
@@ -89,8 +89,9 @@ impl Attester {
         })
     }
 
-    /// As `prove`; enrols or renews first if there is no result. However many wait, one enrolment is under way. Where
-    /// that fails, and the instance key is still vouched for from before this process began, it proves.
+    /// As `prove`; enrols or renews first if there is no result. However many wait, one enrolment is under way. Right
+    /// after a start, while the service is away, it proves with the instance key, as far as the last result still vouches
+    /// for it.
     ///
     /// # Errors
     /// As `prove`, and why there is no result.
@@ -101,6 +102,7 @@ impl Attester {
         }
         match self.refresh().await {
             Ok(()) => self.prove(request),
+            // What an earlier process obtained may still vouch for the instance key.
             Err(error) => match self.prepare(&request) {
                 Ok(prepared) => self.finish(prepared).await,
                 Err(_) => Err(error),
@@ -157,7 +159,7 @@ impl Attester {
         };
         let (handle, message) = (prepared.handle().as_bytes().to_vec(), prepared.message().to_vec());
         let signature = self.sign(handle, message).await?;
-        let headers = prepared.finish(&signature).map_err(|_| CountersignError::PlatformUnavailable)?;
+        let headers = prepared.finish(&signature).map_err(|_| self.instance_key_failed())?;
         Ok(Proof::new(headers.fields(), false))
     }
 
@@ -187,7 +189,8 @@ impl Attester {
 
     /// What is known of this installation, for support.
     pub fn standing(&self) -> Standing {
-        self.device.with_attester(|attester| attester.standing()).into()
+        let now = self.device.now();
+        Standing::new(self.device.with_attester(|attester| attester.standing()), now)
     }
 }
 
@@ -215,13 +218,6 @@ impl Attester {
         run
     }
 
-    async fn finish(&self, prepared: InstanceKeyProof) -> Result<Proof, CountersignError> {
-        let (handle, message) = (prepared.handle().as_bytes().to_vec(), prepared.message().to_vec());
-        let signature = self.sign(handle, message).await?;
-        let headers = prepared.finish(&signature).map_err(|_| CountersignError::PlatformUnavailable)?;
-        Ok(Proof::new(headers.fields(), false))
-    }
-
     fn prepare(&self, request: &ApiRequest) -> Result<InstanceKeyProof, CountersignError> {
         let random = self.random()?;
         let now = self.device.now();
@@ -241,7 +237,25 @@ impl Attester {
     }
 
     async fn sign(&self, handle: Vec<u8>, message: Vec<u8>) -> Result<Vec<u8>, CountersignError> {
-        self.device.sign(handle, message).await.map_err(|_| CountersignError::PlatformUnavailable)
+        self.device.sign(handle, message).await.map_err(|failure| match failure {
+            KeyFailure::Lost => self.instance_key_failed(),
+            _ => CountersignError::PlatformUnavailable,
+        })
+    }
+
+    /// The next refresh finds out what is left of the key.
+    fn instance_key_failed(&self) -> CountersignError {
+        self.device.with_attester(StateMachine::instance_key_failed);
+        CountersignError::PlatformUnavailable
+    }
+
+    async fn finish(&self, prepared: InstanceKeyProof) -> Result<Proof, CountersignError> {
+        let (handle, message) = (prepared.handle().as_bytes().to_vec(), prepared.message().to_vec());
+        let signature = self.sign(handle, message).await?;
+        let headers = prepared.finish(&signature).map_err(|_| self.instance_key_failed())?;
+        let now = self.device.now();
+        let current = self.device.with_attester(|attester| attester.currency(now) == Currency::Current);
+        Ok(Proof::new(headers.fields(), !current))
     }
 
     fn random(&self) -> Result<[u8; 16], CountersignError> {

@@ -51,6 +51,8 @@ struct Machine {
     found: u64,
     /// What the storage held when it was last read or written: what differs is another process's.
     stored: Option<Vec<u8>>,
+    /// A run is under way, whose steps belong to this attester: it is not replaced meanwhile.
+    running: bool,
 }
 
 impl Machine {
@@ -66,7 +68,13 @@ impl Device {
         Self {
             parts,
             config,
-            attester: Mutex::new(Machine { attester, environment: 0, found: 0, stored: None }),
+            attester: Mutex::new(Machine {
+                attester,
+                environment: 0,
+                found: 0,
+                stored: None,
+                running: false,
+            }),
         }
     }
 
@@ -99,7 +107,10 @@ impl Device {
     pub(crate) async fn obtain(&self) -> Result<(), AttesterError> {
         // Kept until the run is over: the processes of one app enrol one after the other, and find what is there.
         let _entered = self.load().await;
-        contained(self.run()).await.unwrap_or(Err(AttesterError::PlatformUnavailable))
+        self.machine().running = true;
+        let outcome = contained(self.run()).await;
+        self.machine().running = false;
+        outcome.unwrap_or(Err(AttesterError::PlatformUnavailable))
     }
 
     /// Reads what an earlier process left, if nothing is known of this installation yet.
@@ -122,7 +133,7 @@ impl Device {
 
     async fn run(&self) -> Result<(), AttesterError> {
         let mut jobs: FuturesUnordered<Job<'_>> = FuturesUnordered::new();
-        let mut pause: Pause<'_> = Box::pin(core::future::pending());
+        let mut pause: Option<Pause<'_>> = None;
         let mut until = Duration::ZERO;
         let mut early = 0;
         let mut event = Event::ResultWanted;
@@ -143,22 +154,23 @@ impl Device {
                     }
                     Effect::WaitUntil(uptime) => {
                         until = uptime;
-                        pause = self.pause(uptime.saturating_sub(self.now().uptime));
+                        pause = Some(self.pause(uptime.saturating_sub(self.now().uptime)));
                     }
                     effect => jobs.extend(self.job(effect)),
                 }
             }
-            event = match select(jobs.next(), &mut pause).await {
-                Either::Left((Some(event), _)) => event,
-                // Only the pause is left to wait for.
-                Either::Left((None, pause)) => {
-                    pause.await;
-                    Event::Tick
-                }
-                Either::Right(((), _)) => Event::Tick,
+            event = match (&mut pause, jobs.is_empty()) {
+                // An attester that waits for nothing is a defect, and no reason to wait for ever.
+                (None, true) => return Err(AttesterError::PlatformUnavailable),
+                (None, false) => jobs.next().await.unwrap_or(Event::Tick),
+                (Some(pause), true) => pause.map(|()| Event::Tick).await,
+                (Some(pause), false) => match select(jobs.next(), pause).await {
+                    Either::Left((event, _)) => event.unwrap_or(Event::Tick),
+                    Either::Right(((), _)) => Event::Tick,
+                },
             };
             if matches!(event, Event::Tick) {
-                pause = Box::pin(core::future::pending());
+                pause = None;
                 early += usize::from(self.now().uptime < until);
                 if early > EARLY_PAUSES {
                     return Err(AttesterError::PlatformUnavailable);
@@ -195,6 +207,7 @@ impl Device {
         let stored = self.within(STORAGE_PATIENCE, self.ports().storage.load()).await;
         let mut machine = self.machine();
         if let Some(Ok(Some(stored))) = stored
+            && !machine.running
             && machine.stored.as_ref() != Some(&stored)
         {
             let restored = Attester::new(self.config.clone(), Some(&stored));

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use countersign_core::attester::{
-    self, AttestRequest, Config, EvidenceFailure, Fetch, KeyFailure, KeyHandle, MAX_ANSWER, MadeKey,
+    self, AttestRequest, Config, EvidenceFailure, Fetch, KeyFailure, KeyHandle, MAX_ANSWER, MadeKey, Now,
     Platform, ProofRequest, Resource, ResultKeys, Settings,
 };
 use countersign_core::encoding::{base64url, from_base64url_array};
@@ -333,12 +333,18 @@ pub struct DevelopmentKey {
 pub struct Standing {
     /// The client instance, base64url.
     pub instance: Option<String>,
-    /// Where the instance key lives.
+    /// Where the instance key lives; on Android, `Tee` says that no StrongBox was to be had.
     pub protection: Option<KeyProtection>,
-    /// Whether the current result is affirming; nothing without a result.
+    /// Whether the last result is affirming; nothing without one.
     pub affirming: Option<bool>,
-    /// When the current result expires: seconds since the epoch, by the service's clock.
+    /// When the last result expires, or expired: seconds since the epoch, by the service's clock.
     pub expires_at: Option<u64>,
+    /// Why the last attempt failed: a stable name; nothing after a success.
+    pub failure: Option<String>,
+    /// The service's reference for that, where it gave one.
+    pub reference: Option<String>,
+    /// Seconds before which nothing is tried again.
+    pub retry_after: Option<u64>,
 }
 
 impl Configuration {
@@ -492,8 +498,9 @@ impl GatheredEvidence {
     }
 }
 
-impl From<attester::Standing> for Standing {
-    fn from(standing: attester::Standing) -> Self {
+impl Standing {
+    pub(crate) fn new(standing: attester::Standing, now: Now) -> Self {
+        let pause = standing.retry_at.map(|until| until.saturating_sub(now.uptime));
         Self {
             instance: standing.instance.map(|instance| instance.to_base64url()),
             protection: standing.protection.map(|protection| match protection {
@@ -504,6 +511,11 @@ impl From<attester::Standing> for Standing {
             }),
             affirming: standing.tier.map(|tier| tier == Tier::Affirming),
             expires_at: standing.expires_at.map(|time| time.as_unix_seconds()),
+            failure: standing.failure.map(|failure| failure.reason().to_owned()),
+            reference: standing.failure.and_then(|failure| Some(failure.reference()?.to_string())),
+            retry_after: pause
+                .map(|pause| pause.as_millis().div_ceil(1_000))
+                .and_then(|left| u64::try_from(left).ok()),
         }
     }
 }

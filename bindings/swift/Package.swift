@@ -21,7 +21,11 @@ let package = Package(
         .target(
             name: "CountersignBindings",
             dependencies: ["CountersignFFI"],
-            swiftSettings: [.swiftLanguageMode(.v5)]
+            swiftSettings: [.swiftLanguageMode(.v5)],
+            // What the Rust library calls; a static library cannot ask for it by itself.
+            linkerSettings: ["DeviceCheck", "Foundation", "Security"].map {
+                .linkedFramework($0, .when(platforms: [.iOS]))
+            }
         ),
         .target(
             name: "Countersign",

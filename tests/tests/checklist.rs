@@ -87,7 +87,7 @@ fn every_named_test_exists() {
     let tests = tests();
     // SECURITY.md says at its head what it calls this file.
     let files = BTreeMap::from([("hostile", "hostile_evidence")]);
-    for name in ["docs/security-testing.md", "SECURITY.md"] {
+    for name in ["docs/security-testing.md", "SECURITY.md", "docs/platforms.md"] {
         let named = named(&document(name));
         assert!(named.len() > 20, "{name} names its tests in a way that is not read here");
         for (file, test) in named {
@@ -95,6 +95,27 @@ fn every_named_test_exists() {
             let exists = tests.get(stem).is_some_and(|names| names.contains(&test));
             assert!(exists, "{name} names {file}::{test}, which does not exist");
         }
+    }
+}
+
+#[test]
+fn every_state_of_a_device_names_its_test() {
+    let document = document("docs/platforms.md");
+    let chapter = document.split("## What happens, and the way out").nth(1).unwrap();
+    let rows: Vec<&str> = chapter
+        .split("\n## ")
+        .next()
+        .unwrap()
+        .lines()
+        .skip_while(|line| !line.starts_with("| --- |"))
+        .skip(1)
+        .take_while(|line| line.starts_with('|'))
+        .collect();
+    assert!(rows.len() > 20, "{} rows", rows.len());
+    for row in rows {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").collect();
+        assert_eq!(cells.len(), 5, "{row}");
+        assert!(cells.last().is_some_and(|cell| !named(cell).is_empty()), "no test holds: {row}");
     }
 }
 

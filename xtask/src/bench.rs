@@ -4,7 +4,7 @@ use crate::{Stop, edge, workspace};
 
 const PACKAGES: [&str; 6] = ["bench", "--locked", "-p", "countersign-tests", "-p", "countersign-ffi"];
 /// Those that need nothing but Rust.
-const ALONE: [&str; 5] = ["ratios", "bounds", "appraisal", "memory", "signals"];
+const ALONE: [&str; 6] = ["ratios", "bounds", "appraisal", "memory", "signals", "device"];
 
 /// Runs the benchmarks with `arguments` for `cargo bench`; `edge` is a table of its own.
 ///

@@ -50,6 +50,8 @@ cargo xtask COMMAND
   fuzz [TARGET]...      the fuzz targets one after another, with a table at the end; findings are kept as tests
     --seconds N           for each target (60)
   kotlin                the Kotlin face on the JVM, against a real service
+    --aar                 put the Android archive together and check it; its libraries are check builds
+    --prove               how long a proof takes, called from Kotlin
   swift                 the Swift face on Linux, against a real service
   mobile                checks and links for the targets of phones; the core's tests on ARM64
   mutants               changes the verifier in small ways and asks whether a test notices each

@@ -18,17 +18,11 @@ use scene::Scene;
 /// Where the folder's world finds the workspace.
 const INSIDE: &str = "/countersign";
 
+/// What a test that runs away may take: kilobytes of memory for each process, and seconds for all.
+const BOUNDS: &str = "ulimit -v 8000000 && exec timeout --kill-after=10 1200";
+
 /// The name of the library as programs look for it.
 const LIBRARY: &str = "libcountersign_ffi.so";
-
-/// Ends what the generator writes. The generated code ends the program where library and code are of different versions;
-/// this asks first.
-const VERSION_CHECK: &str = "
-/// Whether the library is the one that this code was generated from. Nothing else here may be called if it is not.
-public func libraryIsOfThisVersion() -> Bool {
-    if case .ok = initializationResult { true } else { false }
-}
-";
 
 /// Whether tests of this group have been written.
 pub(crate) fn exists() -> bool {
@@ -61,7 +55,7 @@ pub(crate) fn set_up() -> Result<(), Stop> {
     Folder::default().set_up()
 }
 
-/// `cargo xtask swift [ARGS]...`; the arguments go to `swift test`.
+/// `cargo xtask swift [ARGS]...`; the arguments go to `swift test`. `cargo xtask swift measure` prints what a proof costs.
 ///
 /// # Errors
 /// When a check failed.
@@ -70,6 +64,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Stop> {
         return Err(Stop::Failed(format!(
             "without {first}; `cargo xtask setup swift` installs it, or says how"
         )));
+    }
+    if arguments == ["measure"] {
+        return measure();
     }
     let count = tests(arguments)?;
     println!("swift: {} passed, {} failed, {} skipped", count.passed, count.failed, count.ignored);
@@ -92,15 +89,15 @@ pub(crate) fn test() -> Count {
 /// Builds the library, generates its Swift face, and runs the tests in front of a service and nginx; then once more with a
 /// library of another version.
 fn tests(arguments: &[String]) -> Result<Count, Stop> {
-    build()?;
+    build(&[])?;
     let folder = Folder::default();
-    generate()?;
+    generate(&programs())?;
     let scene = Scene::start()?;
     let environment = scene.environment();
     let results = swift_test(&folder, "lib", &environment, arguments)?;
     drop(scene);
     let mut count = results.count();
-    if arguments.is_empty() {
+    if arguments.is_empty() && results.ended() {
         make_another_version(&folder)?;
         let skipping = ["--skip-build", "--filter", "AnotherVersion"].map(str::to_owned);
         let other = [("COUNTERSIGN_TEST_ANOTHER_VERSION".to_owned(), "1".to_owned())];
@@ -110,48 +107,68 @@ fn tests(arguments: &[String]) -> Result<Count, Stop> {
     Ok(count)
 }
 
-fn build() -> Result<(), Stop> {
-    let command = workspace::cargo([
-        "build",
-        "--locked",
-        "-p",
-        "countersign-ffi",
-        "-p",
-        "countersign-uniffi-bindgen",
-        "-p",
-        "countersign-service",
-    ]);
+/// The library, its generator and the service; or what `instead` names.
+fn build(instead: &[&str]) -> Result<(), Stop> {
+    const EVERYTHING: [&str; 6] =
+        ["-p", "countersign-ffi", "-p", "countersign-uniffi-bindgen", "-p", "countersign-service"];
+    let packages = if instead.is_empty() { &EVERYTHING[..] } else { instead };
+    let command = workspace::cargo(["build", "--locked"].into_iter().chain(packages.iter().copied()));
     println!("swift: $ {}", workspace::shown(&command));
     workspace::succeed(command)
 }
 
+/// What a proof costs through the face, with the library and the face as apps ship them.
+fn measure() -> Result<(), Stop> {
+    build(&[])?;
+    build(&["--profile", "mobile", "-p", "countersign-ffi"])?;
+    let folder = Folder::default();
+    generate(&workspace::target().join("mobile"))?;
+    let scene = Scene::start()?;
+    let installation = work().join("scene").join("installation");
+    let work = inside(&work());
+    let program = |arguments: &str| {
+        let script = format!(
+            "{BOUNDS} swift run -q -c release --disable-sandbox --scratch-path {work}/measure -Xlinker -L{work}/lib \
+             -Xlinker -rpath={work}/lib Measure {arguments}"
+        );
+        let mut command = folder.command(&script, &inside(&package().join("measure")));
+        command.envs(scene.environment()).env("LD_LIBRARY_PATH", format!("{work}/lib"));
+        command.env("COUNTERSIGN_TEST_FOLDER", inside(&installation));
+        command
+    };
+    let registration = workspace::output(program("--key"))?;
+    scene.administrate(registration.lines().last().unwrap_or_default())?;
+    workspace::succeed(program(""))
+}
+
 /// Generates the Swift code from the library that was just built, and puts that library beside it.
-fn generate() -> Result<(), Stop> {
-    let (built, work) = (programs(), work());
+fn generate(libraries_of: &Path) -> Result<(), Stop> {
+    let work = work();
+    // Libraries for apps are stripped of what the generator reads; the functions are the same.
+    let built = programs().join(LIBRARY);
     let generated = work.join("generated");
     let libraries = work.join("lib");
     for folder in [&generated, &libraries] {
         fs::create_dir_all(folder).map_err(|error| failed(folder, &error))?;
     }
-    let mut generator = Command::new(built.join("countersign-uniffi-bindgen"));
+    let mut generator = Command::new(programs().join("countersign-uniffi-bindgen"));
     // The generator looks for a configuration of the crate where it is called.
     generator.current_dir(workspace::root().join("bindings"));
     generator.args(["generate", "--no-format", "--metadata-no-deps", "--language", "swift", "--library"]);
-    generator.arg(built.join(LIBRARY)).arg("--out-dir").arg(&generated);
+    generator.arg(&built).arg("--out-dir").arg(&generated);
     workspace::output(generator)?;
     let face = generated.join("countersign.swift");
-    let text = fs::read_to_string(&face).map_err(|error| failed(&face, &error))?;
+    let mut text = fs::read_to_string(&face).map_err(|error| failed(&face, &error))?;
+    // The generated code ends the process where library and code are of different versions; this asks first.
+    let check = package().join("version-check.swift");
+    text += &fs::read_to_string(&check).map_err(|error| failed(&check, &error))?;
     let sources = package().join("Sources");
-    replace(
-        &sources.join("CountersignBindings/Generated/countersign.swift"),
-        (text + VERSION_CHECK).as_bytes(),
-    )?;
+    replace(&sources.join("CountersignBindings/Generated/countersign.swift"), text.as_bytes())?;
     let header = generated.join("countersignFFI.h");
     let header = fs::read(&header).map_err(|error| failed(&header, &error))?;
     replace(&sources.join("CountersignFFI/include/countersignFFI.h"), &header)?;
-    let library = built.join(LIBRARY);
     let mut strip = Command::new("strip");
-    strip.arg("-o").arg(libraries.join(LIBRARY)).arg(&library);
+    strip.arg("-o").arg(libraries.join(LIBRARY)).arg(libraries_of.join(LIBRARY));
     workspace::succeed(strip)
 }
 
@@ -178,9 +195,7 @@ fn make_another_version(folder: &Folder) -> Result<(), Stop> {
     let other = work.join("another-version");
     replace(&other.join("library.c"), functions.as_bytes())?;
     let inside = inside(&other);
-    let mut compile = folder.command(&format!("exec clang -shared -fPIC -o {LIBRARY} library.c"), &inside);
-    compile.env("PATH", "/usr/bin:/bin");
-    workspace::succeed(compile)
+    workspace::succeed(folder.command(&format!("exec clang -shared -fPIC -o {LIBRARY} library.c"), &inside))
 }
 
 /// Runs `swift test` with the library in the folder `library` of our work.
@@ -192,11 +207,14 @@ fn swift_test(
 ) -> Result<Results, Stop> {
     let work = inside(&work());
     let mut words = format!(
-        "exec swift test --disable-sandbox --scratch-path {work}/build -Xlinker -L{work}/lib \
+        "{BOUNDS} swift test --disable-sandbox --scratch-path {work}/build -Xlinker -L{work}/lib \
          -Xlinker -rpath={work}/lib -Xswiftc -warnings-as-errors"
     );
     for argument in arguments {
         words.push_str(&format!(" '{}'", argument.replace('\'', "")));
+    }
+    if arguments.is_empty() {
+        words.push_str(" --skip AnotherVersion");
     }
     println!("swift: $ {words}");
     let mut command = folder.command(&words, &inside(&package()));

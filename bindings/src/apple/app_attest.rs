@@ -221,9 +221,11 @@ mod tests {
     struct FakeService {
         unsupported: bool,
         keys: Mutex<Vec<Completion<String>>>,
-        /// Key id, hash and completion of each call for an attestation or assertion.
-        calls: Mutex<Vec<(String, [u8; 32], Completion<Vec<u8>>)>>,
+        calls: Mutex<Vec<Call>>,
     }
+
+    /// Key id, hash and completion of a call for an attestation or assertion.
+    type Call = (String, [u8; 32], Completion<Vec<u8>>);
 
     impl AppAttestService for FakeService {
         fn is_supported(&self) -> bool {

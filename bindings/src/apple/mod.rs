@@ -11,10 +11,14 @@ mod app_attest;
 mod device_check;
 #[cfg(any(target_vendor = "apple", test))]
 mod facts;
+#[cfg(test)]
+mod fakes;
 #[cfg(target_vendor = "apple")]
 mod foundation;
 #[cfg(target_vendor = "apple")]
 mod keychain;
+#[cfg(test)]
+mod lifecycle;
 #[cfg(target_vendor = "apple")]
 mod process;
 #[cfg(any(target_vendor = "apple", test))]
@@ -54,11 +58,17 @@ pub fn apple_attester(
 mod system {
     use super::app_attest::AppAttest;
     use super::device_check::SharedService;
+    use super::facts::ApplePlatform;
     use super::keychain::Security;
+    use super::process::ThisProcess;
     use super::secure_enclave::{SecureEnclave, Tag};
     use super::*;
     use crate::file_storage::FileStorage;
     use crate::port::{Parts, Ports};
+    use crate::probe::Surroundings;
+
+    /// Settled when the library is built: nothing on a device leads to the ways of the simulator.
+    const IS_SIMULATOR: bool = cfg!(target_env = "sim");
 
     pub(super) fn attester(
         configuration: Configuration,
@@ -68,8 +78,7 @@ mod system {
         let bundle = foundation::main_bundle();
         let configuration = completed(configuration, bundle.version.as_deref())?;
         let folder = foundation::folder_out_of_backups().ok_or(CountersignError::PlatformUnavailable)?;
-        // Settled when the library is built: nothing on a device leads there.
-        if cfg!(target_env = "sim") {
+        if IS_SIMULATOR {
             return Attester::development(configuration, folder, transport, timer);
         }
         let identifier = bundle.identifier.ok_or(CountersignError::DeviceUnsupported)?;
@@ -82,7 +91,10 @@ mod system {
             storage: storage.clone(),
             timer,
         };
-        Attester::from_parts(configuration, Parts { enrolment_lock: Some(storage), ..Parts::new(ports) })
+        let platform = ApplePlatform::new(ThisProcess, IS_SIMULATOR, Some(identifier), bundle.folder);
+        let signals = Arc::new(Surroundings::new(Arc::new(platform), configuration.expected()?));
+        let parts = Parts { enrolment_lock: Some(storage), signals: Some(signals), ..Parts::new(ports) };
+        Attester::from_parts(configuration, parts)
     }
 }
 

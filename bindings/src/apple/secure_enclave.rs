@@ -120,7 +120,11 @@ impl<F: SecurityFramework> InstanceKeys for SecureEnclave<F> {
 
     async fn delete(&self, handle: Vec<u8>) {
         // What cannot be deleted now goes when the next key is made.
-        let _ = self.aside(move |store, _| Ok(store.delete(&handle))).await;
+        let deletion = self.aside(move |store, _| {
+            store.delete(&handle);
+            Ok(())
+        });
+        let _ = deletion.await;
     }
 }
 
@@ -216,163 +220,24 @@ fn failure_of_making(error: SystemError) -> KeyStoreError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeMap;
-    use std::sync::Condvar;
 
     use futures_util::FutureExt;
-    use p256::ecdsa::signature::{Signer, Verifier};
-    use p256::ecdsa::{Signature, SigningKey, VerifyingKey};
+    use p256::ecdsa::signature::Verifier;
+    use p256::ecdsa::{Signature, VerifyingKey};
+
+    use crate::apple::fakes::{FakeFramework, LOCKED, NO_ANSWER, NOT_FOUND, wait};
 
     const ERR_SEC_PARAM: i32 = -50;
     const ERR_SEC_NOT_AVAILABLE: i32 = -25291;
     const ERR_SEC_MISSING_ENTITLEMENT: i32 = -34018;
-
-    /// Plays the keychain of a device, which all apps and installations share, and its enclave.
-    #[derive(Clone, Default)]
-    struct FakeFramework(Arc<Device>);
-
-    #[derive(Default)]
-    struct Device {
-        state: Mutex<DeviceState>,
-        changed: Condvar,
-    }
-
-    #[derive(Default)]
-    struct DeviceState {
-        /// By tag and label.
-        items: BTreeMap<(Vec<u8>, String), FakeKey>,
-        keys_made: u8,
-        /// What the calls fail with, while set.
-        making: Option<SystemError>,
-        finding: Option<SystemError>,
-        deleting: Option<SystemError>,
-        signing: Option<SystemError>,
-        /// The next signatures fail; then they succeed again.
-        failing_signatures: u32,
-        /// Keys are made in software.
-        without_enclave: bool,
-        /// Public keys are cut to this length.
-        cut: Option<usize>,
-        /// Making waits until this is false.
-        held: bool,
-        /// Who waits for it.
-        waiting: u32,
-    }
-
-    #[derive(Clone)]
-    struct FakeKey {
-        secret: SigningKey,
-        /// The enclave was erased since it was made.
-        is_dead: bool,
-    }
-
-    impl SecurityFramework for FakeFramework {
-        type Key = FakeKey;
-
-        fn make(&self, permanent: Option<(&Tag, &str)>) -> Result<FakeKey, SystemError> {
-            let mut state = self.0.state.lock().unwrap();
-            while state.held {
-                state.waiting += 1;
-                self.0.changed.notify_all();
-                state = self.0.changed.wait(state).unwrap();
-            }
-            if let Some(error) = state.making {
-                return Err(error);
-            }
-            state.keys_made += 1;
-            let key =
-                FakeKey { secret: SigningKey::from_slice(&[state.keys_made; 32]).unwrap(), is_dead: false };
-            if let Some((tag, label)) = permanent {
-                state.items.insert((tag.as_bytes().to_vec(), label.to_owned()), key.clone());
-            }
-            Ok(key)
-        }
-
-        fn find(&self, tag: &Tag, label: &str) -> Result<FakeKey, SystemError> {
-            let state = self.0.state.lock().unwrap();
-            match state.finding {
-                Some(error) => Err(error),
-                None => {
-                    state.items.get(&(tag.as_bytes().to_vec(), label.to_owned())).cloned().ok_or(NOT_FOUND)
-                }
-            }
-        }
-
-        fn delete(&self, tag: &Tag, label: Option<&str>) -> Result<(), SystemError> {
-            let mut state = self.0.state.lock().unwrap();
-            if let Some(error) = state.deleting {
-                return Err(error);
-            }
-            let before = state.items.len();
-            state.items.retain(|(item_tag, item_label), _| {
-                item_tag != tag.as_bytes() || label.is_some_and(|label| label != item_label)
-            });
-            if state.items.len() < before { Ok(()) } else { Err(NOT_FOUND) }
-        }
-
-        fn describe(&self, key: &FakeKey) -> Result<KeyDescription, SystemError> {
-            let state = self.0.state.lock().unwrap();
-            let mut public_key = key.secret.verifying_key().to_sec1_point(false).as_bytes().to_vec();
-            public_key.truncate(state.cut.unwrap_or(POINT_LENGTH));
-            Ok(KeyDescription { public_key, is_in_enclave: !state.without_enclave })
-        }
-
-        fn sign(&self, key: &FakeKey, message: &[u8]) -> Result<Vec<u8>, SystemError> {
-            let mut state = self.0.state.lock().unwrap();
-            if let Some(error) = state.signing {
-                return Err(error);
-            }
-            if state.failing_signatures > 0 || key.is_dead {
-                state.failing_signatures = state.failing_signatures.saturating_sub(1);
-                return Err(NO_ANSWER);
-            }
-            let signature: Signature = key.secret.sign(message);
-            Ok(signature.to_der().as_bytes().to_vec())
-        }
-    }
-
-    const NOT_FOUND: SystemError = SystemError::os_status(-25300);
-    const LOCKED: SystemError = SystemError::os_status(-25308);
-    /// As CryptoTokenKit answers for the enclave.
-    const NO_ANSWER: SystemError =
-        SystemError { domain: super::super::system_error::Domain::Other, code: -3 };
 
     fn tag() -> Tag {
         Tag::new("example.app", "https://attest.example", "app")
     }
 
     impl FakeFramework {
-        fn state(&self) -> std::sync::MutexGuard<'_, DeviceState> {
-            self.0.state.lock().unwrap()
-        }
-
         fn keys(&self) -> SecureEnclave<Self> {
             SecureEnclave::new(self.clone(), tag())
-        }
-
-        fn labels(&self) -> Vec<String> {
-            self.state().items.keys().map(|(_, label)| label.clone()).collect()
-        }
-    }
-
-    /// Waits for what is done aside.
-    fn wait<T>(future: impl Future<Output = T>) -> T {
-        use std::task::{Context, Poll, Wake, Waker};
-
-        struct Thread(std::thread::Thread);
-        impl Wake for Thread {
-            fn wake(self: Arc<Self>) {
-                self.0.unpark();
-            }
-        }
-
-        let mut future = Box::pin(future);
-        let waker = Waker::from(Arc::new(Thread(std::thread::current())));
-        loop {
-            match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-                Poll::Ready(value) => return value,
-                Poll::Pending => std::thread::park(),
-            }
         }
     }
 

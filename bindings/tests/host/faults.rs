@@ -240,6 +240,25 @@ fn an_enrolment_survives_waiters_that_go_away_at_any_moment() {
     }
 }
 
+/// Another process enrols while this one does: what it stored is not taken over in the middle of a run.
+#[test]
+fn an_enrolment_under_way_is_not_replaced_by_what_another_process_stored() {
+    let phone = Phone::new();
+    let slow = phone.attester(IPHONE);
+    phone.held.store(true, Ordering::SeqCst);
+    let mut refresh = Box::pin(slow.refresh());
+    let mut cx = Context::from_waker(Waker::noop());
+    for _ in 0..10 {
+        assert!(refresh.as_mut().poll(&mut cx).is_pending());
+    }
+    phone.held.store(false, Ordering::SeqCst);
+    block_on(phone.attester(IPHONE).refresh()).unwrap();
+    let proof = block_on(slow.prove_with_instance_key(request())).unwrap();
+    assert_eq!(proof.fields[1].name, "dpop");
+    assert_eq!(block_on(refresh), Ok(()));
+    assert!(slow.prove(request()).is_ok());
+}
+
 #[test]
 fn an_exception_that_the_host_did_not_declare_is_the_mildest_error() {
     let unexpected = || uniffi::UnexpectedUniFFICallbackError::new("java.lang.IllegalStateException");

@@ -26,7 +26,7 @@ use countersign_core::token::proof::DecodedProof;
 use countersign_core::token::result::DecodedResult;
 use countersign_ffi::{
     Advice, ApiAnswer, ApiRequest, Attester, ClientProof, Configuration, CountersignError, DevicePlatform,
-    KeyProtection, PinnedKey,
+    KeyProtection, PinnedKey, Proof,
 };
 
 use phone::{ANDROID, IPHONE, Phone, block_on, configuration, request};
@@ -112,6 +112,36 @@ fn a_new_process_goes_on_with_what_was_stored() {
     let attester = phone.attester(IPHONE);
     block_on(attester.refresh()).unwrap();
     assert_eq!((phone.calls("/v1/instances"), phone.calls("/results")), (1, 1));
+}
+
+#[test]
+fn a_process_started_while_the_service_is_away_proves_with_the_instance_key() {
+    let phone = Phone::new();
+    block_on(phone.attester(IPHONE).refresh()).unwrap();
+    let attester = phone.attester(IPHONE);
+    phone.service.lock().unwrap().script.push_back(Scripted::Unreached);
+    let names = |proof: Proof| proof.fields.into_iter().map(|field| field.name).collect::<Vec<_>>();
+    let proof = block_on(attester.prove_when_ready(request())).unwrap();
+    assert!(proof.refresh_due);
+    assert_eq!(names(proof), ["oauth-client-attestation", "dpop"]);
+    let standing = attester.standing();
+    assert_eq!((standing.failure.as_deref(), standing.retry_after), (Some("service_unreachable"), Some(1)));
+    phone.advance(2);
+    let proof = block_on(attester.prove_when_ready(request())).unwrap();
+    assert_eq!(names(proof), ["attestation-result", "attestation-proof"]);
+    assert_eq!((attester.standing().failure, attester.standing().retry_after), (None, None));
+}
+
+#[test]
+fn whom_the_service_refuses_is_told_so_although_it_was_vouched_for() {
+    let phone = Phone::new();
+    block_on(phone.attester(IPHONE).refresh()).unwrap();
+    let attester = phone.attester(IPHONE);
+    phone.service.lock().unwrap().script.push_back(Scripted::Instead(problem(403, None)));
+    let refused = CountersignError::Refused { reference: Some("AB12CD34".to_owned()) };
+    assert_eq!(block_on(attester.prove_when_ready(request())).unwrap_err(), refused);
+    assert_eq!(block_on(attester.prove_with_instance_key(request())).unwrap_err(), refused);
+    assert_eq!(attester.standing().reference.as_deref(), Some("AB12CD34"));
 }
 
 #[test]

@@ -12,10 +12,12 @@
 //!
 //! | what happens | way out |
 //! | --- | --- |
-//! | no answer, 5xx, 429 | the same bytes again, once soon and then when wanted, with growing, jittered pauses |
-//! | cure `retry` | a new challenge, then as above |
-//! | cure `re-enrol`, key lost or invalidated, state restored on another phone | keys forgotten, enrolled anew, once per demand |
+//! | no answer, 5xx, 429, an answer that is not the service's | the same bytes again, once soon and then when wanted, with growing, jittered pauses |
+//! | cure `retry` | a new challenge, once soon, then with pauses from a minute to an hour |
+//! | cure `re-enrol` | keys forgotten, enrolled anew, once in an hour |
+//! | key lost or invalidated, state restored on another phone | keys forgotten, enrolled anew, once per demand |
 //! | App Attest key lost | enrolled anew with the same instance key |
+//! | Android is out of attestation keys | pauses from half a minute to an hour; an enrolled phone renews without evidence |
 //! | App Attest `serverUnavailable` | same key and hash again while the challenge lives; any other error discards the key |
 //! | assertion, throwaway key or Play Integrity token not to be had | renewed without; the service decides |
 //! | Android attests no key | Play Integrity vouches alone; without a token for it, no enrolment, and no renewal after a day |
@@ -24,6 +26,8 @@
 //! | wall clock stepped | nothing: after the first answer, time is counted by the uptime clock |
 //! | stored state damaged, or of another issuer, client or environment | enrolled anew |
 //! | process restarted | renewed with the stored challenge: one round trip (the session key died with the process) |
+//! | process restarted while the service is away | the instance key proves until the last result would have expired |
+//! | an edge is never content with the evidence | fresh evidence after 1, 2, 4, … minutes, then hourly |
 //!
 //! Renewal happens when a result is wanted past its `renew_after`: an idle app stays quiet. However many ask, one
 //! enrolment or renewal is under way. The session key never leaves this module, and dies with its result.
@@ -223,13 +227,14 @@ impl Attester {
     }
 
     /// Continues from what is stored: for hosts that read it after [`Attester::new`], and for those with several
-    /// processes of one app, before a run, if it is not what they themselves last read or wrote. Does nothing while an
-    /// attempt is under way, or if the bytes are damaged or of another configuration.
+    /// processes of one app, before a run, if it is not what they themselves last read or wrote. After the first step,
+    /// an enrolled installation's state alone is taken, and none while an attempt is under way. Pauses go on.
     pub fn restore(&mut self, stored: &[u8]) {
         if self.attempt.is_some() || matches!(self.phase, Phase::Busy { .. }) {
             return;
         }
-        let Some(state) = State::decode(stored, &self.config) else { return };
+        let state = State::decode(stored, &self.config);
+        let Some(state) = state.filter(|state| self.next_id == 0 || state.instance.is_some()) else { return };
         if self.session.as_ref().is_some_and(|session| state.instance != Some(session.claims.instance)) {
             self.session = None;
         }

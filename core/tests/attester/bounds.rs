@@ -219,7 +219,7 @@ fn a_platform_that_fails_for_ever_is_asked_ever_less_often() {
             "app attest fails",
             IPHONE,
             |effect| attest_fails(effect, EvidenceFailure::Other),
-            Work { calls: 90, keys: 60, evidence: 40, signatures: 0 },
+            Work { calls: 90, keys: 60, evidence: 60, signatures: 0 },
         ),
         // The same key, as long as its challenge lives.
         (

@@ -9,13 +9,15 @@
 mod authenticating;
 mod bounds;
 mod faults;
-mod hostile;
+
 mod offline;
+mod origins;
 mod phone;
 mod platform;
 mod proving;
 mod recovery;
 mod service;
+mod untrusted;
 
 use countersign_core::attester::{
     AttestRequest, AttesterError, Currency, Effect, Event, EvidenceFailure, KeyFailure, Platform, ResultKeys,

@@ -49,6 +49,8 @@ pub struct Phone {
     pub log: Vec<&'static str>,
     pub attested: Vec<AttestRequest>,
     pub wake: Option<Duration>,
+    /// Where keys come to live.
+    pub protection: Protection,
     /// Whether an Android phone's hardware attests keys.
     pub attests_keys: bool,
     keys_made: u16,
@@ -85,6 +87,7 @@ impl Phone {
             log: Vec::new(),
             attested: Vec::new(),
             wake: None,
+            protection: Protection::Tee,
             attests_keys: true,
             keys_made: 0,
             app_attest_keys: 0,
@@ -103,6 +106,14 @@ impl Phone {
     pub fn advance(&mut self, seconds: u64) {
         self.uptime += Duration::from_secs(seconds);
         self.service.now = Timestamp::from_unix_seconds(START + self.uptime.as_secs() - 1_000);
+    }
+
+    /// A new process of another build.
+    pub fn restart_with(&mut self, change: impl FnOnce(&mut Settings)) {
+        let mut settings = Settings::clone(&self.config);
+        change(&mut settings);
+        self.config = Config::new(settings).unwrap();
+        self.restart();
     }
 
     /// The process ends and starts again: memory is gone, storage and keys stay.
@@ -229,7 +240,7 @@ impl Phone {
         MadeKey {
             handle: KeyHandle::new(handle).unwrap(),
             public_key,
-            protection: Protection::Tee,
+            protection: self.protection,
             chain: challenge
                 .filter(|_| self.attests_keys)
                 .map(|challenge| challenge.to_vec())

@@ -4,8 +4,9 @@ use countersign_core::attester::{
     AttestRequest, AttesterError, Effect, Event, EvidenceFailure, KeyFailure, Platform,
 };
 use countersign_core::enrolment::Evidence;
+use countersign_core::token::result::Protection;
 
-use crate::faults::{attest_fails, enrolled, sign_fails};
+use crate::faults::{attest_fails, enrolled, make_key_fails, sign_fails};
 use crate::phone::{ANDROID, IPHONE, Outcome, Phone};
 
 #[test]
@@ -200,4 +201,66 @@ fn a_locked_device_keeps_its_evidence_until_the_key_can_sign() {
     }));
     assert_eq!(phone.obtain(), Outcome::Ready);
     assert_eq!(phone.attested.len(), 1, "App Attest keys are attested once");
+}
+
+#[test]
+fn a_phone_out_of_attestation_keys_waits_for_them() {
+    let mut phone = Phone::new(ANDROID);
+    phone.intercept = Some(Box::new(|effect| make_key_fails(effect, KeyFailure::NoAttestationKeys)));
+    let told = phone.run(Event::ResultWanted);
+    assert_eq!(told, Outcome::Failed(AttesterError::NoAttestationKeys), "at once: it takes its time");
+    assert!(phone.wake.unwrap() - phone.uptime >= std::time::Duration::from_secs(15), "as Android advises");
+    phone.intercept = None;
+    phone.sit_out();
+    assert_eq!(phone.obtain(), Outcome::Ready);
+    assert_eq!(phone.service.calls.iter().filter(|path| path.ends_with("/v1/challenge")).count(), 1);
+}
+
+#[test]
+fn an_enrolled_phone_out_of_attestation_keys_renews_without_fresh_evidence() {
+    let mut phone = enrolled(ANDROID);
+    phone.advance(24 * 3600);
+    phone.intercept = Some(Box::new(|effect| attest_fails(effect, EvidenceFailure::Other)));
+    assert_eq!(phone.obtain(), Outcome::Ready);
+    assert_eq!(phone.service.last_enrolment().evidence, []);
+}
+
+#[test]
+fn a_phone_without_strongbox_says_so() {
+    for protection in [Protection::Strongbox, Protection::Tee] {
+        let mut phone = Phone::new(ANDROID);
+        phone.protection = protection;
+        assert_eq!(phone.obtain(), Outcome::Ready);
+        assert_eq!(phone.attester.standing().protection, Some(protection), "to the app");
+        assert_eq!(phone.service.last_enrolment().protection, protection, "and to the service");
+        phone.restart();
+        assert_eq!(phone.attester.standing().protection, Some(protection));
+    }
+}
+
+#[test]
+fn a_reinstalled_app_enrols_anew() {
+    for platform in [IPHONE, ANDROID] {
+        let mut phone = enrolled(platform);
+        let before = phone.service.last_enrolment().instance_key;
+        // Keys may outlive their app, as in a keychain; nobody knows them any more.
+        phone.storage = None;
+        phone.restart();
+        assert_eq!(phone.obtain(), Outcome::Ready);
+        let enrolment = phone.service.last_enrolment();
+        assert_eq!(enrolment.instance, None);
+        assert_ne!(enrolment.instance_key, before);
+    }
+}
+
+#[test]
+fn a_switch_between_development_and_production_enrols_anew() {
+    let mut phone = enrolled(IPHONE);
+    for platform in [Platform::Apple { production: false }, Platform::Development, IPHONE] {
+        phone.restart_with(|settings| settings.platform = platform);
+        assert_eq!(phone.attester.standing().instance, None);
+        assert_eq!(phone.attester.client_attestation(phone.now()), None, "nothing of the other one is used");
+        assert_eq!(phone.obtain(), Outcome::Ready);
+        assert_eq!(phone.service.last_enrolment().instance, None);
+    }
 }

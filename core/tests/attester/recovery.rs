@@ -1,7 +1,7 @@
 //! What goes wrong between device and service, and its way out.
 
 use countersign_core::attester::{
-    Answer, AnswerError, AttesterError, Currency, Effect, Event, ResultKeys, Unreached,
+    Answer, AnswerError, Attester, AttesterError, Currency, Effect, Event, ResultKeys, Unreached,
 };
 
 use crate::faults::{enrolled, reference, scripted};
@@ -207,4 +207,61 @@ fn a_host_that_never_answers_is_not_waited_for_for_ever() {
     assert_eq!(phone.run(Event::Tick), Outcome::Waiting);
     phone.sit_out();
     assert_eq!(phone.run(Event::Tick), Outcome::Ready);
+}
+
+#[test]
+fn an_app_update_keeps_the_instance() {
+    let mut phone = enrolled(ANDROID);
+    let instance = phone.attester.standing().instance;
+    phone.restart_with(|settings| settings.app_version = "2.0".to_owned());
+    assert_eq!(phone.obtain(), Outcome::Ready);
+    assert_eq!(phone.log, ["key set", "sign", "renew"]);
+    assert_eq!(phone.service.last_enrolment().app_version, "2.0");
+    assert_eq!(phone.attester.standing().instance, instance);
+}
+
+#[test]
+fn two_processes_of_one_app_settle_on_one_instance() {
+    let mut phone = Phone::new(ANDROID);
+    let mut other = Attester::new(phone.config.clone(), None);
+    let stored_of = |phone: &Phone| phone.storage.clone().unwrap();
+    assert_eq!(phone.obtain(), Outcome::Ready);
+    // The other one finds what the first one stored, and both go on with it.
+    other.restore(&stored_of(&phone));
+    core::mem::swap(&mut phone.attester, &mut other);
+    phone.log.clear();
+    assert_eq!(phone.obtain(), Outcome::Ready);
+    assert_eq!(phone.log, ["key set", "sign", "renew"]);
+    // Its challenge was used by the other process: one more round trip, no more.
+    core::mem::swap(&mut phone.attester, &mut other);
+    phone.advance(301);
+    assert_eq!(phone.obtain(), Outcome::Ready);
+    assert_eq!((phone.service.instances.len(), phone.keys.len()), (1, 1));
+}
+
+#[test]
+fn state_of_another_process_is_taken_between_attempts_only() {
+    let mut phone = enrolled(ANDROID);
+    let stored = phone.storage.clone().unwrap();
+    let mut fresh = Phone::new(ANDROID);
+    let effects = fresh.step(Event::ResultWanted);
+    assert!(!effects.is_empty());
+    fresh.attester.restore(&stored);
+    assert_eq!(fresh.attester.standing().instance, None, "an attempt is under way");
+    phone.attester.restore(b"damaged");
+    assert!(phone.attester.standing().instance.is_some(), "what is known is not given up for damage");
+}
+
+#[test]
+fn support_is_told_what_failed_and_when_it_is_tried_again() {
+    let mut phone = enrolled(ANDROID);
+    assert_eq!((phone.attester.standing().failure, phone.attester.standing().retry_at), (None, None));
+    scripted(&mut phone, [Scripted::Instead(problem(403, None))]);
+    let Outcome::Failed(error) = phone.obtain() else { panic!("told at once") };
+    let standing = phone.attester.standing();
+    assert_eq!((standing.failure, standing.retry_at), (Some(error), phone.wake));
+    assert_eq!(standing.expires_at, Some(phone.service.now.plus(299)), "what is left of the last result");
+    phone.sit_out();
+    assert_eq!(phone.obtain(), Outcome::Ready);
+    assert_eq!((phone.attester.standing().failure, phone.attester.standing().retry_at), (None, None));
 }

@@ -13,6 +13,7 @@ mod flows;
 mod gateway;
 mod libraries;
 mod programs;
+mod python_host;
 mod resource_clients;
 mod thefts;
 #[path = "../gateways/upstream.rs"]

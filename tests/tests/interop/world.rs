@@ -220,11 +220,11 @@ fn seed() -> Seed {
 }
 
 /// nginx with the configuration of its example; ends when dropped.
-struct Nginx(Child);
+pub(crate) struct Nginx(Child);
 
 impl Nginx {
     /// `None` if it does not listen, as when its port was taken.
-    async fn start(folder: &Path, addresses: Addresses) -> Option<Self> {
+    pub(crate) async fn start(folder: &Path, addresses: Addresses) -> Option<Self> {
         std::fs::create_dir(folder).unwrap();
         Gateway::Nginx.configure(folder, addresses);
         let log = File::create(folder.join("log")).unwrap();
@@ -239,6 +239,11 @@ impl Nginx {
         }
         None
     }
+}
+
+/// An address that nobody listens at now.
+pub(crate) fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).unwrap()
 }
 
 fn listens(address: SocketAddr) -> bool {

@@ -81,7 +81,7 @@ fn it_says_what_is_asked_for_and_what_follows() {
             "minimum_version_code = 21000\nresult_lifetime = '5m'\nlabels = ['known-tags']\n\
              [app.on_android]\nminimum_os_version = '8.1'\nminimum_os_patch = '2025-01'\nmaximum_os_patch_age = '180d'\n\
              [app.on_android.constraints]\nos-version = 'warn'\n\
-             [app.environment]\nrefuse = ['hooks', '0x2000']\nwarn = ['debugger']\n\
+             [app.environment]\nrefuse = ['hooks', '0x80002000']\nwarn = ['debugger']\n\
              [[app.cohort]]\nname = 'remote'\npercentage = 10\nconstraints = { remote-provisioning = 'require' }\n",
         ),
         &[],
@@ -92,7 +92,7 @@ fn it_says_what_is_asked_for_and_what_follows() {
     assert!(tells(asked, "at most 180 days old; today that is 20"));
     assert!(tells(asked, "version code 21000 or higher on Android, as attested (app-version)"));
     let signals = section(&text, "What a device notices about itself");
-    assert!(tells(signals, "refused hooks, bit-13 warned of debugger"), "{signals}");
+    assert!(tells(signals, "refused hooks, no-passcode, bit-31 warned of debugger"), "{signals}");
     let cohorts = section(&text, "Cohorts");
     assert!(tells(
         cohorts,

@@ -259,6 +259,27 @@ fn signals_count_only_where_the_policy_names_them() {
 }
 
 #[test]
+fn a_policy_can_decide_on_each_signal_and_names_it() {
+    let none = Environment::default();
+    for signal in Signal::ALL {
+        let refusing = policy(|app| app.refused_signals = none.with(*signal));
+        let warning = policy(|app| app.warned_signals = none.with(*signal));
+        let others =
+            Signal::ALL.iter().filter(|other| *other != signal).fold(none, |set, other| set.with(*other));
+        for (policy, tier) in [(refusing, Tier::Contraindicated), (warning, Tier::Warning)] {
+            let appraisal = appraised(&policy, none.with(*signal), "");
+            let named = format!(": {}.", signal.name());
+            assert_eq!(appraisal.tier(), tier, "{signal:?}");
+            assert!(
+                appraisal.objections().all(|outcome| outcome.explanation.ends_with(&named)),
+                "{signal:?}"
+            );
+            assert_eq!(appraised(&policy, others, "").tier(), Tier::Affirming, "{signal:?}");
+        }
+    }
+}
+
+#[test]
 fn the_attested_version_code_counts_and_not_what_the_app_says() {
     // The virtual phone's app has the version code 1.
     let code = policy(|app| app.minimum_version_code = Some(2));

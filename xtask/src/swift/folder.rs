@@ -31,7 +31,7 @@ impl Default for Folder {
 impl Folder {
     /// Whether everything was installed.
     pub(super) fn is_complete(&self) -> bool {
-        self.root().join("usr/bin/swift").exists()
+        self.root().join("usr/bin/swiftc").exists()
             && self.root().join(INSIDE.trim_start_matches('/')).is_dir()
     }
 

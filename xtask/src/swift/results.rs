@@ -41,6 +41,11 @@ impl Results {
         }
     }
 
+    /// Whether the tests came to their end, passed or failed.
+    pub(super) fn ended(&self) -> bool {
+        self.ended
+    }
+
     pub(super) fn count(&self) -> Count {
         let (passed, failed, ignored) = (self.passed, self.failed.len(), self.skipped);
         Count { passed, failed, ignored, ..Count::default() }

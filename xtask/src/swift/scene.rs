@@ -3,6 +3,7 @@
 
 use std::{
     fs::{self, File},
+    io::{self, Read, Write},
     net::{TcpListener, TcpStream},
     path::PathBuf,
     process::{Child, Command},
@@ -90,6 +91,15 @@ impl Scene {
         .into()
     }
 
+    /// Runs the command line `countersign …` beside the service.
+    pub(super) fn administrate(&self, line: &str) -> Result<(), Stop> {
+        let mut words = line.split_whitespace().map(|word| word.trim_matches('\''));
+        if words.next() != Some("countersign") {
+            return Err(Stop::Failed(format!("swift: no command of countersign: {line}")));
+        }
+        workspace::output(self.countersign(&words.collect::<Vec<_>>())).map(drop)
+    }
+
     /// The example's files, with the addresses of this run, the app of the tests and its routes.
     fn configure(&self) -> Result<(), Stop> {
         let example = workspace::root().join("examples").join("nginx");
@@ -108,7 +118,11 @@ impl Scene {
             text = self.ports.put_into(text);
             match name {
                 "countersign.toml" => {
-                    text = changed(&text, "clients = { ", &format!("clients = {{ \"{CLIENT}\" = [], "))?;
+                    text = changed(
+                        &text,
+                        "clients = { ",
+                        &format!("clients = {{ \"{CLIENT}\" = [\"dev-app\"], "),
+                    )?;
                     text = changed(&text, "credentials = []\n", "credentials = []\ntier = 'warning'\n")?;
                     text = changed(&text, "[[resource]]\n", "[[resource]]\napi_keys = 'api-keys.json'\n")?;
                     text.push_str(ROUTES);
@@ -131,16 +145,16 @@ impl Scene {
     }
 
     fn start_service(&mut self) -> Result<(), Stop> {
-        // The registry must be there before keys can be made.
-        self.spawn(self.countersign(&["serve"]), "service")?;
-        self.wait_for(self.ports.admin)?;
         let key = |stdout: String, prefix: &str| {
             let key = stdout.split_whitespace().find(|word| word.starts_with(prefix)).map(str::to_owned);
             key.ok_or_else(|| Stop::Failed(format!("swift: no key in: {stdout}")))
         };
-        self.admin_key =
-            key(workspace::output(self.countersign(&["keys", "admin", "new", "swift-tests"]))?, "csa_")?;
         self.api_key = key(workspace::output(self.countersign(&["keys", "api", "new", CLIENT]))?, "csk_")?;
+        self.spawn(self.countersign(&["serve"]), "service")?;
+        self.wait_until("the service is ready", self.ports.admin, is_ready)?;
+        // The registry is there now.
+        let stdout = workspace::output(self.countersign(&["keys", "admin", "new", "swift-tests"]))?;
+        self.admin_key = key(stdout, "csa_")?;
         Ok(())
     }
 
@@ -158,7 +172,8 @@ impl Scene {
         command.args(["-c", "nginx.conf", "-e", "stderr", "-p"]).arg(&self.folder);
         command.args(["-g", "daemon off; master_process off; pid nginx.pid;"]).current_dir(&self.folder);
         self.spawn(command, "nginx")?;
-        self.wait_for(self.ports.gateway)
+        let listens = |port| TcpStream::connect(("127.0.0.1", port)).is_ok();
+        self.wait_until("nginx listens", self.ports.gateway, listens)
     }
 
     fn spawn(&mut self, mut command: Command, name: &str) -> Result<(), Stop> {
@@ -173,13 +188,13 @@ impl Scene {
         Ok(())
     }
 
-    /// Waits until the program that was started last listens on `port`.
-    fn wait_for(&mut self, port: u16) -> Result<(), Stop> {
+    /// Waits until the program that was started last serves on `port`.
+    fn wait_until(&mut self, what: &str, port: u16, is_there: impl Fn(u16) -> bool) -> Result<(), Stop> {
         let begun = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        while !is_there(port) {
             let ended = self.programs.last_mut().and_then(|program| program.try_wait().ok().flatten());
             if ended.is_some() || begun.elapsed() > PATIENCE {
-                return Err(Stop::Failed(format!("swift: nothing listens on port {port}:\n{}", self.logs())));
+                return Err(Stop::Failed(format!("swift: waited in vain until {what}:\n{}", self.logs())));
             }
             thread::sleep(Duration::from_millis(20));
         }
@@ -220,6 +235,19 @@ impl Ports {
             .iter()
             .fold(named, |text, (port, own)| text.replace(&format!("<{port}>"), &own.to_string()))
     }
+}
+
+/// Whether the service has its registry, and answers.
+fn is_ready(port: u16) -> bool {
+    let answer = || -> io::Result<String> {
+        let mut connection = TcpStream::connect(("127.0.0.1", port))?;
+        connection.set_read_timeout(Some(PATIENCE))?;
+        connection.write_all(b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    answer().is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
 }
 
 fn changed(text: &str, from: &str, to: &str) -> Result<String, Stop> {

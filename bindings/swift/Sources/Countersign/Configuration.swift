@@ -12,6 +12,10 @@ extension Countersign {
         public var apis: [API]
         /// The app's version, as the service shall see it.
         public var appVersion: String
+        /// The environment of the build's App Attest keys, as its entitlement says.
+        public var appAttest: AppAttestEnvironment
+        /// What the app knows of itself, so that a copy under another name or signature tells the service.
+        public var expectedApp: ExpectedApp?
         /// The service's keys, if the app brings them along; otherwise they are fetched over TLS.
         public var pinnedKeys: [PinnedKey]?
         /// Permits plain HTTP beyond loopback, for simulators whose service is elsewhere.
@@ -23,6 +27,8 @@ extension Countersign {
             clientID: String,
             apis: [API],
             appVersion: String = Self.versionOfTheApp,
+            appAttest: AppAttestEnvironment = .production,
+            expectedApp: ExpectedApp? = nil,
             pinnedKeys: [PinnedKey]? = nil,
             dangerPlaintext: Bool = false
         ) {
@@ -30,6 +36,8 @@ extension Countersign {
             self.clientID = clientID
             self.apis = apis
             self.appVersion = appVersion
+            self.appAttest = appAttest
+            self.expectedApp = expectedApp
             self.pinnedKeys = pinnedKeys
             self.dangerPlaintext = dangerPlaintext
         }
@@ -38,6 +46,14 @@ extension Countersign {
         public static var versionOfTheApp: String {
             Bundle.main.infoDictionary?["CFBundleShortVersionString"] as? String ?? "0"
         }
+    }
+
+    /// `com.apple.developer.devicecheck.appattest-environment`. Keys of one environment are nothing in the other.
+    public enum AppAttestEnvironment: Sendable {
+        /// For the App Store and TestFlight.
+        case production
+        /// For builds from Xcode.
+        case development
     }
 
     /// One API.
@@ -65,6 +81,7 @@ extension Countersign.Configuration {
             appVersion: appVersion,
             platform: platform,
             pinnedKeys: pinnedKeys,
+            expectedApp: expectedApp,
             dangerPlaintext: dangerPlaintext
         )
     }

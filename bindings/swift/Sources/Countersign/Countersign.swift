@@ -9,18 +9,31 @@ public actor Countersign {
     /// The renewal in the background, while there is one.
     private var renewal: Task<Void, Never>?
 
-    init(attester: Attester) {
-        self.attester = attester
+    init(_ make: (any Transport, any CountersignBindings.Timer) throws -> Attester, over transport: any Transport) throws {
+        guard libraryIsOfThisVersion() else { throw CountersignError.libraryMismatch }
+        do {
+            attester = try make(transport, TaskTimer())
+        } catch let error as CountersignBindings.CountersignError {
+            throw CountersignError(error)
+        }
     }
 
     /// Makes the header fields for one request; enrols or renews first if there is no result. However many wait, one
     /// enrolment is under way, and it goes on when the tasks that wait for it are cancelled. A result that nears its
-    /// end is renewed in the background.
+    /// end is renewed in the background. Right after a start, while the service is away, it proves with the instance key, as
+    /// long as the last result still vouches for it.
     ///
     /// Throws `CountersignError`: `unknownOrigin` for a host that was not configured, or why there is no result; and
     /// `CancellationError`.
     public nonisolated func prove(_ request: ApiRequest) async throws -> Proof {
-        try await withResult { try $0.prove(request: request) }
+        // With a result at hand this takes tens of microseconds, on whichever executor the caller is.
+        do {
+            return noted(try attester.prove(request: request))
+        } catch CountersignBindings.CountersignError.NoResult {
+            return noted(try await waiting { try await $0.proveWhenReady(request: request) })
+        } catch let error as CountersignBindings.CountersignError {
+            throw CountersignError(error)
+        }
     }
 
     /// Makes the header fields of the JWT flavour with the instance key, for routes that demand hardware: as slow as the
@@ -51,26 +64,18 @@ public actor Countersign {
         attester.standing()
     }
 
+    /// The key that vouches for a simulator or a developer's machine, for whoever registers it; nil on devices.
+    public nonisolated func developmentKey() throws -> DevelopmentKey? {
+        do {
+            return try attester.developmentKey()
+        } catch let error as CountersignBindings.CountersignError {
+            throw CountersignError(error)
+        }
+    }
+
     /// The client attestation for the authorization server; nil without a current result.
     public nonisolated var clientAttestation: String? {
         attester.clientAttestation()
-    }
-
-    /// Proves with the result at hand, or obtains one first.
-    private nonisolated func withResult(_ prove: (Attester) throws -> Proof) async throws -> Proof {
-        // The caller's executor may be any; the proof takes tens of microseconds.
-        do {
-            return noted(try prove(attester))
-        } catch CountersignBindings.CountersignError.NoResult {
-            try await refresh()
-        } catch let error as CountersignBindings.CountersignError {
-            throw CountersignError(error)
-        }
-        do {
-            return noted(try prove(attester))
-        } catch let error as CountersignBindings.CountersignError {
-            throw CountersignError(error)
-        }
     }
 
     private nonisolated func noted(_ proof: Proof) -> Proof {

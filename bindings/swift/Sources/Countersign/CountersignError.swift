@@ -3,7 +3,7 @@ import CountersignBindings
 /// What an app can be told: few, typed, safe to show and to log. `reason` values are stable names; a `reference` is for
 /// support.
 public enum CountersignError: Error, Sendable, Equatable {
-    /// The configuration is wrong, or the library is of another version than this package: a mistake of the developer.
+    /// The configuration is wrong: a mistake of the developer.
     case configuration(reason: String)
     /// The request goes to a host that was not configured: it gets no token, and was not sent.
     case unknownOrigin
@@ -23,8 +23,12 @@ public enum CountersignError: Error, Sendable, Equatable {
     case untrustedAnswer(reason: String)
     /// The key store or the platform's evidence service fails for now.
     case platformUnavailable
+    /// The device has no attestation keys left for now; Android alone.
+    case noAttestationKeys
     /// The device cannot make the keys or the evidence.
     case deviceUnsupported
+    /// The library in the build is of another version than this package: a mistake of the build.
+    case libraryMismatch
 }
 
 extension CountersignError {
@@ -49,7 +53,9 @@ extension CountersignError {
             case .UpdateRequired(let reference): .updateRequired(reference: reference)
             case .UntrustedAnswer(let reason): .untrustedAnswer(reason: reason)
             case .PlatformUnavailable: .platformUnavailable
+            case .NoAttestationKeys: .noAttestationKeys
             case .DeviceUnsupported: .deviceUnsupported
+            case .LibraryMismatch: .libraryMismatch
             }
     }
 }

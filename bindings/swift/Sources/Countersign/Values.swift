@@ -10,6 +10,10 @@ public typealias ApiAnswer = CountersignBindings.ApiAnswer
 public typealias Advice = CountersignBindings.Advice
 /// What proves to an authorization server that the app holds the attested key.
 public typealias ClientProof = CountersignBindings.ClientProof
+/// The public half of a development key, and how it is registered.
+public typealias DevelopmentKey = CountersignBindings.DevelopmentKey
+/// What the app knows of itself.
+public typealias ExpectedApp = CountersignBindings.ExpectedApp
 /// Header fields for one request, good for it only, and once.
 public typealias Proof = CountersignBindings.Proof
 /// One header field.

@@ -20,7 +20,7 @@ pub struct EnvironmentSection {
     pub warn: Option<Vec<SignalName>>,
 }
 
-/// Signals: one by its name, or some by a mask such as `0x2000`, which reaches those of later versions.
+/// Signals: one by its name, or some by a mask such as `0x80000000`, which reaches those of later versions.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct SignalName {
@@ -100,7 +100,7 @@ impl JsonSchema for SignalName {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         let names: Vec<_> = Signal::ALL.iter().map(|signal| signal.name()).collect();
         json_schema!({
-            "description": "A signal by its name, or a mask of signals such as 0x2000.",
+            "description": "A signal by its name, or a mask of signals such as 0x80000000.",
             "type": "string",
             "anyOf": [
                 { "enum": names },

@@ -2,6 +2,7 @@
 
 use countersign_core::encoding::base64url;
 use countersign_core::enrolment::{DecodedEnrolment, Evidence};
+use countersign_core::environment::Environment;
 use countersign_core::token::cose::{Sign1, typ};
 use countersign_core::token::keys::{PublicKey, SIGNATURE_LENGTH};
 use countersign_core::token::proof::DecodedProof;
@@ -166,7 +167,7 @@ fn proof(bytes: &[u8], message: &Sign1<'_>) -> Result<Explanation, Fault> {
                     ("htu", claims.target.into()),
                     ("query", hash(claims.query)),
                     ("content", hash(claims.content)),
-                    ("environment", claims.environment.map(|bits| format!("{bits:#b}")).into()),
+                    ("environment", claims.environment.map(signals).into()),
                 ]),
             ),
         ],
@@ -211,7 +212,7 @@ fn enrolment(bytes: &[u8], message: &Sign1<'_>) -> Result<Explanation, Fault> {
                     ("client_id", enrolment.client_id.as_str().into()),
                     ("instance_key", key(&enrolment.instance_key)),
                     ("session_key", key(&enrolment.session_key)),
-                    ("environment", format!("{:#b}", enrolment.environment).into()),
+                    ("environment", signals(enrolment.environment).into()),
                     ("app_version", enrolment.app_version.as_str().into()),
                     ("protection", named(&enrolment.protection, enrolment.protection.number())),
                 ]),
@@ -353,4 +354,9 @@ fn message_fault(seems: &'static str, message: &Sign1<'_>, claims: &[Claim], rea
         "alg or kid are not those of its typ, or the value of a claim is out of its range".to_owned()
     });
     Fault { seems, reason, at }
+}
+
+/// The bits, and what they are called.
+fn signals(bits: u64) -> String {
+    if bits == 0 { format!("{bits:#b}") } else { format!("{bits:#b} ({})", Environment(bits)) }
 }

@@ -304,6 +304,19 @@ fn the_evidence_in_an_envelope_is_told() {
 }
 
 #[test]
+fn the_signals_of_a_device_are_told_by_name() {
+    let says = |environment: u64| {
+        let noticed = android().enrol(&ServiceCall { environment, ..call() }, &session());
+        read_json(&explain(&noticed, None).unwrap(), START)["content"]["environment"].clone()
+    };
+    assert_eq!(says(0), "0b0");
+    assert_eq!(
+        says(1 << 63 | 0b1001),
+        format!("{:#b} (privileged-access, hooks, bit-63)", 1_u64 << 63 | 0b1001)
+    );
+}
+
+#[test]
 fn a_receipt_is_told_without_its_token() {
     let report = read_json(&explain(&receipt(), None).unwrap(), START);
     assert_eq!(report["says"]["type"], "receipt");

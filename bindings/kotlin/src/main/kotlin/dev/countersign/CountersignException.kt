@@ -44,6 +44,9 @@ public sealed class CountersignException(
     /** The key store or the platform's evidence service fails for now; the next call tries again. */
     public class PlatformUnavailable internal constructor() : CountersignException("platform_unavailable")
 
+    /** The phone is out of attestation keys, and gets others from Google when it is online. */
+    public class NoAttestationKeys internal constructor() : CountersignException("no_attestation_keys")
+
     /** The device cannot make the keys or the evidence. */
     public class DeviceUnsupported internal constructor() : CountersignException("device_unsupported")
 

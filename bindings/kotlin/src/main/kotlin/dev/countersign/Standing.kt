@@ -8,6 +8,7 @@ package dev.countersign
  * @property affirming whether the current result is affirming; null without one.
  * @property expiresAt when the current result expires: seconds since the epoch, by the service's clock.
  */
+@ConsistentCopyVisibility
 public data class Standing internal constructor(
     public val instance: String?,
     public val protection: String?,
@@ -22,6 +23,7 @@ public data class Standing internal constructor(
  * @property publicKey the uncompressed point (65 bytes), base64url.
  * @property command what to type at the service.
  */
+@ConsistentCopyVisibility
 public data class DevelopmentKey internal constructor(
     public val keyId: String,
     public val publicKey: String,

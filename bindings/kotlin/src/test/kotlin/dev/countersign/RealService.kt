@@ -63,15 +63,19 @@ internal object RealService {
             clients = { "$CLIENT" = ["mobile-app"] }
             [[resource.route]]
             path = "/"
+            tier = "warning"
             [[resource.route]]
             path = "/hello"
+            tier = "warning"
             credentials = []
             [[resource.route]]
             path = "/nonce"
+            tier = "warning"
             credentials = []
             nonce = "required"
             [[resource.route]]
             path = "/hardware"
+            tier = "warning"
             credentials = []
             assurance = "hardware"
             """.trimIndent(),

@@ -46,6 +46,7 @@ internal fun FfiException.forApp(): CountersignException = when (this) {
     is FfiException.UpdateRequired -> CountersignException.UpdateRequired(reference)
     is FfiException.UntrustedAnswer -> CountersignException.UntrustedAnswer(reason)
     is FfiException.PlatformUnavailable -> CountersignException.PlatformUnavailable()
+    is FfiException.NoAttestationKeys -> CountersignException.NoAttestationKeys()
     is FfiException.DeviceUnsupported -> CountersignException.DeviceUnsupported()
     is FfiException.LibraryMismatch -> CountersignException.LibraryUnusable("library_version", this)
 }
