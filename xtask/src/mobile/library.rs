@@ -288,6 +288,7 @@ mod tests {
             kind,
             "-Cpanic=abort",
             "-Clink-arg=-Wl,-z,max-page-size=4096",
+            "-Clink-arg=-lc",
         ]);
         crate::workspace::output({
             rustc.arg("-o").arg(&built).arg(&source);
