@@ -1,6 +1,7 @@
 //! `cargo xtask kotlin`: the Kotlin face on the JVM, against the real library and a real service.
 
 mod aar;
+mod android;
 mod maven;
 
 use std::path::PathBuf;
@@ -25,6 +26,9 @@ pub(crate) fn missing() -> Vec<String> {
     if !maven::packages_are_current() {
         missing.push("Maven's packages in .cache/jvm".to_owned());
     }
+    if !android::is_here() {
+        missing.push("Android's classes in .cache/jvm".to_owned());
+    }
     missing
 }
 
@@ -34,7 +38,7 @@ pub(crate) fn missing() -> Vec<String> {
 /// When something could not be installed; the sentence says what to type instead.
 pub(crate) fn set_up() -> Result<(), Stop> {
     let programs = missing_programs();
-    if programs.is_empty() && maven::packages_are_current() {
+    if missing().is_empty() {
         println!("jvm: everything is already here; nothing to install");
         return Ok(());
     }
@@ -42,7 +46,10 @@ pub(crate) fn set_up() -> Result<(), Stop> {
         let packages: Vec<_> = programs.iter().map(|(_, package)| *package).collect();
         setup::debian_packages("jvm", &packages)?;
     }
-    if maven::packages_are_current() { Ok(()) } else { maven::fetch_packages() }
+    if !maven::packages_are_current() {
+        maven::fetch_packages()?;
+    }
+    if android::is_here() { Ok(()) } else { android::fetch() }
 }
 
 /// `cargo xtask kotlin`: the tests; `--aar` puts the Android archive together and checks it, `--prove` measures.
@@ -51,7 +58,9 @@ pub(crate) fn set_up() -> Result<(), Stop> {
 /// When a check failed.
 pub(crate) fn run(arguments: &[String]) -> Result<(), Stop> {
     if let [first, ..] = missing().as_slice() {
-        return Err(Stop::Failed(format!("without {first}; `cargo xtask setup jvm` installs it, or says how")));
+        return Err(Stop::Failed(format!(
+            "without {first}; `cargo xtask setup jvm` installs it, or says how"
+        )));
     }
     match arguments {
         [] => {}
@@ -107,7 +116,11 @@ fn measure() -> Result<(), Stop> {
     ]);
     library.env("CARGO_PROFILE_RELEASE_STRIP", "symbols");
     workspace::succeed(library)?;
-    workspace::succeed(maven::command(&["test", "-Dtest=ProveCost", "-Dsurefire.failIfNoSpecifiedTests=true"]))
+    workspace::succeed(maven::command(&[
+        "test",
+        "-Dtest=ProveCost",
+        "-Dsurefire.failIfNoSpecifiedTests=true",
+    ]))
 }
 
 /// The library and the service, and the Kotlin that is generated from the library.

@@ -53,7 +53,11 @@ cargo xtask COMMAND
     --aar                 put the Android archive together and check it; its libraries are check builds
     --prove               how long a proof takes, called from Kotlin
   swift                 the Swift face on Linux, against a real service
+    measure               what a proof costs through it, instead of the tests
   mobile                checks and links for the targets of phones; the core's tests on ARM64
+    --only STEP           types, android, ios or arm64 (may be repeated)
+    --target TRIPLE       of this target only (may be repeated)
+    --sizes               which crate takes how much of an Android app's library
   mutants               changes the verifier in small ways and asks whether a test notices each
     --shard K/N           one of N parts, counted from 0
     --file FILE           of this file only (may be repeated)

@@ -195,7 +195,7 @@ fn make_another_version(folder: &Folder) -> Result<(), Stop> {
     let other = work.join("another-version");
     replace(&other.join("library.c"), functions.as_bytes())?;
     let inside = inside(&other);
-    workspace::succeed(folder.command(&format!("exec clang -shared -fPIC -o {LIBRARY} library.c"), &inside))
+    workspace::succeed(folder.command(&format!("exec gcc -shared -fPIC -o {LIBRARY} library.c"), &inside))
 }
 
 /// Runs `swift test` with the library in the folder `library` of our work.

@@ -50,9 +50,8 @@ pub(super) fn fetch_packages() -> Result<(), Stop> {
     let mut build = maven(&["--quiet", "package", "-Dcountersign.generated=generated"]);
     build.arg(format!("-Dcountersign.root={}", small.display())).current_dir(&small);
     let text = fs::read_to_string(&pom).map_err(failed)?;
-    let mut jna = maven(&["--quiet", "-Dtransitive=false"]);
-    jna.arg(format!("{DEPENDENCY_PLUGIN}:get"));
-    jna.arg(format!("-Dartifact=net.java.dev.jna:jna:{}:aar", version(&text, "jna")?)).current_dir(&small);
+    let mut jna = get(&format!("net.java.dev.jna:jna:{}:aar", version(&text, "jna")?));
+    jna.current_dir(&small);
     for command in [build, jna] {
         println!("jvm: $ {}", workspace::shown(&command));
         workspace::succeed(command)?;
@@ -107,6 +106,13 @@ fn version<'a>(pom: &'a str, name: &str) -> Result<&'a str, Stop> {
     of().ok_or_else(|| Stop::Failed(format!("bindings/kotlin/pom.xml names no version of {name}")))
 }
 
+/// Fetches one package, without what it depends on.
+pub(super) fn get(artifact: &str) -> Command {
+    let mut command = maven(&["--quiet", "-Dtransitive=false"]);
+    command.arg(format!("{DEPENDENCY_PLUGIN}:get")).arg(format!("-Dartifact={artifact}"));
+    command
+}
+
 fn maven(arguments: &[&str]) -> Command {
     let mut command = Command::new("mvn");
     command
@@ -118,7 +124,8 @@ fn maven(arguments: &[&str]) -> Command {
     command
 }
 
-fn repository() -> PathBuf {
+/// Where the packages are.
+pub(super) fn repository() -> PathBuf {
     folder().join("repository")
 }
 

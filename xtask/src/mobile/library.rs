@@ -14,7 +14,7 @@ use object::{
 /// What the rules look at.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Library {
-    /// What something else must define.
+    /// What something else must define for it to be loaded.
     pub(super) undefined: BTreeSet<String>,
     /// What others can call.
     pub(super) exported: BTreeSet<String>,
@@ -74,7 +74,8 @@ impl Library {
         let mut library = Self { needed, stack_is_executable, ..Self::default() };
         for symbol in file.dynamic_symbols() {
             let name = symbol.name().map_err(unreadable)?;
-            if name.is_empty() || symbol.is_local() {
+            // What is weak may be missing at run time: whoever asks for it so can do without.
+            if name.is_empty() || symbol.is_local() || (symbol.is_undefined() && symbol.is_weak()) {
                 continue;
             }
             let into = if symbol.is_undefined() { &mut library.undefined } else { &mut library.exported };
@@ -287,6 +288,7 @@ mod tests {
             kind,
             "-Cpanic=abort",
             "-Clink-arg=-Wl,-z,max-page-size=4096",
+            "-Clink-arg=-lc",
         ]);
         crate::workspace::output({
             rustc.arg("-o").arg(&built).arg(&source);

@@ -88,7 +88,8 @@ impl Folder {
     pub(super) fn command(&self, script: &str, directory: &str) -> Command {
         let root = self.root();
         let inner = format!("cd '{directory}' && {script}");
-        let mount = "mount --bind \"$1\" \"$2$3\" && exec chroot \"$2\" /bin/sh -c \"$4\"";
+        // What programs leave in /tmp goes with their world.
+        let mount = "mount -t tmpfs -o size=256m tmpfs \"$2/tmp\" && mount --bind \"$1\" \"$2$3\" && exec chroot \"$2\" /bin/sh -c \"$4\"";
         let mut command = own_world(&root);
         command.args(["/bin/sh", "-c", mount, "sh"]);
         command.arg(workspace::root()).arg(&root).arg(INSIDE).arg(inner);

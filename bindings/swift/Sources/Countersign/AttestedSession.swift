@@ -10,14 +10,25 @@ import FoundationNetworking
 ///
 /// The access token is the app's: it stands in the request as `Authorization: DPoP …`, or an API key in `X-API-Key`.
 public struct AttestedSession: Sendable {
-    private let countersign: Countersign
-    private let session: URLSession
+    /// Answers authentication challenges of the connection: an app's own pinning, or client certificates.
+    public typealias ChallengeHandler = @Sendable (
+        URLAuthenticationChallenge,
+        @escaping @Sendable (URLSession.AuthChallengeDisposition, URLCredential?) -> Void
+    ) -> Void
 
-    /// Sends through `session`, whose configuration and delegate stay the app's; redirects are decided here. Credentials
-    /// belong into requests: those in `httpAdditionalHeaders` go wherever a redirect leads, so none is followed then.
-    public init(_ countersign: Countersign, session: URLSession = URLSession(configuration: .default)) {
+    private let countersign: Countersign
+    private let client: HTTPClient
+
+    /// Sends through a `URLSession` of this configuration. Credentials belong into requests: those in
+    /// `httpAdditionalHeaders` would go wherever a redirect leads, so none is followed then.
+    public init(
+        _ countersign: Countersign,
+        configuration: URLSessionConfiguration = .default,
+        challenge: ChallengeHandler? = nil
+    ) {
         self.countersign = countersign
-        self.session = session
+        let redirects = RedirectGuard(countersign, for: configuration)
+        client = HTTPClient(configuration, challenge: challenge) { await redirects.instead(of: $1, after: $0) }
     }
 
     /// Sends a request with its `httpBody`; enrols first if that was not done before. A request whose body is a stream
@@ -49,10 +60,8 @@ public struct AttestedSession: Sendable {
     }
 
     private func send(_ request: URLRequest) async throws -> (Data, HTTPURLResponse) {
-        let guardian = RedirectGuard(countersign)
-        let (data, response) = try await session.data(for: request, delegate: guardian)
-        guard let response = response as? HTTPURLResponse else { throw URLError(.badServerResponse) }
-        return (data, response)
+        guard let answer = try await client.send(request) else { throw URLError(.dataLengthExceedsMaximum) }
+        return answer
     }
 }
 

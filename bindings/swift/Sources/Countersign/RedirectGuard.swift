@@ -10,35 +10,26 @@ import FoundationNetworking
 /// * To another origin, a fetch is followed by a request that has nothing of the first but how it wants its answer.
 /// * Anything else is not followed: the app gets the redirect as its answer. That is from https to http, what would send
 ///   a body again, and where the session itself adds credentials to whatever it sends.
-final class RedirectGuard: NSObject, URLSessionTaskDelegate, Sendable {
+struct RedirectGuard: Sendable {
     /// What goes to another origin.
     private static let harmless = ["Accept", "Accept-Language", "Accept-Encoding", "User-Agent", "Range"]
     private static let credentials = ["authorization", "proxy-authorization", "x-api-key", "cookie"]
     private let countersign: Countersign
+    private let addsCredentials: Bool
 
-    init(_ countersign: Countersign) {
+    init(_ countersign: Countersign, for configuration: URLSessionConfiguration) {
         self.countersign = countersign
+        let added = (configuration.httpAdditionalHeaders ?? [:]).keys
+        addsCredentials = added.contains { Self.credentials.contains("\($0)".lowercased()) }
     }
 
-    func urlSession(
-        _ session: URLSession,
-        task: URLSessionTask,
-        willPerformHTTPRedirection response: HTTPURLResponse,
-        newRequest: URLRequest,
-        completionHandler: @escaping @Sendable (URLRequest?) -> Void
-    ) {
-        let added = session.configuration.httpAdditionalHeaders?.keys ?? [:].keys
-        let addsCredentials = added.contains { Self.credentials.contains("\($0)".lowercased()) }
-        guard let from = response.url, let to = newRequest.url, !addsCredentials else {
-            return completionHandler(nil)
-        }
-        switch Self.verdict(from: from, to: to, method: newRequest.method) {
-        case .stop:
-            completionHandler(nil)
-        case .leave:
-            completionHandler(Self.bare(newRequest))
-        case .follow:
-            Task { completionHandler(try? await countersign.sign(newRequest)) }
+    /// What to send to where `response` points, in place of `request`; nil for nothing.
+    func instead(of request: URLRequest, after response: HTTPURLResponse) async -> URLRequest? {
+        guard let from = response.url, let to = request.url, !addsCredentials else { return nil }
+        switch Self.verdict(from: from, to: to, method: request.method) {
+        case .stop: return nil
+        case .leave: return Self.bare(request)
+        case .follow: return try? await countersign.sign(request)
         }
     }
 
