@@ -84,7 +84,8 @@ fn a_folder_that_is_a_link_is_not_used() {
 
 #[test]
 fn a_damaged_state_costs_an_enrolment_and_nothing_else() {
-    let damages: [(&str, fn(&Path)); 5] = [
+    type Damage = fn(&Path);
+    let damages: [(&str, Damage); 5] = [
         ("other bytes", |path| fs::write(path, [0xa5; 300]).unwrap()),
         ("cut", |path| {
             let length = fs::metadata(path).unwrap().len();
