@@ -28,7 +28,7 @@ public struct AttestedSession: Sendable {
     ) {
         self.countersign = countersign
         let redirects = RedirectGuard(countersign, for: configuration)
-        client = HTTPClient(configuration, challenge: challenge) { await redirects.instead(of: $1, after: $0) }
+        client = HTTPClient(configuration, challenge: challenge) { redirects.instead(of: $1, after: $0) }
     }
 
     /// Sends a request with its `httpBody`; enrols first if that was not done before. A request whose body is a stream

@@ -1,5 +1,8 @@
 import CountersignBindings
 import Foundation
+#if canImport(FoundationNetworking)
+import FoundationNetworking
+#endif
 
 /// Proves the requests of this installation. One for the whole app; every method may be called from anywhere, and
 /// nothing is done on the caller's actor. Making one reads nothing and calls nobody: the first `refresh` or `prove` does,
@@ -34,6 +37,12 @@ public actor Countersign {
         } catch let error as CountersignBindings.CountersignError {
             throw CountersignError(error)
         }
+    }
+
+    /// The request with a proof by the result at hand; nil if there is none.
+    nonisolated func signAtOnce(_ request: URLRequest) -> URLRequest? {
+        guard let proof = try? attester.prove(request: ApiRequest(request)) else { return nil }
+        return request.with(noted(proof))
     }
 
     /// Makes the header fields of the JWT flavour with the instance key, for routes that demand hardware: as slow as the

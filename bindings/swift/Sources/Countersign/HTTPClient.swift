@@ -13,7 +13,7 @@ final class HTTPClient: Sendable {
     init(
         _ configuration: URLSessionConfiguration,
         challenge: AttestedSession.ChallengeHandler? = nil,
-        redirect: @escaping @Sendable (HTTPURLResponse, URLRequest) async -> URLRequest?
+        redirect: @escaping @Sendable (HTTPURLResponse, URLRequest) -> URLRequest?
     ) {
         exchanges = Exchanges(challenge: challenge, redirect: redirect)
         session = URLSession(configuration: configuration, delegate: exchanges, delegateQueue: nil)
@@ -29,13 +29,19 @@ final class HTTPClient: Sendable {
     func send(_ request: URLRequest, atMost most: Int = .max) async throws -> (Data, HTTPURLResponse)? {
         try Task.checkCancellation()
         let task = session.dataTask(with: request)
-        return try await withTaskCancellationHandler {
-            try await withCheckedThrowingContinuation { continuation in
-                exchanges.expect(task, atMost: most, continuation)
-                task.resume()
+        do {
+            return try await withTaskCancellationHandler {
+                try await withCheckedThrowingContinuation { continuation in
+                    exchanges.expect(task, atMost: most, continuation)
+                    task.resume()
+                }
+            } onCancel: {
+                task.cancel()
             }
-        } onCancel: {
-            task.cancel()
+        } catch {
+            // What the system says of a cancelled request is no news to whoever cancelled it.
+            try Task.checkCancellation()
+            throw error
         }
     }
 }
@@ -52,20 +58,27 @@ private final class Exchanges: NSObject, URLSessionDataDelegate, @unchecked Send
     }
 
     private let challenge: AttestedSession.ChallengeHandler?
-    private let redirect: @Sendable (HTTPURLResponse, URLRequest) async -> URLRequest?
+    private let redirect: @Sendable (HTTPURLResponse, URLRequest) -> URLRequest?
     private let lock = NSLock()
     private var expected: [Int: Expected] = [:]
+    /// Requests that were cancelled before their answer was expected.
+    private var ended: [Int: any Error] = [:]
 
     init(
         challenge: AttestedSession.ChallengeHandler?,
-        redirect: @escaping @Sendable (HTTPURLResponse, URLRequest) async -> URLRequest?
+        redirect: @escaping @Sendable (HTTPURLResponse, URLRequest) -> URLRequest?
     ) {
         self.challenge = challenge
         self.redirect = redirect
     }
 
     func expect(_ task: URLSessionTask, atMost most: Int, _ continuation: Waiting) {
-        lock.withLock { expected[task.taskIdentifier] = Expected(most: most, continuation: continuation) }
+        let error = lock.withLock {
+            let error = ended.removeValue(forKey: task.taskIdentifier)
+            if error == nil { expected[task.taskIdentifier] = Expected(most: most, continuation: continuation) }
+            return error
+        }
+        if let error { continuation.resume(throwing: error) }
     }
 
     func urlSession(
@@ -75,7 +88,8 @@ private final class Exchanges: NSObject, URLSessionDataDelegate, @unchecked Send
         newRequest request: URLRequest,
         completionHandler: @escaping @Sendable (URLRequest?) -> Void
     ) {
-        Task { completionHandler(await redirect(response, request)) }
+        // At once: a request that is cancelled meanwhile must not be answered any more.
+        completionHandler(redirect(response, request))
     }
 
     func urlSession(
@@ -100,7 +114,12 @@ private final class Exchanges: NSObject, URLSessionDataDelegate, @unchecked Send
     }
 
     func urlSession(_: URLSession, task: URLSessionTask, didCompleteWithError error: (any Error)?) {
-        guard let answer = lock.withLock({ expected.removeValue(forKey: task.taskIdentifier) }) else { return }
+        let answer = lock.withLock {
+            let answer = expected.removeValue(forKey: task.taskIdentifier)
+            if answer == nil { ended[task.taskIdentifier] = error ?? URLError(.cancelled) }
+            return answer
+        }
+        guard let answer else { return }
         if answer.isTooLong {
             answer.continuation.resume(returning: nil)
         } else if let error {

@@ -24,12 +24,12 @@ struct RedirectGuard: Sendable {
     }
 
     /// What to send to where `response` points, in place of `request`; nil for nothing.
-    func instead(of request: URLRequest, after response: HTTPURLResponse) async -> URLRequest? {
+    func instead(of request: URLRequest, after response: HTTPURLResponse) -> URLRequest? {
         guard let from = response.url, let to = request.url, !addsCredentials else { return nil }
         switch Self.verdict(from: from, to: to, method: request.method) {
         case .stop: return nil
         case .leave: return Self.bare(request)
-        case .follow: return try? await countersign.sign(request)
+        case .follow: return countersign.signAtOnce(request)
         }
     }
 

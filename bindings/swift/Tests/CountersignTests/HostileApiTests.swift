@@ -222,7 +222,24 @@ import FoundationNetworking
         let request = Task { try await session.data(from: api.url("/")) }
         try await until { !api.requests.isEmpty }
         request.cancel()
-        await #expect(throws: (any Error).self) { try await request.value }
+        await #expect(throws: CancellationError.self) { try await request.value }
+    }
+
+    @Test func requestsThatAreCancelledAtAnyMomentEnd() async throws {
+        let api = try LoopbackServer { _, _ in .silence }
+        let countersign = try await World.installation(apis: [api.origin])
+        try await countersign.refresh()
+        let session = AttestedSession(countersign)
+        let requests = (0..<60).map { number in
+            let request = Task { _ = try await session.data(from: api.url("/")) }
+            if number.isMultiple(of: 3) { request.cancel() }
+            return request
+        }
+        for (number, request) in requests.enumerated() {
+            if number.isMultiple(of: 2) { try await Task.sleep(nanoseconds: 500_000) }
+            request.cancel()
+            await #expect(throws: CancellationError.self) { try await request.value }
+        }
     }
 
     private static func url(_ text: String) throws -> URL { try #require(URL(string: text)) }
