@@ -62,14 +62,14 @@ pub(super) fn fetch_packages() -> Result<(), Stop> {
     Ok(())
 }
 
-/// `mvn GOALS` of our project, offline.
-pub(super) fn command(goals: &[&str]) -> Command {
+/// `mvn GOALS` of our project, offline, with the library of the profile whose folder is `profile`.
+pub(super) fn command(goals: &[&str], profile: &str) -> Command {
     let mut command = maven(&["--offline"]);
     let target = workspace::target();
     command
         .args(goals)
         .arg(format!("-Dcountersign.generated={}", super::generated().display()))
-        .arg(format!("-Dcountersign.library={}", target.join("debug").display()))
+        .arg(format!("-Dcountersign.library={}", target.join(profile).display()))
         .arg(format!("-Dcountersign.program={}", target.join("debug/countersign").display()))
         .current_dir(super::project());
     command
