@@ -54,6 +54,7 @@ cargo xtask COMMAND
     --prove               how long a proof takes, called from Kotlin
   swift                 the Swift face on Linux, against a real service
   mobile                checks and links for the targets of phones; the core's tests on ARM64
+  scene -- COMMAND      runs COMMAND beside a real service and nginx, for tests on emulators and simulators
   mutants               changes the verifier in small ways and asks whether a test notices each
     --shard K/N           one of N parts, counted from 0
     --file FILE           of this file only (may be repeated)
@@ -97,6 +98,7 @@ fn main() -> ExitCode {
         "kotlin" => jvm::run(rest),
         "swift" => swift::run(rest),
         "mobile" => mobile::run(rest),
+        "scene" => swift::scene(rest),
         unknown => Err(Stop::Usage(format!("there is no command `{unknown}`"))),
     };
     match outcome {
