@@ -51,7 +51,9 @@ pub(crate) fn set_up() -> Result<(), Stop> {
 /// When a check failed.
 pub(crate) fn run(arguments: &[String]) -> Result<(), Stop> {
     if let [first, ..] = missing().as_slice() {
-        return Err(Stop::Failed(format!("without {first}; `cargo xtask setup jvm` installs it, or says how")));
+        return Err(Stop::Failed(format!(
+            "without {first}; `cargo xtask setup jvm` installs it, or says how"
+        )));
     }
     match arguments {
         [] => {}
@@ -107,7 +109,11 @@ fn measure() -> Result<(), Stop> {
     ]);
     library.env("CARGO_PROFILE_RELEASE_STRIP", "symbols");
     workspace::succeed(library)?;
-    workspace::succeed(maven::command(&["test", "-Dtest=ProveCost", "-Dsurefire.failIfNoSpecifiedTests=true"]))
+    workspace::succeed(maven::command(&[
+        "test",
+        "-Dtest=ProveCost",
+        "-Dsurefire.failIfNoSpecifiedTests=true",
+    ]))
 }
 
 /// The library and the service, and the Kotlin that is generated from the library.

@@ -1,11 +1,14 @@
 //! What the system tells of the app and of itself. Nothing that identifies the phone is asked for: no serial number, no
 //! `ANDROID_ID`, no advertising identifier, no address.
 
+use std::sync::OnceLock;
+
+use countersign_core::environment::probe::{AppFacts, Installer, PlatformProbe, Settings, System};
 use countersign_core::request::sha256;
 use jni::JValue;
 use jni::objects::JObject;
 
-use super::jvm::{Fault, Java};
+use super::jvm::{self, Fault, Java};
 use super::names::{self, Member, exception};
 
 /// `PackageManager.GET_SIGNATURES` and `GET_SIGNING_CERTIFICATES`, which takes its place from API level 28 on.
@@ -13,6 +16,79 @@ const GET_SIGNATURES: i32 = 0x40;
 const GET_SIGNING_CERTIFICATES: i32 = 0x0800_0000;
 /// `ApplicationInfo.FLAG_DEBUGGABLE`.
 const FLAG_DEBUGGABLE: i32 = 2;
+
+/// Android's half of what the signals ask. Whatever the system does not tell is left out.
+#[derive(Debug, Default)]
+pub struct AndroidPlatform {
+    /// Read once: nothing of it changes while the app runs.
+    app: OnceLock<AppFacts>,
+}
+
+impl PlatformProbe for AndroidPlatform {
+    fn system(&self) -> System {
+        System::Android
+    }
+
+    fn property(&self, name: &str) -> Option<String> {
+        // The system's own list where there is one: an app can write to the fields of `Build`.
+        system_property(name).or_else(|| jvm::with(|java| build_property(java, name)).ok().flatten())
+    }
+
+    fn is_installed(&self, package: &str) -> Option<bool> {
+        jvm::with(|java| is_installed(java, package)).ok()
+    }
+
+    fn is_debugger_attached(&self) -> Option<bool> {
+        jvm::with(is_debugger_attached).ok()
+    }
+
+    fn app(&self) -> AppFacts {
+        self.app.get_or_init(app_facts).clone()
+    }
+
+    fn settings(&self) -> Settings {
+        Settings {
+            developer_mode: jvm::with(|java| is_on(java, "development_settings_enabled")).ok(),
+            adb_enabled: jvm::with(|java| is_on(java, "adb_enabled")).ok(),
+            has_passcode: jvm::with(has_passcode).ok(),
+        }
+    }
+}
+
+fn app_facts() -> AppFacts {
+    let installer = |name: Option<String>| name.map_or(Installer::Nobody, Installer::Package);
+    AppFacts {
+        identifier: jvm::with(package).ok(),
+        signing_digests: jvm::with(signing_digests).ok(),
+        installer: jvm::with(self::installer).ok().map(installer),
+        is_debuggable: jvm::with(is_debuggable).ok(),
+        data_folder: jvm::with(data_folder).ok().flatten(),
+        ..AppFacts::default()
+    }
+}
+
+/// A system property, as `getprop` shows it.
+#[cfg(target_os = "android")]
+#[expect(unsafe_code, reason = "bionic's list of properties")]
+fn system_property(name: &str) -> Option<String> {
+    use std::ffi::{CStr, CString};
+
+    let name = CString::new(name).ok()?;
+    let mut value = [0; libc::PROP_VALUE_MAX as usize];
+    // SAFETY: bionic writes at most PROP_VALUE_MAX bytes, a zero at their end included.
+    let length = unsafe { libc::__system_property_get(name.as_ptr(), value.as_mut_ptr()) };
+    if length <= 0 {
+        return None;
+    }
+    // SAFETY: it ends with the zero that bionic wrote, or with the last one that was there.
+    let value = unsafe { CStr::from_ptr(value.as_ptr()) };
+    Some(value.to_string_lossy().into_owned())
+}
+
+#[cfg(not(target_os = "android"))]
+const fn system_property(_name: &str) -> Option<String> {
+    None
+}
 
 /// The app's `versionName`.
 pub(super) fn app_version(java: &mut Java<'_, '_>) -> Result<Option<String>, Fault> {

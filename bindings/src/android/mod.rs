@@ -20,11 +20,13 @@ use crate::attester::Attester;
 use crate::error::CountersignError;
 use crate::file_storage::FileStorage;
 use crate::port::{Parts, Ports, Timer, Transport};
+use crate::probe::Surroundings;
 use crate::record::{Configuration, DevicePlatform};
 
 use jvm::Fault;
 
 pub use evidence::{AndroidEvidence, PlayIntegrityProvider};
+pub use facts::AndroidPlatform;
 pub use key_store::AndroidKeyStore;
 
 /// `dev.countersign.internal.NativeLibrary.attach(Object context, ClassLoader loader): String`: takes the context and
@@ -68,7 +70,9 @@ impl Attester {
         let evidence = Arc::new(AndroidEvidence::new(play_integrity, Arc::clone(&timer)));
         let keys = Arc::new(AndroidKeyStore);
         let ports = Ports { keys, evidence, transport, storage: storage.clone(), timer };
-        let parts = Parts { enrolment_lock: Some(storage), ..Parts::new(ports) };
+        let platform = Arc::new(AndroidPlatform::default());
+        let signals = Arc::new(Surroundings::new(platform, configuration.expected()?));
+        let parts = Parts { enrolment_lock: Some(storage), signals: Some(signals), ..Parts::new(ports) };
         Self::from_parts(configuration, parts)
     }
 }

@@ -69,6 +69,24 @@ pub mod exception {
     pub const NAME_NOT_FOUND: &str = "android.content.pm.PackageManager$NameNotFoundException";
     /// The provider cannot make such keys.
     pub const INVALID_PARAMETER: &str = "java.security.InvalidAlgorithmParameterException";
+
+    /// All of them.
+    pub const ALL: &[&str] = &[
+        KEY_PERMANENTLY_INVALIDATED,
+        STRONG_BOX_UNAVAILABLE,
+        USER_NOT_AUTHENTICATED,
+        BACKEND_BUSY,
+        KEY_STORE,
+        REMOTE,
+        SERVICE_SPECIFIC,
+        PROVIDER,
+        UNRECOVERABLE_ENTRY,
+        UNRECOVERABLE_KEY,
+        NO_SUCH_ALGORITHM,
+        NO_SUCH_PROVIDER,
+        NAME_NOT_FOUND,
+        INVALID_PARAMETER,
+    ];
 }
 
 macro_rules! members {

@@ -24,8 +24,9 @@ pub(super) async fn run<T: Send + 'static>(
     let place = Place::take().ok_or(Fault::Refused)?;
     let (sender, receiver) = oneshot::channel();
     let body = move || {
-        let _place = place;
         let outcome = catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(Fault::Refused));
+        // Before the outcome is known: whoever waited for it finds the place free.
+        drop(place);
         if let Err(Ok(undelivered)) = sender.send(outcome) {
             // Nobody is left to be told.
             drop(catch_unwind(AssertUnwindSafe(|| undo(undelivered))));
@@ -41,8 +42,9 @@ struct Place;
 
 impl Place {
     fn take() -> Option<Self> {
-        let more = |taken| (taken < MAX_THREADS).then_some(taken + 1);
-        THREADS.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).is_ok().then_some(Self)
+        let more = |taken: usize| (taken < MAX_THREADS).then(|| taken + 1);
+        // Lazily: a place that was never taken must not be given back.
+        THREADS.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).is_ok().then(|| Self)
     }
 }
 

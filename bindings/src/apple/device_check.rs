@@ -19,6 +19,13 @@ const _: () = {
     assert!(DCError::ServerUnavailable.0 as i64 == DC_ERROR_SERVER_UNAVAILABLE);
 };
 
+// Blocks are called on threads of the system's choice, which their types do not say.
+const _: () = {
+    const fn is_for_any_thread<T: Send + Sync>() {}
+    is_for_any_thread::<Completion<String>>();
+    is_for_any_thread::<Completion<Vec<u8>>>();
+};
+
 /// The system's own service.
 pub(super) struct SharedService;
 

@@ -14,7 +14,11 @@ use object::{Object, ObjectSegment, ObjectSymbol};
 use crate::{Stop, jvm::maven, tally::Count, workspace};
 
 #[path = "../../../bindings/src/android/names.rs"]
-#[allow(dead_code, unreachable_pub, reason = "the bindings' own list of names, of which only some matter here")]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "the bindings' own list of names, of which only some matter here"
+)]
 mod names;
 
 /// The largest pages of an Android device, for which Google Play demands alignment.
@@ -72,7 +76,9 @@ pub(super) fn check() -> Result<Count, Stop> {
     }
     if archive.abis.is_empty() {
         count.ignored += 1;
-        println!("aar: ignored library: there is no check build; `cargo xtask mobile --only android` makes one");
+        println!(
+            "aar: ignored library: there is no check build; `cargo xtask mobile --only android` makes one"
+        );
     }
     Ok(count)
 }
@@ -168,10 +174,13 @@ fn no_test_code(archive: &Archive) -> Result<String, String> {
     if let Some(stranger) = archive.classes.iter().find(|name| !ours(name)) {
         return Err(format!("{stranger} is not of the SDK"));
     }
-    let of_tests = |name: &&String| name.contains("Test") || name.contains("Main") || name.contains("ProveCost");
+    let of_tests =
+        |name: &&String| name.contains("Test") || name.contains("Main") || name.contains("ProveCost");
     match archive.classes.iter().find(of_tests) {
         Some(test) => Err(format!("{test} is a test's")),
-        None => Ok(format!("{} classes", archive.classes.iter().filter(|name| name.ends_with(".class")).count())),
+        None => {
+            Ok(format!("{} classes", archive.classes.iter().filter(|name| name.ends_with(".class")).count()))
+        }
     }
 }
 

@@ -10,7 +10,7 @@ class LibraryTest {
     private fun load(library: String): List<String> {
         val option = "-Duniffi.component.countersign.libraryOverride=$library"
         val process = child(LoadMain::class.java.name, temporaryFolder().path, options = listOf(option))
-        return process.inputReader().readText().trim().lines().also { process.waitFor() }
+        return process.inputStream.bufferedReader().readText().trim().lines().also { process.waitFor() }
     }
 
     @Test

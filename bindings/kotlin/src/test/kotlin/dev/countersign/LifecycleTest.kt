@@ -118,7 +118,7 @@ class LifecycleTest {
     fun `two processes with one folder are one installation`() {
         val folder = RealService.deviceFolder()
         val instances = List(2) { child(EnrolMain::class.java.name, RealService.issuer, folder.path) }
-            .map { it.inputReader().readText().trim() to it.waitFor() }
+            .map { it.inputStream.bufferedReader().readText().trim() to it.waitFor() }
         assertTrue(instances.all { (_, status) -> status == 0 }, "$instances")
         assertEquals(1, instances.map { (instance, _) -> instance }.toSet().size, "$instances")
     }

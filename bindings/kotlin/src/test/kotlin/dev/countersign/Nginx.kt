@@ -17,7 +17,8 @@ internal object Nginx {
         val folder = temporaryFolder()
         val stand = freePort()
         val addresses = mapOf(8000 to RealService.gateway, 8001 to stand, 8081 to RealService.edge)
-        for (name in listOf("nginx.conf", "countersign/edge.conf", "countersign/server.conf", "countersign/location.conf")) {
+        val included = checkNotNull(File(example, "countersign").list()).map { "countersign/$it" }
+        for (name in included + "nginx.conf") {
             val text = Regex("127\\.0\\.0\\.1:(\\d+)").replace(File(example, name).readText()) { match ->
                 "127.0.0.1:${addresses[match.groupValues[1].toInt()] ?: match.groupValues[1]}"
             }

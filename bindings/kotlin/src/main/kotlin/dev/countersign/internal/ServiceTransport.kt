@@ -5,6 +5,8 @@ import dev.countersign.ffi.ServiceCall
 import dev.countersign.ffi.Transport
 import dev.countersign.ffi.TransportException
 import java.io.IOException
+import java.util.concurrent.ExecutorService
+import java.util.concurrent.Executors
 import java.util.concurrent.TimeUnit
 import kotlin.coroutines.resume
 import kotlin.coroutines.resumeWithException
@@ -13,6 +15,7 @@ import okhttp3.Authenticator
 import okhttp3.Call
 import okhttp3.Callback
 import okhttp3.CookieJar
+import okhttp3.Dispatcher
 import okhttp3.EventListener
 import okhttp3.MediaType.Companion.toMediaType
 import okhttp3.OkHttpClient
@@ -32,6 +35,7 @@ internal class ServiceTransport(base: OkHttpClient?) : Transport {
                 networkInterceptors().clear()
             }
             .eventListenerFactory { EventListener.NONE }
+            .dispatcher(Dispatcher(threads()))
             .followRedirects(false)
             .followSslRedirects(false)
             .cookieJar(CookieJar.NO_COOKIES)
@@ -85,6 +89,11 @@ internal class ServiceTransport(base: OkHttpClient?) : Transport {
     }
 
     private companion object {
+        /** Threads that keep no program from ending, and none of which waits behind the app's own calls. */
+        fun threads(): ExecutorService = Executors.newCachedThreadPool { work ->
+            Thread(work, "countersign").apply { isDaemon = true }
+        }
+
         const val CONNECT_SECONDS = 10L
         const val CALL_SECONDS = 30L
     }

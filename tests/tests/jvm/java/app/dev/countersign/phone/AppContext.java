@@ -30,6 +30,11 @@ public final class AppContext extends ContextWrapper {
         this.folder = new File(folder);
     }
 
+    /** A switch of the system's settings. */
+    public static void set(String name, int value) {
+        android.provider.Settings.Global.VALUES.put(name, value);
+    }
+
     @Override public Context getApplicationContext() { return this; }
 
     @Override public File getNoBackupFilesDir() { return folder; }

@@ -18,6 +18,7 @@ import java.util.Date;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.atomic.AtomicInteger;
 
 /** The hardware behind the virtual phone's AndroidKeyStore, with one thing wrong with it at a time. */
 public final class VirtualKeyStore {
@@ -33,6 +34,7 @@ public final class VirtualKeyStore {
     static final int STRONG_BOX = 2;
 
     static final Map<String, Key> KEYS = new ConcurrentHashMap<>();
+    static final AtomicInteger MADE = new AtomicInteger();
     static volatile String fault = "";
     static volatile CountDownLatch held = new CountDownLatch(0);
 
@@ -47,6 +49,7 @@ public final class VirtualKeyStore {
     public static void reset() {
         release();
         KEYS.clear();
+        MADE.set(0);
         play("");
     }
 
@@ -63,6 +66,11 @@ public final class VirtualKeyStore {
     /** Aliases of all keys, one a line. */
     public static String aliases() {
         return String.join("\n", KEYS.keySet());
+    }
+
+    /** How many keys were made. */
+    public static int made() {
+        return MADE.get();
     }
 
     /** A key of the app's own, which is nothing to us. */
@@ -124,6 +132,7 @@ public final class VirtualKeyStore {
         if (challenge == null) chain = new byte[][] {chain[0]};
         Key key = new Key(pair, level, chain);
         KEYS.put(spec.getKeystoreAlias(), key);
+        MADE.incrementAndGet();
         return key;
     }
 
