@@ -264,6 +264,21 @@ fn a_development_key_is_made_once_and_tells_how_to_register_it() {
 }
 
 #[test]
+fn a_process_that_keeps_the_lock_stops_nobody_for_ever_and_keeps_nobody_from_the_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = DevelopmentKeys::new(folder.path());
+    let key = keys.development_key("dev").unwrap();
+    let file = folder.path().join("countersign/development");
+    let kept = File::open(file.with_extension("lock")).unwrap();
+    kept.lock().unwrap();
+    assert_eq!(keys.development_key("dev").as_ref(), Ok(&key));
+    fs::remove_file(file.with_extension("key")).unwrap();
+    assert_eq!(keys.development_key("dev"), Err(EvidenceError::Other), "no key is made outside the lock");
+    drop(kept);
+    assert_ne!(keys.development_key("dev").unwrap(), key);
+}
+
+#[test]
 fn a_client_id_cannot_end_its_quotes_in_the_command() {
     let folder = tempfile::tempdir().unwrap();
     let key = DevelopmentKeys::new(folder.path()).development_key("a'; rm -rf / #").unwrap();

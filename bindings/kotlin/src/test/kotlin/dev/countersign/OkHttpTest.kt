@@ -95,11 +95,23 @@ class OkHttpTest {
     fun `fields that the app has set by hand do not follow a redirect to another host`() {
         val stranger = api(answer(200))
         val api = api(redirect(302, stranger.origin))
-        val fields = listOf(RESULT, PROOF, "OAuth-Client-Attestation", "OAuth-Client-Attestation-PoP", "DPoP")
+        val fields = listOf(RESULT, PROOF, "OAuth-Client-Attestation", "OAuth-Client-Attestation-PoP", "DPoP", "X-API-Key")
         val request = fields.fold(api.request()) { request, name -> request.header(name, "secret") }
         client(api).send(request)
         val got = stranger.requests(1).single()
         for (name in fields) assertNull(got.getHeader(name), name)
+    }
+
+    @Test
+    fun `an API key does not follow a redirect to another host, named or not`() {
+        val second = api(answer(200), answer(200))
+        for (named in listOf(false, true)) {
+            val first = api(redirect(307, second.origin))
+            val client = if (named) client(first, second) else client(first)
+            client.send(first.request().header("X-API-Key", "csk_0123456789ab_secret"))
+            assertNotNull(first.requests(1).single().getHeader("X-API-Key"))
+        }
+        second.requests(2).forEach { assertNull(it.getHeader("X-API-Key")) }
     }
 
     @Test
