@@ -88,7 +88,7 @@ pub(crate) fn test() -> Count {
 
 fn tests() -> Result<Count, Stop> {
     build()?;
-    let command = maven::command(&["test"]);
+    let command = maven::command(&["test"], "debug");
     println!("$ {}", workspace::shown(&command));
     let mut last = None;
     let status = lines::stream(command, |line| last = maven::summary(line).or(last.take()))
@@ -105,22 +105,9 @@ fn tests() -> Result<Count, Stop> {
 /// How long `prove` takes, called from Kotlin.
 fn measure() -> Result<(), Stop> {
     build()?;
-    let mut library = workspace::cargo([
-        "build",
-        "--release",
-        "--locked",
-        "-p",
-        "countersign-ffi",
-        "--features",
-        "countersign-ffi/host-jvm",
-    ]);
-    library.env("CARGO_PROFILE_RELEASE_STRIP", "symbols");
-    workspace::succeed(library)?;
-    workspace::succeed(maven::command(&[
-        "test",
-        "-Dtest=ProveCost",
-        "-Dsurefire.failIfNoSpecifiedTests=true",
-    ]))
+    let release = ["build", "--release", "--locked", "-p", "countersign-ffi", "--features", "host-jvm"];
+    workspace::succeed(workspace::cargo(release))?;
+    workspace::succeed(maven::command(&["test", "-Dtest=ProveCost"], "release"))
 }
 
 /// The library and the service, and the Kotlin that is generated from the library.

@@ -24,9 +24,15 @@ const SMALL: [(&str, &str); 3] = [
 
 /// Whether what was fetched is what `pom.xml` names today.
 pub(super) fn packages_are_current() -> bool {
-    let [fetched, wanted] =
-        [folder().join("pom.xml"), super::project().join("pom.xml")].map(|file| fs::read(file).ok());
+    let [fetched, wanted] = [folder().join("pom.xml"), super::project().join("pom.xml")]
+        .map(|file| fs::read_to_string(file).ok().map(|pom| packages(&pom)));
     fetched.is_some() && fetched == wanted && repository().is_dir()
+}
+
+/// The lines that name packages and versions: what else stands in `pom.xml` takes nothing more to be fetched.
+fn packages(pom: &str) -> String {
+    let lines = pom.lines().filter(|line| line.contains("artifactId>") || line.contains("ersion>"));
+    lines.map(str::trim).collect::<Vec<_>>().join("\n")
 }
 
 /// Fetches every package. Maven's own way to go offline overlooks what plugins fetch while they run, so a small project
@@ -62,14 +68,14 @@ pub(super) fn fetch_packages() -> Result<(), Stop> {
     Ok(())
 }
 
-/// `mvn GOALS` of our project, offline.
-pub(super) fn command(goals: &[&str]) -> Command {
+/// `mvn GOALS` of our project, offline, with the library of the profile whose folder is `profile`.
+pub(super) fn command(goals: &[&str], profile: &str) -> Command {
     let mut command = maven(&["--offline"]);
     let target = workspace::target();
     command
         .args(goals)
         .arg(format!("-Dcountersign.generated={}", super::generated().display()))
-        .arg(format!("-Dcountersign.library={}", target.join("debug").display()))
+        .arg(format!("-Dcountersign.library={}", target.join(profile).display()))
         .arg(format!("-Dcountersign.program={}", target.join("debug/countersign").display()))
         .current_dir(super::project());
     command
@@ -156,6 +162,13 @@ mod tests {
         ] {
             assert_eq!(summary(line), None, "{line}");
         }
+    }
+
+    #[test]
+    fn a_new_version_is_fetched_and_a_new_folder_is_not() {
+        let pom = "<artifactId>jna</artifactId>\n<jna.version>5.1</jna.version>\n<sourceDir>a</sourceDir>";
+        assert_eq!(packages(pom), packages(&pom.replace(">a<", ">b<")));
+        assert_ne!(packages(pom), packages(&pom.replace("5.1", "5.2")));
     }
 
     #[test]

@@ -65,7 +65,7 @@ impl Folder {
         let packages = PACKAGES.join(" ");
         let install = format!(
             "export DEBIAN_FRONTEND=noninteractive && \
-             apt-get install -qq -y --no-install-recommends {packages} >/dev/null && apt-get clean"
+             apt-get install -qq -y --no-install-recommends -o Dpkg::Use-Pty=0 {packages} >/dev/null && apt-get clean"
         );
         println!("swift: installing {packages} of Debian {RELEASE} (600 MB) into {}", self.root().display());
         workspace::succeed(in_root(&unfinished, &install))?;

@@ -6,6 +6,9 @@ import FoundationNetworking
 
 // Proves requests against a real service, and prints the median of several rounds in microseconds.
 
+/// Prints at once, also into a pipe.
+func say(_ line: String) { FileHandle.standardOutput.write(Data((line + "\n").utf8)) }
+
 let environment = ProcessInfo.processInfo.environment
 guard let service = environment["COUNTERSIGN_TEST_SERVICE"], let api = environment["COUNTERSIGN_TEST_API"],
     let client = environment["COUNTERSIGN_TEST_CLIENT"], let url = URL(string: api + "/hello?page=2"),
@@ -16,24 +19,24 @@ let configuration = Countersign.Configuration(issuer: service, clientID: client,
 let countersign = try Countersign(development: configuration, folder: URL(fileURLWithPath: folder))
 
 if CommandLine.arguments.contains("--key") {
-    print(try countersign.developmentKey()?.command ?? "")
+    say(try countersign.developmentKey()?.command ?? "")
     exit(0)
 }
 
-func microseconds(_ name: String, rounds: Int = 15, of count: Int = 2_000, _ work: () async throws -> Void) async rethrows {
-    var medians: [Double] = []
+func microseconds(_ name: String, rounds: Int = 9, of count: Int = 200, _ work: () async throws -> Void) async rethrows {
+    var means: [Double] = []
     for _ in 0..<rounds {
         let begun = DispatchTime.now().uptimeNanoseconds
         for _ in 0..<count { try await work() }
-        medians.append(Double(DispatchTime.now().uptimeNanoseconds - begun) / 1_000 / Double(count))
+        means.append(Double(DispatchTime.now().uptimeNanoseconds - begun) / 1_000 / Double(count))
     }
-    medians.sort()
-    print("measure: \(name): \(medians[rounds / 2]) us (\(medians[0]) to \(medians[rounds - 1]))")
+    means.sort()
+    say("measure: \(name): \(means[rounds / 2]) us (\(means[0]) to \(means[rounds - 1]))")
 }
 
 let begun = DispatchTime.now().uptimeNanoseconds
 try await countersign.refresh()
-print("measure: first enrolment: \((DispatchTime.now().uptimeNanoseconds - begun) / 1_000) us")
+say("measure: first enrolment: \((DispatchTime.now().uptimeNanoseconds - begun) / 1_000) us")
 
 let token = String(repeating: "t", count: 800)
 let proven = ApiRequest(method: "GET", uri: url.absoluteString, credential: token)
@@ -45,4 +48,4 @@ let body = ApiRequest(method: "POST", uri: url.absoluteString, credential: token
 try await microseconds("prove with a body of 1 KiB") { _ = try await countersign.prove(body) }
 await microseconds("a call over the boundary") { _ = countersign.standing }
 let fields = try await countersign.prove(proven).fields
-print("measure: bytes of the header fields: \(fields.map { "\($0.name) \($0.value.utf8.count)" })")
+say("measure: bytes of the header fields: \(fields.map { "\($0.name) \($0.value.utf8.count)" })")

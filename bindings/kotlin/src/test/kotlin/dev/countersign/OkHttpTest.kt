@@ -214,7 +214,7 @@ class OkHttpTest {
         val api = api(answer(200), freshWanted(), answer(200), freshWanted(), freshWanted())
         val client = client(api)
         client.send(api.request())
-        val renewals = RealService.relay.enrolmentsDuring {
+        val renewals = RealService.relay.renewalsDuring {
             assertEquals(200, client.send(api.request()).code)
             assertEquals(401, client.send(api.request()).code)
         }
@@ -263,6 +263,18 @@ class OkHttpTest {
         val api = api(answer(200))
         client(api).send(Request.Builder().url("${api.origin.replace("//", "//user:word@")}/a?b#c"))
         assertNotNull(api.requests(1).single().getHeader(PROOF))
+    }
+
+    @Test
+    fun `after a restart, while the service is away, the instance key proves what it can`() {
+        val folder = RealService.deviceFolder()
+        val api = api(answer(200))
+        RealService.device(folder).api(api.origin).build().use { before -> kotlinx.coroutines.runBlocking { before.refresh() } }
+        val after = RealService.device(folder).api(api.origin).build().also(open::add)
+        RealService.relay.with({ _, _ -> answer(503) }) {
+            assertEquals(200, OkHttpClient.Builder().countersign(after).build().send(api.request()).code)
+        }
+        assertNotNull(api.requests(1).single().getHeader("OAuth-Client-Attestation"))
     }
 
     @Test
