@@ -49,11 +49,13 @@ impl DevelopmentKeys {
     }
 
     fn vouching_key(&self) -> Result<SigningKey, EvidenceError> {
-        // Processes that come at the same time get the same key.
-        let _locked = self.folder.lock(DEVELOPMENT_LOCK).map_err(|_| EvidenceError::Other)?;
+        // Processes that come at the same time get the same key. One that keeps the lock keeps nobody from the key that
+        // is there.
+        let locked = self.folder.lock(DEVELOPMENT_LOCK);
         if let Some(key) = self.read(DEVELOPMENT_KEY).map_err(|_| EvidenceError::Other)? {
             return Ok(key);
         }
+        let _locked = locked.map_err(|_| EvidenceError::Other)?;
         self.make_key(DEVELOPMENT_KEY).map_err(|_| EvidenceError::Other)
     }
 

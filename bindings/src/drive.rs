@@ -13,6 +13,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use zeroize::Zeroizing;
 
 use countersign_core::attester::{
     Attester, AttesterError, Config, Currency, Effect, Entropy, Event, EvidenceFailure, KeyFailure, Now,
@@ -261,9 +262,10 @@ impl Device {
     }
 
     fn step(&self, event: Event) -> Result<Vec<Effect>, AttesterError> {
-        let mut bytes = [0; Entropy::LENGTH];
-        getrandom::fill(&mut bytes).map_err(|_| AttesterError::PlatformUnavailable)?;
-        let (entropy, now) = (Entropy::new(bytes), self.now());
+        // A session key may be made of them: no copy stays behind.
+        let mut bytes = Zeroizing::new([0; Entropy::LENGTH]);
+        getrandom::fill(bytes.as_mut()).map_err(|_| AttesterError::PlatformUnavailable)?;
+        let (entropy, now) = (Entropy::new(*bytes), self.now());
         Ok(self.machine().attester.step(event, now, &entropy))
     }
 

@@ -23,6 +23,8 @@ mod probe;
 mod record;
 mod system_clock;
 mod version;
+#[cfg(any(target_os = "android", target_vendor = "apple", feature = "host-jvm", test))]
+mod workers;
 
 pub use apple::apple_attester;
 pub use attester::Attester;

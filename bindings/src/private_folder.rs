@@ -3,6 +3,7 @@
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use zeroize::Zeroizing;
@@ -10,6 +11,9 @@ use zeroize::Zeroizing;
 /// What a crash in the middle of a write leaves behind is swept away after this time, so many files at once.
 const LEFT_BEHIND: Duration = Duration::from_secs(60 * 60);
 const SWEPT_AT_ONCE: usize = 64;
+/// How often, and with which pauses, a lock is waited for: a second.
+const LOCK_TRIES: usize = 100;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 /// What names of files that are being written end with.
 const UNFINISHED: &str = ".new";
 
@@ -70,17 +74,22 @@ impl PrivateFolder {
         }
     }
 
-    /// Waits for a lock among all who share the folder, in this process too. For what takes no time.
+    /// Waits for a lock among all who share the folder, in this process too, on this thread. For what takes no time;
+    /// and not for ever, because any process of this user can take it and keep it.
     pub(crate) fn lock(&self, name: &str) -> io::Result<Locked> {
-        let file = self.lock_file(name)?;
-        exclusive(&file, true)?;
-        Ok(Locked(file))
+        for _ in 0..LOCK_TRIES {
+            if let Some(locked) = self.try_lock(name)? {
+                return Ok(locked);
+            }
+            thread::sleep(LOCK_PAUSE);
+        }
+        Err(io::ErrorKind::TimedOut.into())
     }
 
     /// As `lock`, without waiting; nothing if somebody else holds it.
     pub(crate) fn try_lock(&self, name: &str) -> io::Result<Option<Locked>> {
         let file = self.lock_file(name)?;
-        match exclusive(&file, false) {
+        match exclusive(&file) {
             Ok(()) => Ok(Some(Locked(file))),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(error) => Err(error),
@@ -163,12 +172,8 @@ mod system {
     }
 
     /// `flock(2)`: the kernel lets go of it when the file is closed, or its process ends.
-    pub(super) fn exclusive(file: &File, wait: bool) -> io::Result<()> {
-        let operation = match wait {
-            true => FlockOperation::LockExclusive,
-            false => FlockOperation::NonBlockingLockExclusive,
-        };
-        Ok(flock(file, operation)?)
+    pub(super) fn exclusive(file: &File) -> io::Result<()> {
+        Ok(flock(file, FlockOperation::NonBlockingLockExclusive)?)
     }
 }
 
@@ -202,11 +207,8 @@ mod system {
         if folder.is_dir() { Ok(()) } else { Err(io::ErrorKind::NotADirectory.into()) }
     }
 
-    pub(super) fn exclusive(file: &File, wait: bool) -> io::Result<()> {
-        match wait {
-            true => file.lock(),
-            false => Ok(file.try_lock()?),
-        }
+    pub(super) fn exclusive(file: &File) -> io::Result<()> {
+        Ok(file.try_lock()?)
     }
 }
 

@@ -1,6 +1,7 @@
 //! `cargo xtask kotlin`: the Kotlin face on the JVM, against the real library and a real service.
 
 mod aar;
+mod android;
 mod maven;
 
 use std::path::PathBuf;
@@ -25,6 +26,9 @@ pub(crate) fn missing() -> Vec<String> {
     if !maven::packages_are_current() {
         missing.push("Maven's packages in .cache/jvm".to_owned());
     }
+    if !android::is_here() {
+        missing.push("Android's classes in .cache/jvm".to_owned());
+    }
     missing
 }
 
@@ -34,7 +38,7 @@ pub(crate) fn missing() -> Vec<String> {
 /// When something could not be installed; the sentence says what to type instead.
 pub(crate) fn set_up() -> Result<(), Stop> {
     let programs = missing_programs();
-    if programs.is_empty() && maven::packages_are_current() {
+    if missing().is_empty() {
         println!("jvm: everything is already here; nothing to install");
         return Ok(());
     }
@@ -42,7 +46,10 @@ pub(crate) fn set_up() -> Result<(), Stop> {
         let packages: Vec<_> = programs.iter().map(|(_, package)| *package).collect();
         setup::debian_packages("jvm", &packages)?;
     }
-    if maven::packages_are_current() { Ok(()) } else { maven::fetch_packages() }
+    if !maven::packages_are_current() {
+        maven::fetch_packages()?;
+    }
+    if android::is_here() { Ok(()) } else { android::fetch() }
 }
 
 /// `cargo xtask kotlin`: the tests; `--aar` puts the Android archive together and checks it, `--prove` measures.
@@ -81,7 +88,7 @@ pub(crate) fn test() -> Count {
 
 fn tests() -> Result<Count, Stop> {
     build()?;
-    let command = maven::command(&["test"]);
+    let command = maven::command(&["test"], "debug");
     println!("$ {}", workspace::shown(&command));
     let mut last = None;
     let status = lines::stream(command, |line| last = maven::summary(line).or(last.take()))
@@ -98,22 +105,9 @@ fn tests() -> Result<Count, Stop> {
 /// How long `prove` takes, called from Kotlin.
 fn measure() -> Result<(), Stop> {
     build()?;
-    let mut library = workspace::cargo([
-        "build",
-        "--release",
-        "--locked",
-        "-p",
-        "countersign-ffi",
-        "--features",
-        "countersign-ffi/host-jvm",
-    ]);
-    library.env("CARGO_PROFILE_RELEASE_STRIP", "symbols");
-    workspace::succeed(library)?;
-    workspace::succeed(maven::command(&[
-        "test",
-        "-Dtest=ProveCost",
-        "-Dsurefire.failIfNoSpecifiedTests=true",
-    ]))
+    let release = ["build", "--release", "--locked", "-p", "countersign-ffi", "--features", "host-jvm"];
+    workspace::succeed(workspace::cargo(release))?;
+    workspace::succeed(maven::command(&["test", "-Dtest=ProveCost"], "release"))
 }
 
 /// The library and the service, and the Kotlin that is generated from the library.

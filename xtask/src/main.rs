@@ -55,6 +55,10 @@ cargo xtask COMMAND
   swift                 the Swift face on Linux, against a real service
     measure               what a proof costs through it, instead of the tests
   mobile                checks and links for the targets of phones; the core's tests on ARM64
+    --only STEP           types, android, ios or arm64 (may be repeated)
+    --target TRIPLE       of this target only (may be repeated)
+    --sizes               which crate takes how much of an Android app's library
+  scene -- COMMAND      runs COMMAND beside a real service and nginx, for tests on emulators and simulators
   mutants               changes the verifier in small ways and asks whether a test notices each
     --shard K/N           one of N parts, counted from 0
     --file FILE           of this file only (may be repeated)
@@ -98,6 +102,7 @@ fn main() -> ExitCode {
         "kotlin" => jvm::run(rest),
         "swift" => swift::run(rest),
         "mobile" => mobile::run(rest),
+        "scene" => swift::scene(rest),
         unknown => Err(Stop::Usage(format!("there is no command `{unknown}`"))),
     };
     match outcome {

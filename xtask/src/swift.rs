@@ -76,6 +76,24 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Stop> {
     }
 }
 
+/// `cargo xtask scene -- COMMAND [ARGS]...`: runs a command beside a service and nginx, which end with it.
+///
+/// # Errors
+/// When the scene cannot be built, or the command ends with another status than 0.
+pub(crate) fn scene(arguments: &[String]) -> Result<(), Stop> {
+    let [dashes, program, arguments @ ..] = arguments else {
+        return Err(Stop::Usage("`scene` needs a command behind `--`".to_owned()));
+    };
+    if dashes != "--" {
+        return Err(Stop::Usage("`scene` needs its command behind `--`".to_owned()));
+    }
+    build(&["-p", "countersign-service"])?;
+    let scene = Scene::start()?;
+    let mut command = Command::new(program);
+    command.args(arguments).envs(scene.environment());
+    workspace::succeed(command)
+}
+
 /// The tests of this group as part of `cargo xtask test`.
 pub(crate) fn test() -> Count {
     println!("\n$ cargo xtask swift");

@@ -265,30 +265,6 @@ impl<'local> Java<'_, 'local> {
         self.caught(|env, _| env.new_local_ref(&*class)).map(Into::into)
     }
 
-    /// Looks a member up without calling it.
-    #[cfg(test)]
-    pub(super) fn exists(&mut self, member: &Member) -> Result<(), Fault> {
-        let class = self.cached(member.class)?;
-        let name = JNIString::from(member.name);
-        let method = || RuntimeMethodSignature::from_str(member.signature);
-        let field = || RuntimeFieldSignature::from_str(member.signature);
-        self.caught(|env, _| {
-            match member.kind {
-                Kind::Method | Kind::Constructor => {
-                    drop(env.get_method_id(&*class, &name, method()?.method_signature())?);
-                }
-                Kind::StaticMethod => {
-                    drop(env.get_static_method_id(&*class, &name, method()?.method_signature())?);
-                }
-                Kind::Field => drop(env.get_field_id(&*class, &name, field()?.field_signature())?),
-                Kind::StaticField => {
-                    drop(env.get_static_field_id(&*class, &name, field()?.field_signature())?);
-                }
-            }
-            Ok(())
-        })
-    }
-
     fn value(
         &mut self,
         member: &Member,

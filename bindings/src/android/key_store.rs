@@ -321,3 +321,78 @@ fn own_alias(handle: &[u8]) -> Option<&str> {
     let suffix = alias.strip_prefix(INSTANCE)?;
     (suffix.len() == 16 && suffix.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(alias)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEAD: &[&str] = &["android.os.DeadObjectException", exception::REMOTE, "java.lang.Exception"];
+
+    fn thrown(causes: &[&[&str]], number: Option<i32>) -> Fault {
+        Fault::Thrown(Thrown::of(causes, number))
+    }
+
+    #[test]
+    fn what_passes_is_found_under_what_sounds_final() {
+        let wrapped = thrown(&[&[exception::UNRECOVERABLE_KEY], &[exception::KEY_STORE], DEAD], None);
+        assert_eq!(failure(&wrapped), KeyStoreError::Unavailable);
+        let final_alone = thrown(&[&[exception::UNRECOVERABLE_KEY]], None);
+        assert_eq!(failure(&final_alone), KeyStoreError::Lost);
+    }
+
+    #[test]
+    fn numbers_tell_a_lost_key_from_all_other_failures() {
+        let numbered = |number| {
+            failure(&thrown(&[&["java.security.InvalidKeyException"], &[exception::KEY_STORE]], Some(number)))
+        };
+        for number in 1..=20 {
+            let expected = match number {
+                6 | 7 => KeyStoreError::Lost,
+                _ => KeyStoreError::Unavailable,
+            };
+            assert_eq!(numbered(number), expected, "{number}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_exception_is_no_reason_to_give_a_key_up() {
+        for class in ["java.lang.Error", "com.vendor.StrangeException", "java.lang.NullPointerException"] {
+            let fault = thrown(&[&[class]], None);
+            assert_eq!(failure(&fault), KeyStoreError::Unavailable);
+            assert!(!lacks_attestation(&fault));
+        }
+        assert_eq!(failure(&thrown(&[], None)), KeyStoreError::Unavailable);
+    }
+
+    #[test]
+    fn an_empty_pool_is_no_lack_of_attestation() {
+        let refused = |number| thrown(&[&[exception::PROVIDER], &[exception::KEY_STORE]], number);
+        assert!(lacks_attestation(&refused(Some(12))), "never provisioned");
+        assert!(lacks_attestation(&refused(None)), "before API level 33");
+        for number in [1, 4, 10, 11, 16] {
+            assert!(!lacks_attestation(&refused(Some(number))), "{number}");
+        }
+        assert!(!lacks_attestation(&thrown(&[&[exception::PROVIDER], DEAD], Some(12))));
+        assert!(!lacks_attestation(&Fault::Refused));
+    }
+
+    #[test]
+    fn strongbox_is_given_up_for_what_it_lacks_and_not_for_an_outage() {
+        assert!(may_fall_back(&thrown(&[&[exception::STRONG_BOX_UNAVAILABLE, exception::PROVIDER]], None)));
+        assert!(may_fall_back(&thrown(&[&[exception::PROVIDER], &[exception::KEY_STORE]], Some(16))));
+        assert!(may_fall_back(&Fault::Missing), "before API level 28");
+        assert!(!may_fall_back(&thrown(&[&[exception::PROVIDER], DEAD], Some(4))));
+        assert!(!may_fall_back(&Fault::Refused));
+    }
+
+    #[test]
+    fn only_aliases_of_our_own_form_are_ours() {
+        let alias = new_alias(INSTANCE).unwrap();
+        assert_eq!(own_alias(alias.as_bytes()), Some(alias.as_str()));
+        assert_eq!(own_alias(new_alias(THROWAWAY).unwrap().as_bytes()), None);
+        for other in ["", "dev.countersign.instance.", "dev.countersign.instance.0123", "key"] {
+            assert_eq!(own_alias(other.as_bytes()), None, "{other}");
+        }
+        assert_eq!(own_alias(&[0xff, 0xfe]), None);
+    }
+}

@@ -5,8 +5,6 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use futures_channel::oneshot;
-
 use countersign_core::encoding::base64url;
 use countersign_core::request::sha256;
 
@@ -14,6 +12,7 @@ use super::system_error::SystemError;
 use crate::error::KeyStoreError;
 use crate::port::InstanceKeys;
 use crate::record::{KeyProtection, NewKey};
+use crate::workers::Workers;
 
 /// The calls to the Security framework. Each may take some tens of milliseconds.
 pub(super) trait SecurityFramework: Send + Sync + 'static {
@@ -65,6 +64,9 @@ impl Tag {
     }
 }
 
+/// A keychain that does not answer holds its thread; it does not get all threads there are.
+static WORKERS: Workers = Workers::new(4);
+
 /// The port for instance keys, on the Secure Enclave.
 pub(super) struct SecureEnclave<F> {
     store: Arc<Store<F>>,
@@ -88,15 +90,9 @@ impl<F: SecurityFramework> SecureEnclave<F> {
         &self,
         work: impl FnOnce(&Store<F>, &dyn Fn() -> bool) -> Result<T, KeyStoreError> + Send + 'static,
     ) -> Result<T, KeyStoreError> {
-        let (sender, receiver) = oneshot::channel();
         let store = Arc::clone(&self.store);
-        let thread = std::thread::Builder::new().name("countersign-keys".to_owned()).spawn(move || {
-            let done = work(&store, &|| !sender.is_canceled());
-            // Nobody may be waiting any more.
-            drop(sender.send(done));
-        });
-        thread.map_err(|_| KeyStoreError::Unavailable)?;
-        receiver.await.unwrap_or(Err(KeyStoreError::Unavailable))
+        let done = WORKERS.run(move |is_wanted| work(&store, is_wanted), drop).await;
+        done.unwrap_or(Err(KeyStoreError::Unavailable))
     }
 }
 

@@ -84,7 +84,8 @@ fn a_folder_that_is_a_link_is_not_used() {
 
 #[test]
 fn a_damaged_state_costs_an_enrolment_and_nothing_else() {
-    let damages: [(&str, fn(&Path)); 5] = [
+    type Damage = fn(&Path);
+    let damages: [(&str, Damage); 5] = [
         ("other bytes", |path| fs::write(path, [0xa5; 300]).unwrap()),
         ("cut", |path| {
             let length = fs::metadata(path).unwrap().len();
@@ -260,6 +261,21 @@ fn a_development_key_is_made_once_and_tells_how_to_register_it() {
     let printed = format!("{key:?}");
     let secret = fs::read(&file).unwrap();
     assert!(!printed.contains(&countersign_core::encoding::base64url(&secret)));
+}
+
+#[test]
+fn a_process_that_keeps_the_lock_stops_nobody_for_ever_and_keeps_nobody_from_the_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = DevelopmentKeys::new(folder.path());
+    let key = keys.development_key("dev").unwrap();
+    let file = folder.path().join("countersign/development");
+    let kept = File::open(file.with_extension("lock")).unwrap();
+    kept.lock().unwrap();
+    assert_eq!(keys.development_key("dev").as_ref(), Ok(&key));
+    fs::remove_file(file.with_extension("key")).unwrap();
+    assert_eq!(keys.development_key("dev"), Err(EvidenceError::Other), "no key is made outside the lock");
+    drop(kept);
+    assert_ne!(keys.development_key("dev").unwrap(), key);
 }
 
 #[test]

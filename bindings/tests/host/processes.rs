@@ -35,7 +35,7 @@ fn serve() -> (SocketAddr, Arc<Mutex<Service>>) {
             let call = Fetch { post: method == "POST", url: format!("{ISSUER}{path}"), content_type, body };
             let answer = answering.lock().unwrap().answer(&call).unwrap();
             let mut connection = connection;
-            write!(connection, "{} {}\n", answer.status, answer.body.len()).unwrap();
+            writeln!(connection, "{} {}", answer.status, answer.body.len()).unwrap();
             connection.write_all(&answer.body).unwrap();
         }
     });
@@ -67,7 +67,7 @@ impl Transport for Host {
         let path = call.url.strip_prefix(ISSUER).unwrap();
         let mut connection = TcpStream::connect(self.service).map_err(|_| TransportError::Unreached)?;
         let method = if call.post { "POST" } else { "GET" };
-        write!(connection, "{method} {path} {}\n", call.body.len()).unwrap();
+        writeln!(connection, "{method} {path} {}", call.body.len()).unwrap();
         connection.write_all(&call.body).unwrap();
         let (status, body) = message(&mut BufReader::new(connection)).ok_or(TransportError::Unreached)?;
         Ok(ServiceAnswer { status: status.parse().unwrap(), retry_after: None, body })

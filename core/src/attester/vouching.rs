@@ -67,7 +67,24 @@ impl Vouching {
     }
 }
 
-/// Whether `text` can go into a header field as it is.
+/// Whether `text` has the form of a JWS, and can go into a header field as it is.
 pub(super) fn is_jws(text: &str) -> bool {
-    text.len() <= MAX_JWT_FIELD && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+    let is_segment = |segment: &str| {
+        !segment.is_empty() && segment.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+    };
+    text.len() <= MAX_JWT_FIELD && text.split('.').count() == 3 && text.split('.').all(is_segment)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_but_a_jws_becomes_a_header_field() {
+        assert!(is_jws("aA0-_.b.c") && is_jws(&format!("a.b.{}", "c".repeat(MAX_JWT_FIELD - 4))));
+        let endless = format!("a.b.{}", "c".repeat(MAX_JWT_FIELD - 3));
+        for other in ["", "a", "a.b", "a.b.", ".b.c", "..", "a.b.c.d", "a.b.c\r\nX: y", "a.b.\u{e9}", "a.b.c=", &endless] {
+            assert!(!is_jws(other), "{other:?}");
+        }
+    }
 }

@@ -14,8 +14,7 @@ use tempfile::TempDir;
 use crate::phone;
 
 /// Android's framework classes of API level 34, as `cargo xtask setup jvm` fetches them.
-const ANDROID: &str = "android-all-14-robolectric-10818077.jar";
-const JNA: &str = "jna-5.18.1.jar";
+const ANDROID: &str = "14-robolectric-10818077";
 
 /// What programs in Java need.
 pub(crate) struct Machine {
@@ -34,7 +33,7 @@ impl Machine {
     /// Our classes, and those of Android and JNA. What Android has in native code is replaced by what comes first.
     pub(crate) fn class_path(&self) -> String {
         let ours = ["app", "stubs"].map(|folder| self.classes.path().join(folder));
-        let path = ours.into_iter().chain([jar(ANDROID), jar(JNA)]);
+        let path = ours.into_iter().chain([android(), jna()]);
         std::env::join_paths(path).unwrap().into_string().unwrap()
     }
 
@@ -44,18 +43,33 @@ impl Machine {
     }
 }
 
-/// The path of a jar that `cargo xtask setup jvm` fetches.
-fn jar(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../.cache/jvm").join(name)
+/// Android's classes.
+pub(crate) fn android() -> PathBuf {
+    package("org/robolectric", "android-all", ANDROID)
 }
 
-pub(crate) fn android() -> PathBuf {
-    jar(ANDROID)
+/// JNA, of the version that the Kotlin face is built with.
+fn jna() -> PathBuf {
+    let pom = workspace().join("bindings/kotlin/pom.xml");
+    let pom = std::fs::read_to_string(pom).unwrap();
+    let (_, version) = pom.split_once("<jna.version>").unwrap();
+    let (version, _) = version.split_once('<').unwrap();
+    package("net/java/dev/jna", "jna", version)
+}
+
+/// A package that `cargo xtask setup jvm` fetches.
+fn package(group: &str, name: &str, version: &str) -> PathBuf {
+    let repository = workspace().join(".cache/jvm/repository");
+    repository.join(group).join(name).join(version).join(format!("{name}-{version}.jar"))
+}
+
+fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
 fn start() -> Option<Machine> {
     let home = java_home();
-    let here = home.is_some() && [ANDROID, JNA].iter().all(|name| jar(name).is_file());
+    let here = home.is_some() && [android(), jna()].iter().all(|path| path.is_file());
     let required = std::env::var("COUNTERSIGN_REQUIRE").unwrap_or_default();
     let is_required = required.split(',').any(|group| group.trim() == "jvm");
     assert!(here || !is_required, "jvm is required, and a JDK or Android's classes are missing");
@@ -66,8 +80,8 @@ fn start() -> Option<Machine> {
     let home = home.filter(|_| here)?;
     let classes = tempfile::tempdir().unwrap();
     std::fs::create_dir(classes.path().join("no_backup")).unwrap();
-    compile(&home, "stubs", &[jar(ANDROID)], classes.path());
-    compile(&home, "app", &[classes.path().join("stubs"), jar(ANDROID), jar(JNA)], classes.path());
+    compile(&home, "stubs", &[android()], classes.path());
+    compile(&home, "app", &[classes.path().join("stubs"), android(), jna()], classes.path());
     let mut machine = Machine { vm: launch(&home, classes.path()), java: home.join("bin/java"), classes };
     prepare(&mut machine);
     Some(machine)
@@ -108,7 +122,7 @@ fn java_files(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn launch(home: &Path, classes: &Path) -> JavaVM {
-    let path = [classes.join("app"), classes.join("stubs"), jar(ANDROID), jar(JNA)];
+    let path = [classes.join("app"), classes.join("stubs"), android(), jna()];
     let path = std::env::join_paths(path).unwrap().into_string().unwrap();
     let arguments = InitArgsBuilder::new()
         .version(JNIVersion::V1_8)

@@ -27,13 +27,16 @@ const PAGE: u64 = 16 * 1024;
 /// What the generated code asks of a library before it calls anything.
 const CONTRACT: &str = "ffi_countersign_ffi_uniffi_contract_version";
 
+/// What is looked at, and what is said of it.
+type Check = fn(&Archive) -> Result<String, String>;
+
 /// `cargo xtask kotlin --aar`.
 ///
 /// # Errors
 /// When the archive cannot be put together, or a check failed.
 pub(super) fn assemble_and_check() -> Result<(), Stop> {
     super::build()?;
-    workspace::succeed(maven::command(&["--quiet", "compile"]))?;
+    workspace::succeed(maven::command(&["--quiet", "compile"], "debug"))?;
     match check()? {
         Count { failed: 0, ignored: 0, .. } => Ok(()),
         Count { failed: 0, .. } => {
@@ -51,7 +54,7 @@ pub(super) fn check() -> Result<Count, Stop> {
     let archive = Archive::assemble()?;
     let mut count = Count::default();
     println!("aar: {}", archive.file.display());
-    let checks: [(&str, fn(&Archive) -> Result<String, String>); 5] = [
+    let checks: [(&str, Check); 5] = [
         ("parts", parts),
         ("no test code", no_test_code),
         ("keep rules for JNI", keep_rules_for_jni),

@@ -24,9 +24,15 @@ const SMALL: [(&str, &str); 3] = [
 
 /// Whether what was fetched is what `pom.xml` names today.
 pub(super) fn packages_are_current() -> bool {
-    let [fetched, wanted] =
-        [folder().join("pom.xml"), super::project().join("pom.xml")].map(|file| fs::read(file).ok());
+    let [fetched, wanted] = [folder().join("pom.xml"), super::project().join("pom.xml")]
+        .map(|file| fs::read_to_string(file).ok().map(|pom| packages(&pom)));
     fetched.is_some() && fetched == wanted && repository().is_dir()
+}
+
+/// The lines that name packages and versions: what else stands in `pom.xml` takes nothing more to be fetched.
+fn packages(pom: &str) -> String {
+    let lines = pom.lines().filter(|line| line.contains("artifactId>") || line.contains("ersion>"));
+    lines.map(str::trim).collect::<Vec<_>>().join("\n")
 }
 
 /// Fetches every package. Maven's own way to go offline overlooks what plugins fetch while they run, so a small project
@@ -50,9 +56,8 @@ pub(super) fn fetch_packages() -> Result<(), Stop> {
     let mut build = maven(&["--quiet", "package", "-Dcountersign.generated=generated"]);
     build.arg(format!("-Dcountersign.root={}", small.display())).current_dir(&small);
     let text = fs::read_to_string(&pom).map_err(failed)?;
-    let mut jna = maven(&["--quiet", "-Dtransitive=false"]);
-    jna.arg(format!("{DEPENDENCY_PLUGIN}:get"));
-    jna.arg(format!("-Dartifact=net.java.dev.jna:jna:{}:aar", version(&text, "jna")?)).current_dir(&small);
+    let mut jna = get(&format!("net.java.dev.jna:jna:{}:aar", version(&text, "jna")?));
+    jna.current_dir(&small);
     for command in [build, jna] {
         println!("jvm: $ {}", workspace::shown(&command));
         workspace::succeed(command)?;
@@ -63,14 +68,14 @@ pub(super) fn fetch_packages() -> Result<(), Stop> {
     Ok(())
 }
 
-/// `mvn GOALS` of our project, offline.
-pub(super) fn command(goals: &[&str]) -> Command {
+/// `mvn GOALS` of our project, offline, with the library of the profile whose folder is `profile`.
+pub(super) fn command(goals: &[&str], profile: &str) -> Command {
     let mut command = maven(&["--offline"]);
     let target = workspace::target();
     command
         .args(goals)
         .arg(format!("-Dcountersign.generated={}", super::generated().display()))
-        .arg(format!("-Dcountersign.library={}", target.join("debug").display()))
+        .arg(format!("-Dcountersign.library={}", target.join(profile).display()))
         .arg(format!("-Dcountersign.program={}", target.join("debug/countersign").display()))
         .current_dir(super::project());
     command
@@ -107,6 +112,13 @@ fn version<'a>(pom: &'a str, name: &str) -> Result<&'a str, Stop> {
     of().ok_or_else(|| Stop::Failed(format!("bindings/kotlin/pom.xml names no version of {name}")))
 }
 
+/// Fetches one package, without what it depends on.
+pub(super) fn get(artifact: &str) -> Command {
+    let mut command = maven(&["--quiet", "-Dtransitive=false"]);
+    command.arg(format!("{DEPENDENCY_PLUGIN}:get")).arg(format!("-Dartifact={artifact}"));
+    command
+}
+
 fn maven(arguments: &[&str]) -> Command {
     let mut command = Command::new("mvn");
     command
@@ -118,7 +130,8 @@ fn maven(arguments: &[&str]) -> Command {
     command
 }
 
-fn repository() -> PathBuf {
+/// Where the packages are.
+pub(super) fn repository() -> PathBuf {
     folder().join("repository")
 }
 
@@ -149,6 +162,13 @@ mod tests {
         ] {
             assert_eq!(summary(line), None, "{line}");
         }
+    }
+
+    #[test]
+    fn a_new_version_is_fetched_and_a_new_folder_is_not() {
+        let pom = "<artifactId>jna</artifactId>\n<jna.version>5.1</jna.version>\n<sourceDir>a</sourceDir>";
+        assert_eq!(packages(pom), packages(&pom.replace(">a<", ">b<")));
+        assert_ne!(packages(pom), packages(&pom.replace("5.1", "5.2")));
     }
 
     #[test]

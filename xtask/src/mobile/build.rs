@@ -20,7 +20,7 @@ use crate::{
 const ANDROID_PAGE: u64 = 16 * 1024;
 
 /// Libraries of Android that ours may be linked to. The NDK has `unwind` as a static library and puts it into ours;
-/// here it is a stub that no phone has, so that a check build cannot be loaded by accident.
+/// here it is a stub as the others are: a check build lacks the unwinder, and 64-bit phones refuse to load it.
 const ANDROID_LIBRARIES: [&str; 5] = ["c", "m", "dl", "log", "unwind"];
 
 /// What only tests have, and must be in no library of an app.

@@ -77,6 +77,9 @@ fn crate_of(symbol: &str) -> String {
     if OURS.iter().any(|start| symbol.starts_with(start)) {
         return "countersign_ffi".to_owned();
     }
+    if symbol.starts_with("OUTLINED_FUNCTION_") {
+        return "pieces that functions share".to_owned();
+    }
     let Ok(name) = rustc_demangle::try_demangle(symbol) else { return "not Rust".to_owned() };
     let name = format!("{name:#}");
     // A path's first word is followed by `::` and follows none.
@@ -109,6 +112,7 @@ fn table(parts: &BTreeMap<Part, u64>, whole: u64) -> String {
         listed += size;
         match part {
             _ if size * 100 < whole => small += size,
+            Part::Crate(name) if name.contains(' ') => row(&format!("code: {name}"), size),
             Part::Crate(name) => row(&format!("code of `{name}`"), size),
             Part::Section(name) => row(&format!("`{name}`"), size),
         }
@@ -130,6 +134,7 @@ mod tests {
             ("_RNvNtCscaMiIKikt9q_4sha26sha51211compress512", "sha2"),
             ("uniffi_countersign_ffi_fn_method_countersign_prove", "countersign_ffi"),
             ("ffi_countersign_ffi_rustbuffer_free", "countersign_ffi"),
+            ("OUTLINED_FUNCTION_17", "pieces that functions share"),
             ("memcpy", "not Rust"),
         ] {
             assert_eq!(crate_of(symbol), name, "{symbol}");

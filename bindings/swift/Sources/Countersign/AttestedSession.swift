@@ -36,15 +36,17 @@ public struct AttestedSession: Sendable {
     ///
     /// Throws `CountersignError` if there is no proof, in which case nothing was sent; `URLError`; `CancellationError`.
     public func data(for request: URLRequest) async throws -> (Data, HTTPURLResponse) {
-        let answer = try await send(countersign.sign(request))
-        let advice = countersign.observe(ApiAnswer(answer.1), from: answer.1.url ?? request.target)
-        guard request.httpBodyStream == nil, let again = try await countersign.sign(request, following: advice) else {
-            return answer
-        }
+        let first = try await send(countersign.sign(request))
+        let answer = (first.body, first.response)
+        let advice = countersign.observe(ApiAnswer(first.response), from: first.response.url ?? request.target)
+        // Of a request that was redirected the first copy was carried out, and only the last hop was refused.
+        guard request.httpBodyStream == nil, request.isIdempotent || !first.wasRedirected,
+            let again = try await countersign.sign(request, following: advice)
+        else { return answer }
         let second = try await send(again)
         // The nonce of this answer serves the next request; what it advises was done.
-        _ = countersign.observe(ApiAnswer(second.1), from: second.1.url ?? request.target)
-        return second
+        _ = countersign.observe(ApiAnswer(second.response), from: second.response.url ?? request.target)
+        return (second.body, second.response)
     }
 
     /// As `data(for:)`, for a request to `url`.
@@ -59,7 +61,7 @@ public struct AttestedSession: Sendable {
         return try await data(for: request)
     }
 
-    private func send(_ request: URLRequest) async throws -> (Data, HTTPURLResponse) {
+    private func send(_ request: URLRequest) async throws -> HTTPClient.Answer {
         guard let answer = try await client.send(request) else { throw URLError(.dataLengthExceedsMaximum) }
         return answer
     }

@@ -6,6 +6,9 @@ import FoundationNetworking
 /// One `URLSession` whose redirects are decided here. A session's own delegate is asked about each of them on every
 /// system; a delegate of one task is not asked on Linux, where a request's header fields then go wherever the answer points.
 final class HTTPClient: Sendable {
+    /// What came, and whether a redirect led there: then the request itself was carried out.
+    typealias Answer = (body: Data, response: HTTPURLResponse, wasRedirected: Bool)
+
     private let session: URLSession
     private let exchanges: Exchanges
 
@@ -26,7 +29,7 @@ final class HTTPClient: Sendable {
 
     /// Sends a request and takes in an answer of at most so many bytes; nil for a longer one. Throws `URLError`, or
     /// `CancellationError` when the task that waits is cancelled.
-    func send(_ request: URLRequest, atMost most: Int = .max) async throws -> (Data, HTTPURLResponse)? {
+    func send(_ request: URLRequest, atMost most: Int = .max) async throws -> Answer? {
         try Task.checkCancellation()
         let task = session.dataTask(with: request)
         do {
@@ -46,7 +49,7 @@ final class HTTPClient: Sendable {
     }
 }
 
-private typealias Waiting = CheckedContinuation<(Data, HTTPURLResponse)?, any Error>
+private typealias Waiting = CheckedContinuation<HTTPClient.Answer?, any Error>
 
 /// Collects the answers of requests under way.
 private final class Exchanges: NSObject, URLSessionDataDelegate, @unchecked Sendable {
@@ -55,6 +58,7 @@ private final class Exchanges: NSObject, URLSessionDataDelegate, @unchecked Send
         let continuation: Waiting
         var body = Data()
         var isTooLong = false
+        var wasRedirected = false
     }
 
     private let challenge: AttestedSession.ChallengeHandler?
@@ -83,13 +87,15 @@ private final class Exchanges: NSObject, URLSessionDataDelegate, @unchecked Send
 
     func urlSession(
         _: URLSession,
-        task _: URLSessionTask,
+        task: URLSessionTask,
         willPerformHTTPRedirection response: HTTPURLResponse,
         newRequest request: URLRequest,
         completionHandler: @escaping @Sendable (URLRequest?) -> Void
     ) {
         // At once: a request that is cancelled meanwhile must not be answered any more.
-        completionHandler(redirect(response, request))
+        let instead = redirect(response, request)
+        if instead != nil { lock.withLock { expected[task.taskIdentifier]?.wasRedirected = true } }
+        completionHandler(instead)
     }
 
     func urlSession(
@@ -125,7 +131,7 @@ private final class Exchanges: NSObject, URLSessionDataDelegate, @unchecked Send
         } else if let error {
             answer.continuation.resume(throwing: error)
         } else if let response = task.response as? HTTPURLResponse {
-            answer.continuation.resume(returning: (answer.body, response))
+            answer.continuation.resume(returning: (answer.body, response, answer.wasRedirected))
         } else {
             answer.continuation.resume(throwing: URLError(.badServerResponse))
         }

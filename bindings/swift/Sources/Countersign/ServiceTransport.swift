@@ -32,7 +32,7 @@ final class ServiceTransport: Transport, Sendable {
         if call.post { request.httpBody = call.body }
         if let type = call.contentType { request.setValue(type, forHTTPHeaderField: "Content-Type") }
         let answer = await answer(to: request, atMost: Int(call.maxAnswer))
-        guard let (body, response) = answer else { throw TransportError.Unreached }
+        guard let (body, response, _) = answer else { throw TransportError.Unreached }
         return ServiceAnswer(
             status: UInt16(clamping: response.statusCode),
             retryAfter: response.value(forHTTPHeaderField: "Retry-After").flatMap { UInt64($0) },
@@ -41,8 +41,8 @@ final class ServiceTransport: Transport, Sendable {
     }
 
     /// Not every URLSession limits the time of a whole answer; one that comes byte by byte would hold on for ever.
-    private func answer(to request: URLRequest, atMost most: Int) async -> (Data, HTTPURLResponse)? {
-        await withTaskGroup(of: Optional<(Data, HTTPURLResponse)>.self) { group in
+    private func answer(to request: URLRequest, atMost most: Int) async -> HTTPClient.Answer? {
+        await withTaskGroup(of: Optional<HTTPClient.Answer>.self) { group in
             group.addTask { [client] in (try? await client.send(request, atMost: most)) ?? nil }
             group.addTask { [timeout] in
                 try? await Task.sleep(nanoseconds: UInt64(timeout * 1_000_000_000))

@@ -40,7 +40,8 @@ extension URLRequest {
             let parts = authorization.split(separator: " ", maxSplits: 1, omittingEmptySubsequences: true)
             return parts.count == 2 ? String(parts[1]).trimmingCharacters(in: .whitespaces) : nil
         }
-        return value(forHTTPHeaderField: "X-API-Key")
+        // Only what API keys of ours begin with: a field of the same name may be the API's own affair.
+        return value(forHTTPHeaderField: "X-API-Key").flatMap { $0.hasPrefix("csk_") ? $0 : nil }
     }
 }
 

@@ -106,6 +106,7 @@ import FoundationNetworking
         #expect(credential(["authorization": "Bearer  abc"]) == "abc")
         #expect(credential(["Authorization": "abc"]) == nil)
         #expect(credential(["X-API-Key": "csk_1"]) == "csk_1")
+        #expect(credential(["X-API-Key": "of-the-api-itself"]) == nil)
         #expect(credential(["X-API-Key": "csk_1", "Authorization": "DPoP abc"]) == "abc")
     }
 

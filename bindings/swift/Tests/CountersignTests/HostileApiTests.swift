@@ -170,6 +170,17 @@ import FoundationNetworking
         }
     }
 
+    @Test func whatWasCarriedOutBeforeARedirectIsNotSentAgain() async throws {
+        let api = try LoopbackServer { request, _ in
+            request.method == "POST" ? .answer(303, ["Location": "/orders"]) : .answer(401, Self.wantsNonce)
+        }
+        let session = AttestedSession(try await World.installation(apis: [api.origin]))
+        let request = Self.request(api.url("/orders"), "POST")
+        let (_, response) = try await session.upload(for: request, from: Data("one".utf8))
+        #expect(response.statusCode == 401)
+        #expect(api.requests.map(\.method) == ["POST", "GET"])
+    }
+
     @Test func aStreamIsNotSentAgain() async throws {
         let api = try LoopbackServer { _, _ in .answer(401, Self.wantsNonce) }
         let session = AttestedSession(try await World.installation(apis: [api.origin]))

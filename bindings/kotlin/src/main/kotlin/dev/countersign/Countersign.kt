@@ -57,8 +57,8 @@ public class Countersign internal constructor(private val settings: Settings) : 
         }
         return detached {
             val attester = library.attester()
-            typed { attester.refresh() }
-            proveWith(attester, request)
+            // Where the service is away, the library may have another way than a fresh result.
+            accept(typed { attester.proveWhenReady(request.forLibrary()) })
         }
     }
 
@@ -133,8 +133,10 @@ public class Countersign internal constructor(private val settings: Settings) : 
     override fun toString(): String = "Countersign(${settings.clientId})"
 
     /** A proof with the result at hand. */
-    private fun proveWith(attester: dev.countersign.ffi.Attester, request: ApiRequest): Proof {
-        val proof = typed { attester.prove(request.forLibrary()) }
+    private fun proveWith(attester: dev.countersign.ffi.Attester, request: ApiRequest): Proof =
+        accept(typed { attester.prove(request.forLibrary()) })
+
+    private fun accept(proof: dev.countersign.ffi.Proof): Proof {
         wasReady = true
         if (proof.refreshDue) renewInBackground()
         return proof.forApp()

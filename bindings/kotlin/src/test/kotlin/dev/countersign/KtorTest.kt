@@ -68,7 +68,7 @@ class KtorTest {
     fun `fields that the app has set by hand do not follow a redirect to another host`() = runBlocking {
         val stranger = api(answer(200))
         val api = api(redirect(302, stranger.origin))
-        val fields = listOf(RESULT, PROOF, "OAuth-Client-Attestation", "DPoP")
+        val fields = listOf(RESULT, PROOF, "OAuth-Client-Attestation", "DPoP", "X-API-Key")
         client(api).get(api.origin) { for (name in fields) header(name, "secret") }
         val got = stranger.requests(1).single()
         for (name in fields) assertNull(got.getHeader(name), name)

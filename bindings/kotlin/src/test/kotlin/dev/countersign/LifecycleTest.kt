@@ -1,5 +1,6 @@
 package dev.countersign
 
+import com.sun.jna.Platform
 import dev.countersign.okhttp.countersign
 import java.io.File
 import kotlinx.coroutines.Dispatchers
@@ -92,7 +93,7 @@ class LifecycleTest {
             assertEquals(first, second)
         }
         // Renewed, for the session key is not stored; the instance stays.
-        assertTrue(enrolments <= 1)
+        assertEquals(0, enrolments)
     }
 
     @Test
@@ -112,6 +113,25 @@ class LifecycleTest {
         assertThrows<CountersignException.PlatformUnavailable> {
             runBlocking { device(File(file, "below")).refresh() }
         }
+    }
+
+    @Test
+    fun `a disk that takes no more is a typed error`() {
+        // No file of this process may grow.
+        val full = listOf("sh", "-c", "ulimit -f 0; exec \"\$@\"", "sh")
+        // JNA would unpack its own library.
+        val unpacked = File(temporaryFolder(), "libjnidispatch.so")
+        val packed = "/com/sun/jna/${Platform.RESOURCE_PREFIX}/libjnidispatch.so"
+        Platform::class.java.getResourceAsStream(packed)!!.use { from -> unpacked.outputStream().use(from::copyTo) }
+        val process = child(
+            EnrolMain::class.java.name,
+            RealService.issuer,
+            RealService.deviceFolder().path,
+            options = listOf("-Djna.boot.library.path=${unpacked.parent}"),
+            shell = full,
+        )
+        assertEquals("platform_unavailable", process.inputStream.bufferedReader().readText().trim())
+        assertEquals(0, process.waitFor())
     }
 
     @Test

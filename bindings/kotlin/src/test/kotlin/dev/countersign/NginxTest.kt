@@ -1,7 +1,6 @@
 package dev.countersign
 
 import dev.countersign.okhttp.countersign
-import java.io.File
 import kotlinx.coroutines.runBlocking
 import okhttp3.OkHttpClient
 import okhttp3.Request
@@ -14,7 +13,7 @@ import org.junit.jupiter.api.Test
 
 /** A program that enrols through the real library with a real service, and calls an API behind a real nginx. */
 class NginxTest {
-    private fun get(path: String) = Request.Builder().url("${RealService.api}$path")
+    private fun get(path: String) = Request.Builder().url("${Nginx.api}$path")
 
     private fun Request.Builder.answered(by: OkHttpClient = client) =
         by.newCall(build()).execute().use { it.code to it.body!!.string() }
@@ -40,7 +39,7 @@ class NginxTest {
 
     @Test
     fun `an access token of another installation is refused`() {
-        RealService.device().api(RealService.api).build().use { thief ->
+        RealService.device().api(Nginx.api).build().use { thief ->
             val stolen = OkHttpClient.Builder().countersign(thief).build()
             assertEquals(401, get("/orders").header("Authorization", "DPoP $token").answered(stolen).first)
         }
@@ -59,13 +58,10 @@ class NginxTest {
 
     @Test
     fun `a route that demands hardware gets a proof by the instance key`() {
-        // The answer is a refusal, for the key is software; that it is another one shows that the key has signed.
-        val (status, _) = get("/hardware").answered()
-        assertTrue(status == 200 || status == 403 || status == 401, "$status")
+        assertEquals(200, get("/hardware").answered().first)
     }
 
     companion object {
-        private lateinit var nginx: Process
         private lateinit var device: Countersign
         private lateinit var client: OkHttpClient
         private lateinit var token: String
@@ -73,8 +69,7 @@ class NginxTest {
         @BeforeAll
         @JvmStatic
         fun start() {
-            nginx = startNginx()
-            device = RealService.device().api(RealService.api).build()
+            device = RealService.device().api(Nginx.api).build()
             client = OkHttpClient.Builder().countersign(device).build()
             val attestation = runBlocking { device.authenticateClient(ClientProof.dpop("https://login.example/token")) }
             token = RealService.tokens.boundTo(attestation.fields.getValue("oauth-client-attestation"))
@@ -84,30 +79,6 @@ class NginxTest {
         @JvmStatic
         fun end() {
             device.close()
-            nginx.destroy()
-        }
-
-        /** The configuration of examples/nginx, with the addresses of this test. */
-        private fun startNginx(): Process {
-            val example = File(repository, "examples/nginx")
-            val folder = temporaryFolder()
-            val stand = freePort()
-            val addresses = mapOf(8000 to RealService.gateway, 8001 to stand, 8081 to RealService.edge)
-            val included = checkNotNull(File(example, "countersign").list()).map { "countersign/$it" }
-            for (name in included + "nginx.conf") {
-                val text = Regex("127\\.0\\.0\\.1:(\\d+)").replace(File(example, name).readText()) { match ->
-                    "127.0.0.1:${addresses[match.groupValues[1].toInt()] ?: match.groupValues[1]}"
-                }
-                File(folder, name).apply { parentFile.mkdirs() }.writeText(text)
-            }
-            val log = File(folder, "log")
-            val program = listOf("/usr/sbin/nginx", "/usr/local/sbin/nginx", "/usr/bin/nginx").first { File(it).canExecute() }
-            val words = listOf("-p", folder.path, "-c", "nginx.conf", "-e", "stderr", "-g", "daemon off; master_process off; pid nginx.pid;")
-            val process = ProcessBuilder(listOf(program) + words).directory(folder).redirectErrorStream(true)
-                .redirectOutput(log).start()
-            endsWithTests(process)
-            awaitListener(RealService.gateway, process) { log.readText() }
-            return process
         }
     }
 }

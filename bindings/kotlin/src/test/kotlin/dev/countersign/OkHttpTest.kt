@@ -95,11 +95,23 @@ class OkHttpTest {
     fun `fields that the app has set by hand do not follow a redirect to another host`() {
         val stranger = api(answer(200))
         val api = api(redirect(302, stranger.origin))
-        val fields = listOf(RESULT, PROOF, "OAuth-Client-Attestation", "OAuth-Client-Attestation-PoP", "DPoP")
+        val fields = listOf(RESULT, PROOF, "OAuth-Client-Attestation", "OAuth-Client-Attestation-PoP", "DPoP", "X-API-Key")
         val request = fields.fold(api.request()) { request, name -> request.header(name, "secret") }
         client(api).send(request)
         val got = stranger.requests(1).single()
         for (name in fields) assertNull(got.getHeader(name), name)
+    }
+
+    @Test
+    fun `an API key does not follow a redirect to another host, named or not`() {
+        val second = api(answer(200), answer(200))
+        for (named in listOf(false, true)) {
+            val first = api(redirect(307, second.origin))
+            val client = if (named) client(first, second) else client(first)
+            client.send(first.request().header("X-API-Key", "csk_0123456789ab_secret"))
+            assertNotNull(first.requests(1).single().getHeader("X-API-Key"))
+        }
+        second.requests(2).forEach { assertNull(it.getHeader("X-API-Key")) }
     }
 
     @Test
@@ -202,7 +214,7 @@ class OkHttpTest {
         val api = api(answer(200), freshWanted(), answer(200), freshWanted(), freshWanted())
         val client = client(api)
         client.send(api.request())
-        val renewals = RealService.relay.enrolmentsDuring {
+        val renewals = RealService.relay.renewalsDuring {
             assertEquals(200, client.send(api.request()).code)
             assertEquals(401, client.send(api.request()).code)
         }
@@ -251,6 +263,18 @@ class OkHttpTest {
         val api = api(answer(200))
         client(api).send(Request.Builder().url("${api.origin.replace("//", "//user:word@")}/a?b#c"))
         assertNotNull(api.requests(1).single().getHeader(PROOF))
+    }
+
+    @Test
+    fun `after a restart, while the service is away, the instance key proves what it can`() {
+        val folder = RealService.deviceFolder()
+        val api = api(answer(200))
+        RealService.device(folder).api(api.origin).build().use { before -> kotlinx.coroutines.runBlocking { before.refresh() } }
+        val after = RealService.device(folder).api(api.origin).build().also(open::add)
+        RealService.relay.with({ _, _ -> answer(503) }) {
+            assertEquals(200, OkHttpClient.Builder().countersign(after).build().send(api.request()).code)
+        }
+        assertNotNull(api.requests(1).single().getHeader("OAuth-Client-Attestation"))
     }
 
     @Test

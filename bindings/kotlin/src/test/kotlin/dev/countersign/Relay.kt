@@ -38,11 +38,16 @@ internal class Relay(private val port: Int) {
         url = "http://127.0.0.1:${server.port}"
     }
 
-    /** How many installations were enrolled or renewed while [work] ran. */
-    fun enrolmentsDuring(work: () -> Unit): Int {
+    /** How many installations were enrolled while [work] ran. */
+    fun enrolmentsDuring(work: () -> Unit): Int = pathsDuring(work).count { it == "/v1/instances" }
+
+    /** How many results were renewed while [work] ran. */
+    fun renewalsDuring(work: () -> Unit): Int = pathsDuring(work).count { it.startsWith("/v1/instances/") }
+
+    private fun pathsDuring(work: () -> Unit): List<String> {
         paths.clear()
         work()
-        return paths.count { it == "/v1/instances" }
+        return paths.toList()
     }
 
     /** Runs [work] while the service answers as [fault] says. */

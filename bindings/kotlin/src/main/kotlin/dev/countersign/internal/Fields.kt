@@ -9,6 +9,9 @@ internal object Fields {
 
     /** What an OAuth client shows: at an API in place of [PROOF], or to its authorization server. */
     val CLIENT = listOf("OAuth-Client-Attestation", "OAuth-Client-Attestation-PoP", "DPoP")
+
+    /** Meant for whom the app has addressed: HTTP clients keep `Authorization` from another host, and not these. */
+    val ADDRESSED = CLIENT + "X-API-Key"
 }
 
 /** What a proof covers as the credential. */

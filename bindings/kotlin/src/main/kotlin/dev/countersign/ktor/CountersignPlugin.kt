@@ -58,8 +58,8 @@ private const val MOST_BYTES = 1 shl 20
 /** Fields that are good for another request, or another host. */
 private fun HttpRequestBuilder.takeAwayWhatIsNotForIt(countersign: Countersign, begunAt: String) {
     Fields.PROOF.forEach(headers::remove)
-    // The app may send these to its authorization server, and to no host that one redirects to.
-    if (!countersign.origins.same(begunAt, asSent())) Fields.CLIENT.forEach(headers::remove)
+    // The app may send these to whom it likes, and they to no host that one redirects to.
+    if (!countersign.origins.same(begunAt, asSent())) Fields.ADDRESSED.forEach(headers::remove)
 }
 
 /** Whether the app has put an OAuth client's fields there itself: a second proof would be one too many. */

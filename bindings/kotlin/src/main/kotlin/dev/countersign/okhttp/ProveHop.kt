@@ -31,7 +31,7 @@ internal class ProveHop(private val countersign: Countersign) : Interceptor {
 
         val body = request.body
         val bytes = body?.takeIf { request.header("Content-Encoding") == null }?.inMemory()
-        val described = ApiRequest(request.method, request.url.asSent(), Credential.of(request.headers), bytes)
+        val described = ApiRequest(request.method, request.url.asSent(), Credential.of(bare.headers), bytes)
         val byInstanceKey = attempt?.instanceKeyFor == request.url
         val proof = chain.call().blocking {
             if (byInstanceKey) countersign.proveWithInstanceKey(described) else countersign.prove(described)
@@ -49,8 +49,8 @@ internal class ProveHop(private val countersign: Countersign) : Interceptor {
     private fun Request.withoutProof(attempt: Attempt?): Request {
         val builder = newBuilder()
         Fields.PROOF.forEach(builder::removeHeader)
-        // The app may send these to its authorization server, and to no host that one redirects to.
-        if (attempt != null && !attempt.begunAt.isSameOrigin(url)) Fields.CLIENT.forEach(builder::removeHeader)
+        // The app may send these to whom it likes, and they to no host that one redirects to.
+        if (attempt != null && !attempt.begunAt.isSameOrigin(url)) Fields.ADDRESSED.forEach(builder::removeHeader)
         return builder.build()
     }
 

@@ -1,6 +1,7 @@
 package dev.countersign.okhttp
 
 import dev.countersign.Advice
+import dev.countersign.ApiRequest
 import dev.countersign.Countersign
 import dev.countersign.CountersignException
 import kotlinx.coroutines.async
@@ -30,7 +31,10 @@ internal class Resend(private val countersign: Countersign) : Interceptor {
         val url = chain.request().url
         val attempt = Attempt(url)
         // The first enrolment takes its time: before there is a connection that would wait for it.
-        if (url in countersign.origins && !countersign.wasReady) chain.call().blocking { countersign.refresh() }
+        if (url in countersign.origins && !countersign.wasReady) {
+            val sample = ApiRequest(chain.request().method, url.asSent())
+            chain.call().blocking { countersign.prove(sample) }
+        }
         val response = chain.proceed(chain.request().newBuilder().tag(Attempt::class.java, attempt).build())
 
         // Of a call that was redirected, the last hop alone: the first may have been carried out.

@@ -1,0 +1,1 @@
+../../../../examples/ios-app/Model/Demo.swift
