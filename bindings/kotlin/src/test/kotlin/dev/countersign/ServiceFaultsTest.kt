@@ -1,11 +1,17 @@
 package dev.countersign
 
+import dev.countersign.ffi.ServiceCall
+import dev.countersign.ffi.TransportException
+import dev.countersign.internal.ServiceTransport
 import dev.countersign.okhttp.countersign
 import java.io.IOException
 import java.net.InetAddress
 import java.net.ServerSocket
+import java.net.Socket
 import java.util.concurrent.CountDownLatch
 import java.util.concurrent.TimeUnit
+import java.util.concurrent.atomic.AtomicReference
+import javax.net.SocketFactory
 import kotlin.concurrent.thread
 import kotlinx.coroutines.CancellationException
 import kotlinx.coroutines.Dispatchers
@@ -18,6 +24,7 @@ import okio.Buffer
 import org.junit.jupiter.api.AfterEach
 import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Assertions.assertInstanceOf
+import org.junit.jupiter.api.Assertions.assertNull
 import org.junit.jupiter.api.Assertions.assertTrue
 import org.junit.jupiter.api.Test
 import org.junit.jupiter.api.assertThrows
@@ -175,6 +182,54 @@ class ServiceFaultsTest {
         assertInstanceOf(IOException::class.java, failure)
         api.requests(0)
         Unit
+    }
+
+    @Test
+    fun `a thread that is interrupted stops waiting for a service that hangs, and ends no app`() = whileServiceHangs { waitsThere ->
+        val api = Api(answer(200)).also(open::add)
+        val device = RealService.device().api(api.origin).build().also(open::add)
+        val call = OkHttpClient.Builder().countersign(device).build().newCall(api.request().build())
+        var failure: Throwable? = null
+        var staysInterrupted = false
+        val caller = thread {
+            failure = runCatching { call.execute() }.exceptionOrNull()
+            staysInterrupted = Thread.interrupted()
+        }
+        waitsThere.await()
+        caller.interrupt()
+        caller.join(10_000)
+        assertInstanceOf(IOException::class.java, failure)
+        assertTrue(staysInterrupted)
+        api.requests(0)
+        Unit
+    }
+
+    @Test
+    fun `sockets that may not be made are no answer, and end no app`() {
+        val caller = AtomicReference<Thread>()
+        val sockets = object : SocketFactory() {
+            override fun createSocket(): Socket {
+                caller.set(Thread.currentThread())
+                throw SecurityException("no permission")
+            }
+            override fun createSocket(host: String?, port: Int) = createSocket()
+            override fun createSocket(host: String?, port: Int, local: InetAddress?, localPort: Int) = createSocket()
+            override fun createSocket(host: InetAddress?, port: Int) = createSocket()
+            override fun createSocket(host: InetAddress?, port: Int, local: InetAddress?, localPort: Int) = createSocket()
+        }
+        val transport = ServiceTransport(OkHttpClient.Builder().socketFactory(sockets).build())
+        val uncaught = AtomicReference<Throwable>()
+        val before = Thread.getDefaultUncaughtExceptionHandler()
+        Thread.setDefaultUncaughtExceptionHandler { _, thrown -> uncaught.set(thrown) }
+        try {
+            val call = ServiceCall(true, "http://127.0.0.1:1/v1/challenge", null, ByteArray(0), 64u)
+            assertThrows<TransportException.Unreached> { runBlocking { transport.call(call) } }
+            // It throws once more when the call has been told, and ends with it.
+            caller.get().join(10_000)
+        } finally {
+            Thread.setDefaultUncaughtExceptionHandler(before)
+        }
+        assertNull(uncaught.get())
     }
 
     @Test

@@ -89,9 +89,15 @@ internal class ServiceTransport(base: OkHttpClient?) : Transport {
     }
 
     private companion object {
-        /** Threads that keep no program from ending, and none of which waits behind the app's own calls. */
+        /**
+         * Threads that keep no program from ending, and none of which waits behind the app's own calls. What the app's
+         * name resolution or sockets throw ends the call; OkHttp throws it once more, which must not end the app.
+         */
         fun threads(): ExecutorService = Executors.newCachedThreadPool { work ->
-            Thread(work, "countersign").apply { isDaemon = true }
+            Thread(work, "countersign").apply {
+                isDaemon = true
+                setUncaughtExceptionHandler { _, _ -> }
+            }
         }
 
         const val CONNECT_SECONDS = 10L

@@ -4,6 +4,7 @@ import dev.countersign.Advice
 import dev.countersign.ApiRequest
 import dev.countersign.Countersign
 import dev.countersign.CountersignException
+import java.io.InterruptedIOException
 import kotlinx.coroutines.async
 import kotlinx.coroutines.runBlocking
 import kotlinx.coroutines.withTimeoutOrNull
@@ -63,14 +64,20 @@ private fun Request.isReplayable(): Boolean = body?.let { !it.isOneShot() && !it
 /** How often a thread that waits looks whether its call was cancelled: OkHttp tells nobody. */
 private const val LOOK_AGAIN_MILLIS = 100L
 
-/** Waits on this thread, until the call is cancelled. */
-internal fun <T> Call.blocking(work: suspend () -> T): T = runBlocking {
-    val task = async { work() }
-    while (withTimeoutOrNull(LOOK_AGAIN_MILLIS) { task.join() } == null) {
-        if (isCanceled()) {
-            task.cancel()
-            throw IOException("Canceled")
+/** Waits on this thread, until the call is cancelled, or the thread interrupted. */
+internal fun <T> Call.blocking(work: suspend () -> T): T = try {
+    runBlocking {
+        val task = async { work() }
+        while (withTimeoutOrNull(LOOK_AGAIN_MILLIS) { task.join() } == null) {
+            if (isCanceled()) {
+                task.cancel()
+                throw IOException("Canceled")
+            }
         }
+        task.await()
     }
-    task.await()
+} catch (_: InterruptedException) {
+    // OkHttp lets nothing but an `IOException` through without ending the app.
+    Thread.currentThread().interrupt()
+    throw InterruptedIOException("interrupted")
 }
