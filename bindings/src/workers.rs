@@ -63,8 +63,8 @@ impl Workers {
         Self { most, state: Mutex::new(State { threads: 0, waiting: VecDeque::new() }) }
     }
 
-    /// Does `work` on a thread, and lets it ask whether somebody still waits for it. Work that nobody waits for any more
-    /// when its turn comes is not begun; if nobody waits when it is done, `undo` gets its outcome, on the same thread.
+    /// Does `work` on a thread, and lets it ask whether somebody still waits for it. Work that has to wait for
+    /// its turn, and that nobody waits for any more when it comes, is not begun; if nobody waits when it is done, `undo` gets its outcome, on the same thread.
     /// Nothing if there is no thread to be had, or too much waits for one, and if `work` panicked.
     pub(crate) async fn run<T: Send + 'static>(
         &'static self,
@@ -98,10 +98,9 @@ impl Workers {
     fn work_off(&self, first: Box<dyn Job>) {
         let mut next = Some(first);
         while let Some(job) = next {
-            if job.is_wanted() {
-                job.run();
-            }
+            job.run();
             let mut state = self.state();
+            state.waiting.retain(|waiting| waiting.is_wanted());
             next = state.waiting.pop_front();
             state.threads -= usize::from(next.is_none());
         }
@@ -115,7 +114,7 @@ impl Workers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
     use std::sync::mpsc;
 
     use futures_util::FutureExt;
@@ -182,16 +181,18 @@ mod tests {
     #[test]
     fn what_nobody_waits_for_is_not_begun_and_what_was_begun_is_undone() {
         static WORKERS: Workers = Workers::new(1);
+        static WAS_BEGUN: AtomicBool = AtomicBool::new(false);
         let (work, begun, end) = hanging();
         let (undoes, undone) = mpsc::channel();
         let mut hangs = Box::pin(WORKERS.run(work, move |()| undoes.send(()).unwrap()));
         assert!((&mut hangs).now_or_never().is_none());
         begun.recv().unwrap();
-        let mut given_up = Box::pin(WORKERS.run(|_| panic!("begun"), drop));
+        let mut given_up = Box::pin(WORKERS.run(|_| WAS_BEGUN.store(true, Ordering::SeqCst), drop));
         assert!((&mut given_up).now_or_never().is_none());
         drop((hangs, given_up, end));
         undone.recv().unwrap();
         assert_eq!(wait(WORKERS.run(|is_wanted| is_wanted(), drop)), Some(true));
+        assert!(!WAS_BEGUN.load(Ordering::SeqCst));
     }
 
     #[test]

@@ -83,7 +83,19 @@ mod tests {
     fn nothing_but_a_jws_becomes_a_header_field() {
         assert!(is_jws("aA0-_.b.c") && is_jws(&format!("a.b.{}", "c".repeat(MAX_JWT_FIELD - 4))));
         let endless = format!("a.b.{}", "c".repeat(MAX_JWT_FIELD - 3));
-        for other in ["", "a", "a.b", "a.b.", ".b.c", "..", "a.b.c.d", "a.b.c\r\nX: y", "a.b.\u{e9}", "a.b.c=", &endless] {
+        for other in [
+            "",
+            "a",
+            "a.b",
+            "a.b.",
+            ".b.c",
+            "..",
+            "a.b.c.d",
+            "a.b.c\r\nX: y",
+            "a.b.\u{e9}",
+            "a.b.c=",
+            &endless,
+        ] {
             assert!(!is_jws(other), "{other:?}");
         }
     }
