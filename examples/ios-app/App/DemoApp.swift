@@ -52,7 +52,7 @@ struct DemoScreen: View {
         .padding()
     }
 
-    private func button(_ label: String, _ action: @escaping () async -> Shown) -> some View {
+    private func button(_ label: String, _ action: @escaping @MainActor () async -> Shown) -> some View {
         Button(label) {
             isBusy = true
             Task {
