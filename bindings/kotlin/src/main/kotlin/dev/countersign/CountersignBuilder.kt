@@ -2,6 +2,7 @@ package dev.countersign
 
 import android.content.Context
 import dev.countersign.ffi.ApiResource
+import dev.countersign.ffi.ExpectedApp
 import dev.countersign.ffi.PinnedKey
 import dev.countersign.internal.Device
 import dev.countersign.internal.Origins
@@ -14,6 +15,7 @@ public class CountersignBuilder internal constructor(private val issuer: String,
     private val apis = mutableListOf<ApiResource>()
     private val pinnedKeys = mutableListOf<PinnedKey>()
     private var appVersion = ""
+    private var expectedApp: ExpectedApp? = null
     private var device: Device? = null
     private var httpClient: OkHttpClient? = null
     private var plaintext = false
@@ -31,6 +33,28 @@ public class CountersignBuilder internal constructor(private val issuer: String,
 
     /** The app's version, as the service shall see it. */
     public fun appVersion(version: String): CountersignBuilder = apply { appVersion = version }
+
+    /**
+     * What the developer expects of the app, so that a copy of another name, signature or origin tells the service. A
+     * difference is a signal for its policy, and no error. On Android alone.
+     *
+     * @param packageName of the app.
+     * @param signingDigests SHA-256 of each certificate that may sign, as 64 hexadecimal digits, with colons or without;
+     *   with Play App Signing, Google's.
+     * @param stores packages of stores that may install it, beside Google Play and those that come with phones.
+     */
+    @JvmOverloads
+    public fun expectedApp(
+        packageName: String,
+        signingDigests: List<String>,
+        stores: List<String> = emptyList(),
+    ): CountersignBuilder = apply {
+        expectedApp = ExpectedApp(
+            identifier = packageName,
+            signingDigests = signingDigests.toList(),
+            installers = stores.toList(),
+        )
+    }
 
     /**
      * Pins a key of the service, in place of fetching them; once for each key in use and to come.
@@ -80,6 +104,7 @@ public class CountersignBuilder internal constructor(private val issuer: String,
             resources = apis.toList(),
             origins = Origins(apis.map { it.origin }),
             appVersion = appVersion,
+            expectedApp = expectedApp,
             device = device ?: throw CountersignException.Configuration("config_device"),
             pinnedKeys = pinnedKeys.toList().ifEmpty { null },
             httpClient = httpClient,

@@ -169,7 +169,22 @@ class LifecycleTest {
                 val failure = assertThrows<CountersignException.Refused> { runBlocking { device.refresh() } }
                 assertNotNull(failure.reference)
                 assertTrue(failure.message!!.contains(failure.reference!!))
+                val standing = runBlocking { device.standing() }
+                assertEquals("refused", standing.failure)
+                assertEquals(failure.reference, standing.reference)
+                assertTrue(standing.retryAfter!! > 0)
             }
+    }
+
+    @Test
+    fun `what is expected of the app reaches the library, which reads it`() {
+        val digest = "ab".repeat(32)
+        fun refreshed(signer: String) = RealService.device().api(API).expectedApp("com.example.app", listOf(signer)).build().use {
+            runCatching { runBlocking { it.refresh() } }.exceptionOrNull()
+        }
+        assertNull(refreshed(digest))
+        val failure = assertInstanceOf(CountersignException.Configuration::class.java, refreshed("no digest"))
+        assertEquals("config_signing_digest", failure.reason)
     }
 
     @Test

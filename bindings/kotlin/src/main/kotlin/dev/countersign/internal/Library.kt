@@ -67,6 +67,7 @@ internal class Library(private val settings: Settings) : AutoCloseable {
         appVersion = settings.appVersion,
         platform = platform,
         pinnedKeys = settings.pinnedKeys,
+        expectedApp = settings.expectedApp,
         dangerPlaintext = settings.plaintext,
     )
 }

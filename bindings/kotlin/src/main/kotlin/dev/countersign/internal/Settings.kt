@@ -4,6 +4,7 @@ import dev.countersign.PlayIntegrityProvider
 import dev.countersign.ffi.ApiResource
 import dev.countersign.ffi.Attester
 import dev.countersign.ffi.Configuration
+import dev.countersign.ffi.ExpectedApp
 import dev.countersign.ffi.PinnedKey
 import dev.countersign.ffi.Timer
 import dev.countersign.ffi.Transport
@@ -19,6 +20,7 @@ internal class Settings(
     val resources: List<ApiResource>,
     val origins: Origins,
     val appVersion: String,
+    val expectedApp: ExpectedApp?,
     val device: Device,
     val pinnedKeys: List<PinnedKey>?,
     val httpClient: OkHttpClient?,
