@@ -130,15 +130,10 @@ mod tests {
         }
     }
 
-    /// Work that begins, and ends when it is told to.
-    fn hanging() -> (impl FnOnce(&dyn Fn() -> bool) + Send, mpsc::Receiver<()>, mpsc::Sender<()>) {
-        let (begins, begun) = mpsc::channel();
-        let (end, ends) = mpsc::channel::<()>();
-        let work = move |_: &dyn Fn() -> bool| {
-            begins.send(()).unwrap();
-            let _ = ends.recv();
-        };
-        (work, begun, end)
+    /// Says that it has begun, and ends when it is told to.
+    fn hang(begins: &mpsc::Sender<()>, ends: &mpsc::Receiver<()>) {
+        begins.send(()).unwrap();
+        let _ = ends.recv();
     }
 
     #[test]
@@ -162,8 +157,8 @@ mod tests {
     #[test]
     fn a_flood_behind_a_key_store_that_hangs_is_turned_away() {
         static WORKERS: Workers = Workers::new(1);
-        let (work, begun, end) = hanging();
-        let mut hangs = Box::pin(WORKERS.run(work, drop));
+        let ((begins, begun), (end, ends)) = (mpsc::channel(), mpsc::channel());
+        let mut hangs = Box::pin(WORKERS.run(move |_| hang(&begins, &ends), drop));
         assert!((&mut hangs).now_or_never().is_none());
         begun.recv().unwrap();
         let flood = || Box::pin(WORKERS.run(|_| (), drop));
@@ -182,8 +177,9 @@ mod tests {
     fn what_nobody_waits_for_is_not_begun_and_what_was_begun_is_undone() {
         static WORKERS: Workers = Workers::new(1);
         static WAS_BEGUN: AtomicBool = AtomicBool::new(false);
-        let (work, begun, end) = hanging();
+        let ((begins, begun), (end, ends)) = (mpsc::channel(), mpsc::channel());
         let (undoes, undone) = mpsc::channel();
+        let work = move |_: &dyn Fn() -> bool| hang(&begins, &ends);
         let mut hangs = Box::pin(WORKERS.run(work, move |()| undoes.send(()).unwrap()));
         assert!((&mut hangs).now_or_never().is_none());
         begun.recv().unwrap();

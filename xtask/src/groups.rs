@@ -20,12 +20,12 @@ pub(crate) enum Group {
     ManyEdges,
     /// Other people's OAuth software and token libraries; need node, Python, their packages, and nginx.
     Interop,
+    /// Targets of phones, and the core on ARM64; need their standard libraries and an emulator of the processor.
+    Mobile,
     /// The Kotlin face and the Android half of the bindings; need a JDK and Maven's packages.
     Jvm,
     /// The Swift face; needs Swift in a folder of its own.
     Swift,
-    /// Targets of phones, and the core on ARM64; need their standard libraries and an emulator of the processor.
-    Mobile,
     /// The whole flow and its attacks, as a newcomer runs them; need Rust alone.
     Quickstart,
 }
@@ -47,9 +47,10 @@ impl Group {
         Self::Gateways,
         Self::ManyEdges,
         Self::Interop,
+        // Before the JVM's, whose archive holds what is linked here.
+        Self::Mobile,
         Self::Jvm,
         Self::Swift,
-        Self::Mobile,
         Self::Quickstart,
     ];
 

@@ -16,8 +16,15 @@ struct Shown: Sendable, Equatable {
 
 /// The app without its screen: enrols, calls, and says in words what came of it.
 struct Demo: Sendable {
-    let countersign: Countersign
-    let api: URL
+    private let countersign: Countersign
+    private let session: AttestedSession
+    private let api: URL
+
+    init(countersign: Countersign, api: URL) {
+        self.countersign = countersign
+        self.session = AttestedSession(countersign)
+        self.api = api
+    }
 
     /// Obtains a result.
     func enrol() async -> Shown {
@@ -34,7 +41,6 @@ struct Demo: Sendable {
     /// Calls the API once.
     func call() async -> Shown {
         await shown {
-            let session = AttestedSession(countersign)
             let (body, response) = try await session.data(for: URLRequest(url: api.appendingPathComponent("hello")))
             let said = String(decoding: body, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
             return Shown(

@@ -17,6 +17,7 @@ public class CountersignBuilder internal constructor(private val issuer: String,
     private var appVersion = ""
     private var expectedApp: ExpectedApp? = null
     private var device: Device? = null
+    private var expectedApp: ExpectedApp? = null
     private var httpClient: OkHttpClient? = null
     private var plaintext = false
 
@@ -76,6 +77,24 @@ public class CountersignBuilder internal constructor(private val issuer: String,
     }
 
     /**
+     * What the app knows of itself, so that a copy under another name or signature tells the service. A difference is a
+     * signal for its policy, never an error here.
+     *
+     * @param packageName the application id.
+     * @param signingDigests SHA-256 of the certificates that may sign, in hexadecimal digits, with colons or without. With
+     *   Play App Signing, Google's belongs here.
+     * @param installers packages of stores that may install the app, beside Google Play and those that come with phones.
+     */
+    @JvmOverloads
+    public fun expectedApp(
+        packageName: String,
+        signingDigests: List<String>,
+        installers: List<String> = emptyList(),
+    ): CountersignBuilder = apply {
+        expectedApp = ExpectedApp(identifier = packageName, signingDigests = signingDigests, installers = installers)
+    }
+
+    /**
      * On emulators, developers' machines and in tests: a key in a file vouches, once [Countersign.developmentKey] was
      * registered with the service. Production policies refuse it.
      *
@@ -107,6 +126,7 @@ public class CountersignBuilder internal constructor(private val issuer: String,
             expectedApp = expectedApp,
             device = device ?: throw CountersignException.Configuration("config_device"),
             pinnedKeys = pinnedKeys.toList().ifEmpty { null },
+            expectedApp = expectedApp,
             httpClient = httpClient,
             plaintext = plaintext,
         ),

@@ -151,6 +151,7 @@ class LifecycleTest {
             RealService.device().api("http://plain.example"),
             RealService.device().api(API).api(API),
             RealService.device().api(API).pinnedKey("kid", "no key"),
+            RealService.device().api(API).expectedApp("com.example.app", listOf("no digest")),
             Countersign.builder("no issuer", "app").api(API).development(temporaryFolder()),
         )
         for (mistake in mistakes) {
@@ -160,6 +161,12 @@ class LifecycleTest {
             }
         }
         assertThrows<CountersignException.Configuration> { Countersign.builder("https://attest.example", "app").build() }
+    }
+
+    @Test
+    fun `an app that says what it knows of itself enrols`() = runBlocking {
+        RealService.device().api(API).expectedApp("com.example.app", listOf("0a:".repeat(31) + "0A")).build()
+            .use { assertEquals(2, it.prove(request).fields.size) }
     }
 
     @Test

@@ -23,6 +23,7 @@ internal class Settings(
     val expectedApp: ExpectedApp?,
     val device: Device,
     val pinnedKeys: List<PinnedKey>?,
+    val expectedApp: ExpectedApp?,
     val httpClient: OkHttpClient?,
     val plaintext: Boolean,
 )
