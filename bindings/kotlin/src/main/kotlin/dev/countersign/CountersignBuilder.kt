@@ -15,8 +15,8 @@ public class CountersignBuilder internal constructor(private val issuer: String,
     private val apis = mutableListOf<ApiResource>()
     private val pinnedKeys = mutableListOf<PinnedKey>()
     private var appVersion = ""
-    private var device: Device? = null
     private var expectedApp: ExpectedApp? = null
+    private var device: Device? = null
     private var httpClient: OkHttpClient? = null
     private var plaintext = false
 
@@ -35,6 +35,28 @@ public class CountersignBuilder internal constructor(private val issuer: String,
     public fun appVersion(version: String): CountersignBuilder = apply { appVersion = version }
 
     /**
+     * What the developer expects of the app, so that a copy of another name, signature or origin tells the service. A
+     * difference is a signal for its policy, and no error. On Android alone.
+     *
+     * @param packageName of the app.
+     * @param signingDigests SHA-256 of each certificate that may sign, as 64 hexadecimal digits, with colons or without;
+     *   with Play App Signing, Google's.
+     * @param stores packages of stores that may install it, beside Google Play and those that come with phones.
+     */
+    @JvmOverloads
+    public fun expectedApp(
+        packageName: String,
+        signingDigests: List<String>,
+        stores: List<String> = emptyList(),
+    ): CountersignBuilder = apply {
+        expectedApp = ExpectedApp(
+            identifier = packageName,
+            signingDigests = signingDigests.toList(),
+            installers = stores.toList(),
+        )
+    }
+
+    /**
      * Pins a key of the service, in place of fetching them; once for each key in use and to come.
      *
      * @param keyId the `kid` of the service's JWKS.
@@ -51,24 +73,6 @@ public class CountersignBuilder internal constructor(private val issuer: String,
     @JvmOverloads
     public fun android(context: Context, playIntegrity: PlayIntegrityProvider? = null): CountersignBuilder = apply {
         device = Device.Android(context, playIntegrity)
-    }
-
-    /**
-     * What the app knows of itself, so that a copy under another name or signature tells the service. A difference is a
-     * signal for its policy, never an error here.
-     *
-     * @param packageName the application id.
-     * @param signingDigests SHA-256 of the certificates that may sign, in hexadecimal digits, with colons or without. With
-     *   Play App Signing, Google's belongs here.
-     * @param installers packages of stores that may install the app, beside Google Play and those that come with phones.
-     */
-    @JvmOverloads
-    public fun expectedApp(
-        packageName: String,
-        signingDigests: List<String>,
-        installers: List<String> = emptyList(),
-    ): CountersignBuilder = apply {
-        expectedApp = ExpectedApp(identifier = packageName, signingDigests = signingDigests, installers = installers)
     }
 
     /**
@@ -100,9 +104,9 @@ public class CountersignBuilder internal constructor(private val issuer: String,
             resources = apis.toList(),
             origins = Origins(apis.map { it.origin }),
             appVersion = appVersion,
+            expectedApp = expectedApp,
             device = device ?: throw CountersignException.Configuration("config_device"),
             pinnedKeys = pinnedKeys.toList().ifEmpty { null },
-            expectedApp = expectedApp,
             httpClient = httpClient,
             plaintext = plaintext,
         ),

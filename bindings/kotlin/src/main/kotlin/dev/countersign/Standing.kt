@@ -7,6 +7,9 @@ package dev.countersign
  * @property protection where the instance key lives: `software`, `tee`, `strongbox`; null before the first enrolment.
  * @property affirming whether the current result is affirming; null without one.
  * @property expiresAt when the current result expires: seconds since the epoch, by the service's clock.
+ * @property failure why the last attempt failed: a stable name; null after a success.
+ * @property reference the service's reference for that, where it gave one.
+ * @property retryAfter seconds before which nothing is tried again; null if nothing is waited for.
  */
 @ConsistentCopyVisibility
 public data class Standing internal constructor(
@@ -14,6 +17,9 @@ public data class Standing internal constructor(
     public val protection: String?,
     public val affirming: Boolean?,
     public val expiresAt: Long?,
+    public val failure: String?,
+    public val reference: String?,
+    public val retryAfter: Long?,
 )
 
 /**

@@ -151,7 +151,6 @@ class LifecycleTest {
             RealService.device().api("http://plain.example"),
             RealService.device().api(API).api(API),
             RealService.device().api(API).pinnedKey("kid", "no key"),
-            RealService.device().api(API).expectedApp("com.example.app", listOf("no digest")),
             Countersign.builder("no issuer", "app").api(API).development(temporaryFolder()),
         )
         for (mistake in mistakes) {
@@ -164,19 +163,28 @@ class LifecycleTest {
     }
 
     @Test
-    fun `an app that says what it knows of itself enrols`() = runBlocking {
-        RealService.device().api(API).expectedApp("com.example.app", listOf("0a:".repeat(31) + "0A")).build()
-            .use { assertEquals(2, it.prove(request).fields.size) }
-    }
-
-    @Test
     fun `an app that the service does not know is refused`() {
         Countersign.builder(RealService.issuer, "com.example.other").api(API).appVersion("1.0")
             .development(RealService.deviceFolder()).build().use { device ->
                 val failure = assertThrows<CountersignException.Refused> { runBlocking { device.refresh() } }
                 assertNotNull(failure.reference)
                 assertTrue(failure.message!!.contains(failure.reference!!))
+                val standing = runBlocking { device.standing() }
+                assertEquals("refused", standing.failure)
+                assertEquals(failure.reference, standing.reference)
+                assertTrue(standing.retryAfter!! > 0)
             }
+    }
+
+    @Test
+    fun `what is expected of the app reaches the library, which reads it`() {
+        val digest = "ab".repeat(32)
+        fun refreshed(signer: String) = RealService.device().api(API).expectedApp("com.example.app", listOf(signer)).build().use {
+            runCatching { runBlocking { it.refresh() } }.exceptionOrNull()
+        }
+        assertNull(refreshed(digest))
+        val failure = assertInstanceOf(CountersignException.Configuration::class.java, refreshed("no digest"))
+        assertEquals("config_signing_digest", failure.reason)
     }
 
     @Test

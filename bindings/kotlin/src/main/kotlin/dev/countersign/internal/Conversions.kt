@@ -25,7 +25,15 @@ internal fun ClientProof.forLibrary(): FfiClientProof = when (kind) {
 internal fun FfiProof.forApp() = Proof(fields.associate { it.name to it.value })
 
 internal fun FfiStanding.forApp() =
-    Standing(instance, protection?.name?.lowercase(), affirming, expiresAt?.toLong())
+    Standing(
+        instance,
+        protection?.name?.lowercase(),
+        affirming,
+        expiresAt?.toLong(),
+        failure,
+        reference,
+        retryAfter?.toLong(),
+    )
 
 internal fun FfiAdvice.forApp(): Advice = when (this) {
     FfiAdvice.ACCEPT -> Advice.ACCEPT

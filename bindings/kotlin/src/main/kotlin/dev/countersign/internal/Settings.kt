@@ -20,9 +20,9 @@ internal class Settings(
     val resources: List<ApiResource>,
     val origins: Origins,
     val appVersion: String,
+    val expectedApp: ExpectedApp?,
     val device: Device,
     val pinnedKeys: List<PinnedKey>?,
-    val expectedApp: ExpectedApp?,
     val httpClient: OkHttpClient?,
     val plaintext: Boolean,
 )
