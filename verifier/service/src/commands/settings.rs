@@ -22,7 +22,7 @@ pub enum Command {
     Check {
         /// The settings file (TOML).
         file: PathBuf,
-        /// It is the file of `countersign edge` or `countersign proxy`; one with [attestation_service] is taken for one.
+        /// It is the file of `countersign edge` or `countersign proxy`; one that names an attestation service is taken for one.
         #[arg(long)]
         edge: bool,
     },
