@@ -68,22 +68,13 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Stop> {
         [only] if only == "--prove" => return measure(),
         _ => return Err(Stop::Usage("`kotlin` takes nothing, --aar or --prove".to_owned())),
     }
-    let count = tests()?;
-    println!("kotlin: {} passed, {} failed, {} skipped", count.passed, count.failed, count.ignored);
-    match count.failed {
-        0 if count.passed > 0 => Ok(()),
-        _ => Err(Stop::Failed("kotlin: not everything passed".to_owned())),
-    }
+    tests()?.tell("kotlin")
 }
 
 /// The tests of this group as part of `cargo xtask test`.
 pub(crate) fn test() -> Count {
     println!("\n$ cargo xtask kotlin");
-    tests().unwrap_or_else(|stop| {
-        let (Stop::Failed(why) | Stop::Usage(why)) = stop;
-        println!("kotlin: {why}");
-        Count { failed: 1, ..Count::default() }
-    })
+    Count::of("kotlin", tests())
 }
 
 fn tests() -> Result<Count, Stop> {

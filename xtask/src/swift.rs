@@ -68,12 +68,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Stop> {
     if arguments == ["measure"] {
         return measure();
     }
-    let count = tests(arguments)?;
-    println!("swift: {} passed, {} failed, {} skipped", count.passed, count.failed, count.ignored);
-    match count.failed {
-        0 if count.passed > 0 => Ok(()),
-        _ => Err(Stop::Failed("swift: not everything passed".to_owned())),
-    }
+    tests(arguments)?.tell("swift")
 }
 
 /// `cargo xtask scene -- COMMAND [ARGS]...`: runs a command beside a service and nginx, which end with it.
@@ -97,11 +92,7 @@ pub(crate) fn scene(arguments: &[String]) -> Result<(), Stop> {
 /// The tests of this group as part of `cargo xtask test`.
 pub(crate) fn test() -> Count {
     println!("\n$ cargo xtask swift");
-    tests(&[]).unwrap_or_else(|stop| {
-        let (Stop::Failed(why) | Stop::Usage(why)) = stop;
-        println!("swift: {why}");
-        Count { failed: 1, ..Count::default() }
-    })
+    Count::of("swift", tests(&[]))
 }
 
 /// Builds the library, generates its Swift face, and runs the tests in front of a service and nginx; then once more with a

@@ -3,7 +3,7 @@
 //! One `cargo test --workspace` runs everything, so that nothing is built or run twice; its lines say which test
 //! program is running, and so to which group each result belongs.
 
-use crate::groups::Group;
+use crate::{Stop, groups::Group};
 
 /// Numbers of tests of one group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,6 +19,27 @@ pub(crate) struct Count {
 }
 
 impl Count {
+    /// What became of a group's tests: one failure, and a line that says why, where they could not be run at all.
+    pub(crate) fn of(name: &str, outcome: Result<Self, Stop>) -> Self {
+        outcome.unwrap_or_else(|stop| {
+            let (Stop::Failed(why) | Stop::Usage(why)) = stop;
+            println!("{name}: {why}");
+            Self { failed: 1, ..Self::default() }
+        })
+    }
+
+    /// Prints the counts of a command that runs one group alone.
+    ///
+    /// # Errors
+    /// When a test failed, or none passed.
+    pub(crate) fn tell(&self, name: &str) -> Result<(), Stop> {
+        println!("{name}: {} passed, {} failed, {} skipped", self.passed, self.failed, self.ignored);
+        match self.failed {
+            0 if self.passed > 0 => Ok(()),
+            _ => Err(Stop::Failed(format!("{name}: not everything passed"))),
+        }
+    }
+
     /// The sum of both, with the first reason.
     pub(crate) fn and(self, other: Self) -> Self {
         Self {
